@@ -1,0 +1,81 @@
+"""Builds the compiled modules: which sources make which, and with what flags. Everything else is in pyproject.toml."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+KERNELS = Path("src/_kernels")
+HEADERS = [str(path) for pattern in ("*.h", "*.inc") for path in sorted(KERNELS.glob(pattern))]
+C_SOURCES = ["dispatch.c", "isa_generic.c", "isa_avx2.c"]
+# Contraction off: an FMA is only where simd.h says so. No -march: targets are set by pragma in the stubs.
+FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-g0", "-Wall", "-Wno-unused-function"]
+SERIAL = os.environ.get("FASTSEP_NO_OPENMP", "0") not in ("", "0")
+
+
+class BuildExtensions(build_ext):
+    def build_extensions(self) -> None:
+        msvc = self.compiler.compiler_type == "msvc"
+        openmp = [] if SERIAL else ["/openmp"] if msvc else ["-fopenmp"]
+        if openmp and not msvc and not self.compiles_openmp(openmp):
+            sys.exit(
+                "fastsep needs a C compiler with OpenMP, and this one did not compile a program with -fopenmp. "
+                "Install one (Debian and Ubuntu: gcc; macOS: `brew install gcc`, then CC=gcc-14), or set "
+                "FASTSEP_NO_OPENMP=1 to build a version that uses one thread."
+            )
+        for extension in self.extensions:
+            extension.extra_compile_args = ["/O2", "/std:c11", *openmp] if msvc else [*FLAGS, *openmp]
+            extension.extra_link_args = [] if msvc else openmp
+        super().build_extensions()
+
+    def compiles_openmp(self, flags: list[str]) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            command = [*self.compiler.linker_exe, str(source), "-o", str(Path(folder, "probe")), *flags]
+            try:
+                return subprocess.run(command, capture_output=True).returncode == 0
+            except OSError:
+                return False
+
+
+def extension(name: str, *c_sources: str) -> Extension:
+    return Extension(
+        f"fastsep._{name}",
+        [str(KERNELS / f"{name}.pyx"), *(str(KERNELS / source) for source in c_sources)],
+        include_dirs=[str(KERNELS)],
+        depends=HEADERS,
+    )
+
+
+MODULES = ["arrays", "threads", "pointwise", "direct", "depthwise", "separable", "inverted_residual", "naive", "roofline"]
+
+setup(
+    packages=["fastsep"],
+    package_dir={"": "src"},
+    package_data={"fastsep": ["*.pxd", "*.pyi", "py.typed"]},
+    ext_modules=cythonize(
+        [
+            extension("isa", *C_SOURCES),
+            *(extension(name) for name in MODULES),
+            # What all modules share of Cython itself, once; cythonize writes the file.
+            Extension("fastsep._cyutility", ["build/cython/_cyutility.c"]),
+        ],
+        include_path=["src"],
+        build_dir="build/cython",
+        shared_utility_qualified_name="fastsep._cyutility",
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "freethreading_compatible": True,
+        },
+    ),
+    cmdclass={"build_ext": BuildExtensions},
+)

@@ -1,0 +1,307 @@
+"""Arrays, windows and staging: what every driver shares. See README.md of this folder."""
+
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+
+from fastsep._arrays cimport array, cursor, rectangle, source, window
+from fastsep._isa cimport (
+    FS_CLAMP,
+    FS_GELU,
+    FS_GELU_TANH,
+    FS_HARD_SIGMOID,
+    FS_HARD_SWISH,
+    FS_SIGMOID,
+    FS_SILU,
+    fs_activation,
+    fs_epilogue,
+    fs_real_kernels,
+    fs_relayout,
+    fs_row,
+)
+
+# ---- windows ---------------------------------------------------------------------------------------------
+
+
+cdef int64_t effective(const window *w, int axis) noexcept nogil:
+    """Input positions from the first tap to the last."""
+    return (w.taps[axis] - 1) * w.dilation[axis] + 1
+
+
+cdef int64_t same_padding(const window *w, int axis, int64_t size) noexcept nogil:
+    cdef int64_t outputs = (size + w.strides[axis] - 1) // w.strides[axis]
+    return max(0, (outputs - 1) * w.strides[axis] + effective(w, axis) - size) if size else 0
+
+
+cdef int64_t output_size(const window *w, int axis, int64_t size) noexcept nogil:
+    if w.padding:
+        return (size + w.strides[axis] - 1) // w.strides[axis]
+    size += w.pads[axis][0] + w.pads[axis][1] - effective(w, axis)
+    return size // w.strides[axis] + 1 if size >= 0 else 0
+
+
+cdef int64_t pad_before(const window *w, int axis, int64_t size) noexcept nogil:
+    cdef int64_t total
+    if w.padding == 0:
+        return w.pads[axis][0]
+    total = same_padding(w, axis, size)
+    # The surplus of an odd total goes after for "same" (TensorFlow's), before for "same_lower".
+    return total // 2 if w.padding == 1 else total - total // 2
+
+
+cdef void window_range(const window *w, const int64_t *before, const int64_t *shape, int axis, int64_t first,
+                       int64_t count, int64_t *low, int64_t *high) noexcept nogil:
+    """The input positions inside the image that `count` outputs from `first` see: [low, high)."""
+    low[0] = max(0, first * w.strides[axis] - before[axis])
+    high[0] = min(shape[axis], (first + count - 1) * w.strides[axis] - before[axis] + effective(w, axis))
+    if high[0] <= low[0]:
+        low[0] = 0
+        high[0] = 0
+
+
+cdef int fill_window(window *w, object spec) except -1:
+    """`spec`: (taps, strides, dilation_rate, padding), checked by the Python face, each of any rank up to 3."""
+    cdef int axis, offset
+    taps, strides, dilation_rate, padding = spec
+    offset = 3 - len(taps)
+    for axis in range(3):
+        w.taps[axis] = w.strides[axis] = w.dilation[axis] = 1
+        w.pads[axis][0] = w.pads[axis][1] = 0
+    w.padding = {"same": 1, "same_lower": 2}.get(padding, 0) if isinstance(padding, str) else 0
+    for axis in range(len(taps)):
+        w.taps[offset + axis] = taps[axis]
+        w.strides[offset + axis] = strides[axis]
+        w.dilation[offset + axis] = dilation_rate[axis]
+        if not isinstance(padding, str):
+            w.pads[offset + axis][0], w.pads[offset + axis][1] = padding[axis]
+    return 0
+
+
+cdef int fill_epilogue(fs_epilogue *epilogue, object activation) except -1:
+    """`activation`: (name, low, high), checked by the Python face."""
+    name, low, high = activation
+    epilogue.activation = <fs_activation>(<int>{
+        "clamp": FS_CLAMP,
+        "sigmoid": FS_SIGMOID,
+        "hard_sigmoid": FS_HARD_SIGMOID,
+        "silu": FS_SILU,
+        "hard_swish": FS_HARD_SWISH,
+        "gelu": FS_GELU,
+        "gelu_tanh": FS_GELU_TANH,
+    }[name])
+    epilogue.low = low
+    epilogue.high = high
+    return 0
+
+
+# ---- rows and staging ------------------------------------------------------------------------------------
+
+
+cdef void row_of(const source *s, int64_t depth, int64_t row, fs_row *result) noexcept nogil:
+    if s.empty or depth < 0 or depth >= s.shape[0] or row < 0 or row >= s.shape[1]:
+        result.data = s.zeros
+        result.pixel_stride = 0
+        return
+    if s.ring[0]:
+        depth = depth % s.ring[0]
+        row = row % s.ring[1]
+    result.data = s.data + depth * s.strides[0] + row * s.strides[1]
+    result.pixel_stride = s.strides[2]
+
+
+cdef char *pixel_address(const array *x, cursor at) noexcept nogil:
+    return (x.data + at.batch * x.strides[0] + at.depth * x.strides[1] + at.row * x.strides[2]
+            + at.column * x.strides[3])
+
+
+cdef cursor cursor_at(const array *x, int64_t pixel) noexcept nogil:
+    """The pixel of that number, counted along width, height, depth, batch."""
+    cdef cursor at
+    at.column = pixel % x.shape[3]
+    pixel = pixel // x.shape[3]
+    at.row = pixel % x.shape[2]
+    pixel = pixel // x.shape[2]
+    at.depth = pixel % x.shape[1]
+    at.batch = pixel // x.shape[1]
+    return at
+
+
+cdef void next_row(cursor *at, const array *x) noexcept nogil:
+    """To the first column of the row that follows."""
+    at.column = 0
+    at.row += 1
+    if at.row == x.shape[2]:
+        at.row = 0
+        at.depth += 1
+        if at.depth == x.shape[1]:
+            at.depth = 0
+            at.batch += 1
+
+
+cdef void fill_pointers(char **pointers, char *base, int64_t stride, int64_t count) noexcept nogil:
+    cdef int64_t i
+    for i in range(count):
+        pointers[i] = base + i * stride
+
+
+cdef void source_of_array(const array *x, int64_t batch, const char *zeros, source *result) noexcept nogil:
+    cdef int axis
+    result.data = x.data + batch * x.strides[0]
+    for axis in range(3):
+        result.strides[axis] = x.strides[1 + axis]
+        result.shape[axis] = x.shape[1 + axis]
+    result.ring[0] = result.ring[1] = 0
+    result.zeros = zeros
+    result.empty = x.shape[3] == 0
+
+
+cdef bint channels_apart(const array *x, int64_t item_bytes) noexcept nogil:
+    """Whether an array must be staged: its channels are not side by side."""
+    return x.strides[4] != item_bytes and x.shape[4] > 1
+
+
+cdef void stage(const fs_real_kernels *kernels, const array *x, cursor at, int64_t columns, int64_t first_channel,
+                int64_t channels, int64_t repeat, char *to, int64_t to_pixel_stride) noexcept nogil:
+    """Copy `columns` pixels of one row, `channels` of the array each `repeat` times, to channels-last scratch."""
+    cdef fs_relayout move
+    move.pixels = columns
+    move.channels = channels
+    move.repeat = repeat
+    move.from_ = pixel_address(x, at) + first_channel * x.strides[4]
+    move.from_pixel_stride = x.strides[3]
+    move.from_channel_stride = x.strides[4] if x.shape[4] > 1 else kernels.bytes
+    move.to = to
+    move.to_pixel_stride = to_pixel_stride
+    move.to_channel_stride = kernels.bytes
+    kernels.relayout(&move)
+
+
+cdef void unstage(const fs_real_kernels *kernels, const char *pixels, int64_t from_pixel_stride, const array *x,
+                  cursor at, int64_t columns, int64_t first_channel, int64_t channels) noexcept nogil:
+    """The way back: channels-last scratch to `columns` pixels of one row of the array."""
+    cdef fs_relayout move
+    move.pixels = columns
+    move.channels = channels
+    move.repeat = 1
+    move.from_ = pixels
+    move.from_pixel_stride = from_pixel_stride
+    move.from_channel_stride = kernels.bytes
+    move.to = pixel_address(x, at) + first_channel * x.strides[4]
+    move.to_pixel_stride = x.strides[3]
+    move.to_channel_stride = x.strides[4]
+    kernels.relayout(&move)
+
+
+cdef int64_t rows_seen(const window *w, int64_t rows) noexcept nogil:
+    """Input rows from the first that `rows` output rows see to the last."""
+    return (rows - 1) * w.strides[1] + effective(w, 1)
+
+
+cdef int64_t columns_seen(const window *w, int64_t columns) noexcept nogil:
+    return (columns - 1) * w.strides[2] + effective(w, 2)
+
+
+cdef int64_t ring_bytes(const window *w, int64_t rows, int64_t columns, int64_t pixel_bytes) noexcept nogil:
+    """Scratch for the input of `rows` output rows, `columns` input pixels wide."""
+    return effective(w, 0) * rows_seen(w, rows) * columns * pixel_bytes
+
+
+cdef void ring_for(const window *w, const int64_t *shape, char *ring, int64_t rows, int64_t columns, int64_t column,
+                   int64_t pixel_bytes, const char *zeros, source *result) noexcept nogil:
+    """A ring of input rows in scratch, `columns` wide from input column `column` on; what `rows` output rows see
+    fits. `shape` is the image's (depth, height, width)."""
+    cdef int axis
+    result.strides[2] = pixel_bytes
+    result.strides[1] = columns * pixel_bytes
+    result.ring[0] = effective(w, 0)
+    result.ring[1] = rows_seen(w, rows)
+    result.strides[0] = result.ring[1] * result.strides[1]
+    result.data = ring - column * pixel_bytes
+    for axis in range(3):
+        result.shape[axis] = shape[axis]
+    result.zeros = zeros
+    result.empty = columns == 0
+
+
+cdef void stage_window(const fs_real_kernels *kernels, const window *w, const array *x, int64_t batch,
+                       const int64_t *before, const rectangle *r, int64_t repeat, const char *zeros, char *ring,
+                       source *result) noexcept nogil:
+    """Copy what a rectangle sees to a ring: channels side by side, each `repeat` times."""
+    cdef int64_t depth_low, depth_high, row_low, row_high, low, high, depth, row
+    cdef fs_row to
+    cdef cursor at
+    window_range(w, before, &x.shape[1], 0, r.depth, 1, &depth_low, &depth_high)
+    window_range(w, before, &x.shape[1], 1, r.row, r.rows, &row_low, &row_high)
+    window_range(w, before, &x.shape[1], 2, r.column, r.columns, &low, &high)
+    ring_for(w, &x.shape[1], ring, r.rows, high - low, low, r.channels * kernels.bytes, zeros, result)
+    if high == low:
+        return
+    at.batch = batch
+    at.column = low
+    for depth in range(depth_low, depth_high):
+        if (depth + before[0] - r.depth * w.strides[0]) % w.dilation[0]:
+            continue
+        for row in range(row_low, row_high):
+            row_of(result, depth, row, &to)
+            at.depth = depth
+            at.row = row
+            stage(kernels, x, at, high - low, r.channel // repeat, r.channels // repeat, repeat,
+                  <char *>to.data + low * to.pixel_stride, to.pixel_stride)
+
+
+cdef double predicted_seconds(const fs_real_kernels *kernels, double flops, double moved_bytes) noexcept nogil:
+    """Serial time of a call, for the choice of threads and slabs only: 60 % of two vector FMA (or mul + add) pipes
+    at 3 GHz, and 20 GB/s. Right within a factor of three on the machines measured, which is all it is used for."""
+    return max(flops / (kernels.lanes * 2 * 2 * 3e9 * 0.6), moved_bytes / 20e9)
+
+
+# ---- memory ----------------------------------------------------------------------------------------------
+
+
+cdef class Packed:
+    def __dealloc__(self):
+        free(self.memory)
+
+
+cdef Packed allocate(int64_t size):
+    cdef Packed packed = Packed.__new__(Packed)
+    packed.memory = <char *>calloc(<size_t>(size + 64), 1)
+    if packed.memory == NULL:
+        raise MemoryError(f"no room for {size} bytes of packed weights")
+    packed.data = packed.memory + (64 - <uintptr_t>packed.memory % 64)
+    packed.size = size
+    return packed
+
+
+cdef class View:
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.buffer)
+
+
+cdef View view(object x, int rank, bint channels_first, bint writable):
+    """An array of `rank` spatial axes as batch, depth, height, width, channels. None gives an absent array."""
+    cdef View result = View.__new__(View)
+    cdef int axis, of_x
+    if x is None:
+        result.array.data = NULL
+        return result
+    PyObject_GetBuffer(x, &result.buffer, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
+    result.held = True
+    if result.buffer.ndim != rank + 2:
+        raise ValueError(f"an array of {rank + 2} axes was promised, this one has {result.buffer.ndim}")
+    result.array.data = <char *>result.buffer.buf
+    for axis in range(5):
+        if axis == 0:
+            of_x = 0
+        elif axis == 4:
+            of_x = 1 if channels_first else rank + 1
+        elif axis <= 3 - rank:
+            result.array.shape[axis] = 1
+            result.array.strides[axis] = 0
+            continue
+        else:
+            of_x = axis - (3 - rank) + (1 if channels_first else 0)
+        result.array.shape[axis] = result.buffer.shape[of_x]
+        result.array.strides[axis] = result.buffer.strides[of_x]
+    return result

@@ -1,0 +1,325 @@
+"""Depthwise convolution: rectangles of outputs × blocks of channels, each one tile. See depthwise.md."""
+
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from fastsep._arrays cimport (
+    Packed,
+    View,
+    allocate,
+    array,
+    channels_apart,
+    columns_seen,
+    cursor,
+    effective,
+    fill_epilogue,
+    fill_window,
+    output_size,
+    pad_before,
+    pixel_address,
+    predicted_seconds,
+    rectangle,
+    ring_bytes,
+    row_of,
+    rows_seen,
+    source,
+    source_of_array,
+    stage,
+    stage_window,
+    unstage,
+    view,
+    window,
+)
+from fastsep._depthwise cimport depthwise_call, depthwise_plan
+from fastsep._isa cimport caches, fs_real_kernels, fs_row, fs_strip, kernels_named
+from fastsep._threads cimport run_tiles, threads_for
+
+# A visit of 128 channels keeps 3×3 weights (4.5 KB) and six columns of four rows (12 KB) in L1, and still uses
+# whole cache lines.
+cdef enum:
+    CHANNELS_A_VISIT = 128
+    # Fused multiply-adds of one tile: about 10 µs, so that a tile costs 100 times its call and four tiles a
+    # thread even out.
+    TILE_WORK = 400000
+
+
+cdef Packed pack_depthwise(depthwise_plan *p, const fs_real_kernels *kernels, object kernel, object bias,
+                           int64_t repeat):
+    """Pack a contiguous kernel (taps, channels) as [⌈channels/lanes⌉][taps][lanes]; `repeat` is the multiplier."""
+    cdef const unsigned char[:, ::1] source = kernel.view("u1")
+    cdef const unsigned char[::1] biases = bias.view("u1") if bias is not None else None
+    cdef int64_t lanes = kernels.lanes, item = kernels.bytes, block, tap, count, at = 0, blocks
+    cdef Packed packed
+    p.kernels = kernels
+    p.taps = kernel.shape[0]
+    p.channels = kernel.shape[1]
+    p.repeat = repeat
+    blocks = (p.channels + lanes - 1) // lanes
+    packed = allocate(blocks * lanes * item * (p.taps + 2))
+    p.weights = packed.data
+    p.bias = packed.data + blocks * lanes * item * p.taps
+    p.zeros = p.bias + blocks * lanes * item
+    if biases is not None:
+        memcpy(<void *>p.bias, &biases[0], p.channels * item)
+    for block in range(blocks):
+        count = min(lanes, p.channels - block * lanes)
+        for tap in range(p.taps):
+            memcpy(<void *>(p.weights + at), &source[tap, block * lanes * item], count * item)
+            at += lanes * item
+    return packed
+
+
+# ---- a rectangle -----------------------------------------------------------------------------------------
+
+
+cdef bint shares_rows(const depthwise_plan *p) noexcept nogil:
+    """Whether two neighbouring output rows see a common input row."""
+    return p.window.dilation[1] == 1 and p.window.strides[1] < p.window.taps[1]
+
+
+cdef int64_t row_pointers(const depthwise_plan *p) noexcept nogil:
+    """Entries of the row table that `run_rectangle` fills."""
+    return p.window.taps[0] * (p.window.taps[1] + (p.window.strides[1] if shares_rows(p) else 0))
+
+
+cdef void run_rectangle(const depthwise_plan *p, const source *input, const int64_t *before, const rectangle *r,
+                        fs_row *rows) noexcept nogil:
+    """Compute a rectangle of outputs, two rows at a time where they share input rows."""
+    cdef const window *w = &p.window
+    cdef fs_strip strip
+    cdef int64_t done = 0, first, d, i, at, item = p.kernels.bytes, lanes = p.kernels.lanes
+    strip.depth_taps = w.taps[0]
+    strip.height_taps = w.taps[1]
+    strip.width_taps = w.taps[2]
+    strip.row_step = w.strides[1]
+    strip.rows = rows
+    strip.first_column = r.column
+    strip.columns = r.columns
+    strip.stride = w.strides[2]
+    strip.dilation = w.dilation[2]
+    strip.before = before[2]
+    strip.width = 0 if input.empty else input.shape[2]
+    strip.channels = r.channels
+    strip.channel_offset = 0
+    strip.weights = p.weights + r.channel // lanes * p.taps * lanes * item
+    strip.bias = p.bias + r.channel * item
+    strip.out_pixel_stride = r.out_pixel_stride
+    strip.residual_pixel_stride = r.residual_pixel_stride
+    strip.epilogue = &p.epilogue
+    while done < r.rows:
+        strip.output_rows = 2 if shares_rows(p) and r.rows - done >= 2 else 1
+        at = 0
+        for d in range(w.taps[0]):
+            first = (r.row + done) * w.strides[1] - before[1]
+            for i in range(w.taps[1] + (strip.output_rows - 1) * w.strides[1]):
+                row_of(input, r.depth * w.strides[0] - before[0] + d * w.dilation[0], first + i * w.dilation[1],
+                       &rows[at])
+                at += 1
+        for i in range(strip.output_rows):
+            strip.out[i] = r.out + (done + i) * r.out_row_stride
+            strip.residual[i] = NULL
+            if r.residual != NULL:
+                strip.residual[i] = r.residual + (done + i) * r.residual_row_stride
+        p.kernels.depthwise_strip(&strip)
+        done += strip.output_rows
+
+
+cdef void run_channels(const depthwise_plan *p, const source *input, const int64_t *before, const rectangle *r,
+                       fs_row *rows) noexcept nogil:
+    """A rectangle of all channels, by visits that keep their weights in L1."""
+    cdef rectangle visit = r[0]
+    cdef source shifted = input[0]
+    cdef int64_t item = p.kernels.bytes, step = CHANNELS_A_VISIT
+    if r.channels <= CHANNELS_A_VISIT * 3 // 2:
+        step = r.channels
+    visit.channels = step
+    while visit.channel < r.channels:
+        visit.channels = min(step, r.channels - visit.channel)
+        shifted.data = input.data + visit.channel * item
+        visit.out = r.out + visit.channel * item
+        run_rectangle(p, &shifted, before, &visit, rows)
+        visit.channel += step
+
+
+# ---- one call --------------------------------------------------------------------------------------------
+
+
+cdef int64_t common_multiple(int64_t a, int64_t b) noexcept nogil:
+    cdef int64_t x = a, y = b, rest
+    while y:
+        rest = x % y
+        x = y
+        y = rest
+    return a // x * b
+
+
+cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
+    cdef const depthwise_plan *p = &call.plan[0]
+    cdef int64_t item = p.kernels.bytes, unit = p.kernels.lanes, blocks, work, seen, budget
+    call.stage_x = p.repeat > 1 or channels_apart(&call.x, item)
+    call.stage_out = channels_apart(&call.out, item)
+    call.stage_residual = call.residual.data != NULL and channels_apart(&call.residual, item)
+
+    # A block begins at a whole vector of packed weights and, with a multiplier, at a whole input channel.
+    if p.repeat > 1:
+        unit = common_multiple(unit, p.repeat)
+    blocks = max(1, (p.channels + CHANNELS_A_VISIT // 2) // CHANNELS_A_VISIT)
+    call.block_channels = (p.channels + blocks * unit - 1) // (blocks * unit) * unit
+    call.channel_blocks = (p.channels + call.block_channels - 1) // call.block_channels
+
+    # Columns: all of a row, unless that alone is too much work, or too much scratch, for one tile.
+    work = p.taps * min(call.block_channels, p.channels)
+    call.block_columns = call.out.shape[3]
+    budget = max(16, 2 * TILE_WORK // max(work, 1))
+    if call.stage_x or call.stage_out or call.stage_residual:
+        seen = (effective(&p.window, 0) * rows_seen(&p.window, 2) * p.window.strides[2] + 4) * call.block_channels * item
+        budget = min(budget, max(16, caches().level2 // 2 // max(seen, 1)))
+    if call.block_columns > budget:
+        blocks = (call.block_columns + budget - 1) // budget
+        call.block_columns = (call.block_columns + blocks - 1) // blocks
+    call.column_blocks = (call.out.shape[3] + call.block_columns - 1) // max(call.block_columns, 1)
+
+    # Rows: pairs, enough for a tile's work, but four tiles a thread.
+    call.block_rows = max(1, TILE_WORK // max(work * call.block_columns, 1))
+    blocks = call.out.shape[0] * call.out.shape[1] * call.column_blocks * call.channel_blocks
+    if threads > 1 and blocks * call.out.shape[2] < 4 * threads * call.block_rows:
+        call.block_rows = max(1, blocks * call.out.shape[2] // (4 * threads))
+    if call.stage_x:
+        seen = effective(&p.window, 0) * columns_seen(&p.window, call.block_columns) * call.block_channels * item
+        call.block_rows = min(call.block_rows, max(2, caches().level2 // 2 // max(seen * p.window.strides[1], 1)))
+    call.block_rows = min((call.block_rows + 1) // 2 * 2, max(call.out.shape[2], 1))
+    call.row_blocks = (call.out.shape[2] + call.block_rows - 1) // call.block_rows
+
+    call.ring_at = (row_pointers(p) * sizeof(fs_row) + 63) // 64 * 64
+    seen = ring_bytes(&p.window, call.block_rows, columns_seen(&p.window, call.block_columns),
+                      call.block_channels * item)
+    call.out_at = call.ring_at + (seen + 63) // 64 * 64 * call.stage_x
+    seen = call.block_rows * call.block_columns * call.block_channels * item
+    call.residual_at = call.out_at + (seen + 63) // 64 * 64 * call.stage_out
+    call.scratch_bytes = call.residual_at + seen * call.stage_residual
+
+
+cdef void depthwise_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
+    cdef const depthwise_call *call = <const depthwise_call *>opaque
+    cdef const depthwise_plan *p = call.plan
+    cdef int64_t item = p.kernels.bytes, i
+    cdef fs_row *rows = <fs_row *>scratch
+    cdef rectangle r
+    cdef source input
+    cdef cursor at
+    # Channels vary fastest, then columns, rows, depth, batch: neighbouring tiles share input.
+    r.channel = tile % call.channel_blocks * call.block_channels
+    r.channels = min(call.block_channels, p.channels - r.channel)
+    tile = tile // call.channel_blocks
+    r.column = tile % call.column_blocks * call.block_columns
+    r.columns = min(call.block_columns, call.out.shape[3] - r.column)
+    tile = tile // call.column_blocks
+    r.row = tile % call.row_blocks * call.block_rows
+    r.rows = min(call.block_rows, call.out.shape[2] - r.row)
+    tile = tile // call.row_blocks
+    r.depth = tile % call.out.shape[1]
+    at.batch = tile // call.out.shape[1]
+    at.depth = r.depth
+    at.row = r.row
+    at.column = r.column
+
+    if call.stage_x:
+        stage_window(p.kernels, &p.window, &call.x, at.batch, call.before, &r, p.repeat, p.zeros, scratch + call.ring_at,
+                     &input)
+    else:
+        source_of_array(&call.x, at.batch, p.zeros, &input)
+        input.data += r.channel * item
+    if call.stage_out:
+        r.out = scratch + call.out_at
+        r.out_pixel_stride = r.channels * item
+        r.out_row_stride = r.columns * r.out_pixel_stride
+    else:
+        r.out = pixel_address(&call.out, at) + r.channel * item
+        r.out_pixel_stride = call.out.strides[3]
+        r.out_row_stride = call.out.strides[2]
+    r.residual = NULL
+    if call.stage_residual:
+        r.residual = scratch + call.residual_at
+        r.residual_pixel_stride = r.channels * item
+        r.residual_row_stride = r.columns * r.residual_pixel_stride
+        for i in range(r.rows):
+            at.row = r.row + i
+            stage(p.kernels, &call.residual, at, r.columns, r.channel, r.channels, 1,
+                  <char *>r.residual + i * r.residual_row_stride, r.residual_pixel_stride)
+    elif call.residual.data != NULL:
+        r.residual = pixel_address(&call.residual, at) + r.channel * item
+        r.residual_pixel_stride = call.residual.strides[3]
+        r.residual_row_stride = call.residual.strides[2]
+
+    run_rectangle(p, &input, call.before, &r, rows)
+
+    if call.stage_out:
+        for i in range(r.rows):
+            at.row = r.row + i
+            unstage(p.kernels, r.out + i * r.out_row_stride, r.out_pixel_stride, &call.out, at, r.columns, r.channel,
+                    r.channels)
+
+
+cdef class DepthwisePlan:
+    """Packed weights of a depthwise convolution; immutable.
+
+    `kernel` (taps, inputs · multiplier) and `bias` are contiguous native arrays, `spec` = (taps, strides,
+    dilation_rate, padding) by axis, `activation` = (name, low, high), `isa` the table to use. All were checked by the Python face.
+    """
+
+    def __init__(self, kernel, bias, int64_t depth_multiplier, spec, activation, str isa):
+        self.packed = pack_depthwise(&self.plan, kernels_named(isa, kernel.itemsize), kernel, bias, depth_multiplier)
+        self.isa = isa
+        fill_window(&self.plan.window, spec)
+        fill_epilogue(&self.plan.epilogue, activation)
+
+    def output_shape(self, spatial):
+        """Spatial shape of the output for one of the input, of the same rank."""
+        cdef int offset = 3 - len(spatial), axis
+        return tuple([output_size(&self.plan.window, offset + axis, spatial[axis]) for axis in range(len(spatial))])
+
+    cdef double seconds(self, const array *out) noexcept:
+        cdef double outputs = 1.0
+        cdef int axis
+        for axis in range(5):
+            outputs *= out.shape[axis]
+        return predicted_seconds(self.plan.kernels, 2.0 * outputs * self.plan.taps,
+                                 (1.0 + self.plan.window.strides[1] * self.plan.window.strides[2]) * outputs
+                                 * self.plan.kernels.bytes)
+
+    cdef int prepare(self, depthwise_call *call, View x, View out, View residual, object threads) except -1:
+        cdef int axis, count
+        call.plan = &self.plan
+        call.x = x.array
+        call.out = out.array
+        call.residual = residual.array
+        for axis in range(3):
+            call.before[axis] = pad_before(&self.plan.window, axis, call.x.shape[1 + axis])
+        count = threads_for(threads, self.seconds(&call.out))
+        lay_out(call, count)
+        return count
+
+    def run(self, x, out, residual, int rank, bint channels_first, threads):
+        cdef View x_view = view(x, rank, channels_first, False)
+        cdef View out_view = view(out, rank, channels_first, True)
+        cdef View residual_view = view(residual, rank, channels_first, False)
+        cdef depthwise_call call
+        cdef int count = self.prepare(&call, x_view, out_view, residual_view, threads)
+        run_tiles(depthwise_tile, &call, call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks
+                  * call.channel_blocks, call.scratch_bytes, count, self.seconds(&call.out))
+
+    def layout(self, x, out, int rank, bint channels_first, threads):
+        """How a call would be cut: a dict for `describe`."""
+        cdef View x_view = view(x, rank, channels_first, False)
+        cdef View out_view = view(out, rank, channels_first, False)
+        cdef depthwise_call call
+        cdef int count = self.prepare(&call, x_view, out_view, view(None, rank, channels_first, False), threads)
+        cdef int64_t tiles = (call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks
+                              * call.channel_blocks)
+        return {
+            "tile": f"{call.block_rows} rows × {call.block_columns} columns × "
+                    f"{min(call.block_channels, self.plan.channels)} channels",
+            "tiles": tiles,
+            "threads": max(1, min(count, tiles)),
+            "scratch_bytes": call.scratch_bytes * max(1, min(count, tiles)),
+        }

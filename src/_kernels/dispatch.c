@@ -1,0 +1,76 @@
+/* Which instruction sets were compiled in, and which of them this CPU and its operating system can run. */
+#include "fastsep_kernels.h"
+
+extern const struct fs_kernels fs_kernels_generic;
+#if defined(__x86_64__)
+#include <cpuid.h>
+extern const struct fs_kernels fs_kernels_avx2;
+#endif
+
+static const struct fs_kernels *const compiled[] = {
+    &fs_kernels_generic,
+#if defined(__x86_64__)
+    &fs_kernels_avx2,
+#endif
+};
+
+int fs_isa_count(void)
+{
+    return (int)(sizeof(compiled) / sizeof(compiled[0]));
+}
+
+const struct fs_kernels *fs_isa(int index)
+{
+    return compiled[index];
+}
+
+#if defined(__x86_64__)
+enum { FMA = 1, AVX2 = 2, AVX512 = 4 };
+
+/* CPUID says what the chip has, XGETBV which registers the operating system saves: AVX without the second
+ * would lose its upper halves at the next context switch. */
+static int features(void)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d))
+        return 0;
+    const int has_fma = (c >> 12) & 1, has_xsave = (c >> 27) & 1, has_avx = (c >> 28) & 1;
+    if (!has_xsave || !has_avx)
+        return 0;
+    unsigned saved, high;
+    __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    if ((saved & 0x6) != 0x6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
+        return 0;
+    int found = has_fma ? FMA : 0;
+    if ((b >> 5) & 1)
+        found |= AVX2;
+    if (((b >> 16) & 1) && (saved & 0xe0) == 0xe0)
+        found |= AVX512;
+    return found;
+}
+
+int fs_isa_supported(int index)
+{
+    if (compiled[index] == &fs_kernels_avx2)
+        return (features() & (FMA | AVX2)) == (FMA | AVX2);
+    return 1;
+}
+
+const char *fs_cpu_features(void)
+{
+    static const char *const text[] = {"sse2",      "sse2 fma",          "sse2 avx2",         "sse2 avx2 fma",
+                                       "sse2 avx512f", "sse2 fma avx512f", "sse2 avx2 avx512f", "sse2 avx2 fma avx512f"};
+    return text[features()];
+}
+#else
+int fs_isa_supported(int index)
+{
+    (void)index;
+    return 1;
+}
+
+const char *fs_cpu_features(void)
+{
+    return "baseline";
+}
+#endif

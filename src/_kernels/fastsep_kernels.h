@@ -1,0 +1,109 @@
+/* The C face of the micro-kernels: what one register-tile function is given, and the table of functions that
+ * an instruction set offers. Drivers (Cython) see nothing else of the C code.
+ *
+ * All strides and offsets are in bytes, so that unaligned and oddly strided arrays need no special case.
+ * Every pointer is borrowed; nothing here allocates, and there is no mutable global.
+ */
+#ifndef FASTSEP_KERNELS_H
+#define FASTSEP_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum fs_activation {
+    FS_CLAMP = 0, /* none, relu, relu6 and (low, high): bounds of ±inf mean none */
+    FS_SIGMOID,
+    FS_HARD_SIGMOID,
+    FS_SILU,
+    FS_HARD_SWISH,
+    FS_GELU,
+    FS_GELU_TANH,
+};
+
+/* What happens to a sum before it is stored: clamp in registers, or one of the curves on the row just
+ * written, which is still in L1. */
+struct fs_epilogue {
+    enum fs_activation activation;
+    double low, high;
+};
+
+/* pointwise.inc: `pixels` × one panel of output channels.
+ *   out[m][n] = activation(bias[n] + Σ_tap Σ_k rows[tap][m][k] · weights[tap][k][n] + residual[m][n]) */
+struct fs_panel {
+    int64_t pixels, taps, channels;
+    const char *const *rows;     /* [taps][rows_stride]: first channel of pixel m as tap t sees it */
+    int64_t rows_stride;
+    int64_t channel_offset;      /* added to every row: the group's first input channel */
+    const void *weights;         /* [taps][channels][vectors · lanes], 64-byte aligned */
+    const void *bias;            /* [vectors · lanes] */
+    int64_t vectors;             /* width of the panel */
+    int64_t outputs;             /* of which this many are real: (vectors - 1)·lanes < outputs <= vectors·lanes */
+    char *const *out;            /* [pixels] */
+    const char *const *residual; /* [pixels] or NULL */
+    int64_t output_offset;       /* added to every out and residual pointer: the panel's first channel */
+    const struct fs_epilogue *epilogue;
+};
+
+/* One row of input as a depthwise tap row sees it. Rows outside the image are zeros with a pixel stride of 0. */
+struct fs_row {
+    const char *data;
+    int64_t pixel_stride;
+};
+
+/* depthwise.inc: one or two output rows × `columns` × `channels`. */
+struct fs_strip {
+    int64_t output_rows;                       /* 1 or 2 */
+    int64_t depth_taps, height_taps, width_taps;
+    int64_t row_step;                          /* input rows between the two output rows */
+    const struct fs_row *rows;                 /* [depth_taps][height_taps + (output_rows - 1)·row_step] */
+    int64_t first_column, columns;             /* of the output */
+    int64_t stride, dilation, before, width;   /* of the input along the row; `before` = columns of padding */
+    int64_t channels, channel_offset;          /* channel_offset is added to every input row */
+    const void *weights;                       /* [⌈channels/lanes⌉][taps][lanes], 64-byte aligned */
+    const void *bias;                          /* [⌈channels/lanes⌉·lanes] */
+    char *out[2];                              /* first pixel to write, first channel of the block */
+    int64_t out_pixel_stride;
+    const char *residual[2];                   /* or NULL */
+    int64_t residual_pixel_stride;
+    const struct fs_epilogue *epilogue;
+};
+
+/* layout.inc: pixels × channels from one layout to another; each source channel `repeat` times in a row. */
+struct fs_relayout {
+    int64_t pixels, channels, repeat;
+    const char *from;
+    int64_t from_pixel_stride, from_channel_stride;
+    char *to;
+    int64_t to_pixel_stride, to_channel_stride;
+};
+
+struct fs_real_kernels {
+    int64_t bytes;            /* of one element */
+    int64_t lanes;            /* elements of one vector */
+    int64_t panel_vectors;    /* widest panel */
+    int64_t panel_pixels[4];  /* rows of the register tile for a panel of 0…3 vectors */
+    int64_t strip_rows;       /* output rows of the depthwise register tile */
+    int64_t strip_columns;    /* output columns of the depthwise register tile */
+    void (*pointwise_panel)(const struct fs_panel *);
+    void (*depthwise_strip)(const struct fs_strip *);
+    void (*relayout)(const struct fs_relayout *);
+    /* roofline.inc: floating-point operations done; bytes moved. */
+    double (*fma_burst)(int64_t repetitions);
+    double (*read_burst)(const void *memory, int64_t bytes, int64_t repetitions);
+    double (*copy_burst)(void *to, const void *from, int64_t bytes, int64_t repetitions);
+};
+
+struct fs_kernels {
+    const char *name;
+    int64_t vector_bytes, vector_registers;
+    int has_fma;
+    struct fs_real_kernels types[2]; /* float, double */
+};
+
+/* dispatch.c */
+int fs_isa_count(void);                            /* compiled into this build, slowest first */
+const struct fs_kernels *fs_isa(int index);
+int fs_isa_supported(int index);                   /* by this CPU and by the state the operating system saves */
+const char *fs_cpu_features(void);                 /* space-separated, those that a kernel could use */
+
+#endif

@@ -1,0 +1,275 @@
+"""Inverted residual: rows of the expanded image live in a ring in L2, from expansion to their last depthwise tap.
+See inverted_residual.md."""
+
+from libc.stdint cimport int64_t
+
+from fastsep._arrays cimport (
+    View,
+    array,
+    channels_apart,
+    columns_seen,
+    cursor,
+    fill_pointers,
+    pad_before,
+    pixel_address,
+    rectangle,
+    ring_bytes,
+    ring_for,
+    row_of,
+    rows_seen,
+    source,
+    stage,
+    unstage,
+    view,
+    window_range,
+)
+from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, row_pointers, run_channels
+from fastsep._inverted_residual cimport inverted_residual_call
+from fastsep._isa cimport caches, fs_panel, fs_row
+from fastsep._pointwise cimport PointwisePlan, panels, run_panels
+from fastsep._threads cimport run_tiles, threads_for
+
+cdef enum:
+    # Pixels for which streaming the weights of a panel from L2 or L3 does not bind: see pointwise.md.
+    GROUP_PIXELS = 48
+    MOST_PIXELS = 384
+
+
+cdef void lay_out(inverted_residual_call *call, int threads) noexcept nogil:
+    cdef const depthwise_plan *d = call.plan.depthwise
+    cdef int64_t item = d.kernels.bytes, height = call.out.shape[2], width = call.out.shape[3]
+    cdef int64_t row_bytes, budget, images, blocks, pixels, size, inputs = call.plan.expand.panels.inputs
+    cdef int64_t halo
+    call.stage_x = channels_apart(&call.x, item)
+    call.stage_out = channels_apart(&call.out, item)
+    call.stage_residual = call.residual.data != NULL and channels_apart(&call.residual, item)
+
+    # Columns: the whole width, unless two output rows of it overflow half of L2.
+    budget = caches().level2 // 2
+    row_bytes = ring_bytes(&d.window, 2, d.window.strides[2], d.channels * item)
+    pixels = max(16, budget // max(row_bytes, 1))
+    images = call.out.shape[0] * call.out.shape[1]
+    call.column_blocks = max(1, (width + pixels - 1) // pixels)
+    if height == 1 and threads > 1 and images < 2 * threads:
+        call.column_blocks = max(call.column_blocks, min(2 * threads, (width + 31) // 32))
+    call.block_columns = max(1, (width + call.column_blocks - 1) // call.column_blocks)
+    call.column_blocks = (width + call.block_columns - 1) // call.block_columns
+
+    # Rows of a tile: all, unless threads need more tiles; each block expands its halo again.
+    call.block_rows = max(1, height)
+    images *= call.column_blocks
+    if threads > 1 and 0 < images < 4 * threads:
+        blocks = (threads + images - 1) // images
+        halo = rows_seen(&d.window, 1) - d.window.strides[1]
+        if height * d.window.strides[1] >= 20 * halo * blocks * 2:
+            blocks *= 2
+        call.block_rows = max(1, (height + blocks - 1) // blocks)
+    call.row_blocks = (height + call.block_rows - 1) // call.block_rows
+
+    # Rows of a group: an even number that gives the panels enough pixels.
+    call.group_rows = max(2, (GROUP_PIXELS + call.block_columns - 1) // call.block_columns)
+    call.group_rows = min((call.group_rows + 1) // 2 * 2, call.block_rows)
+
+    pixels = columns_seen(&d.window, call.block_columns)
+    call.most_pixels = min(MOST_PIXELS, rows_seen(&d.window, call.group_rows) * pixels)
+    call.most_pixels = max(call.most_pixels, call.group_rows * call.block_columns)
+    call.pointers_at = (row_pointers(d) * sizeof(fs_row) + 63) // 64 * 64
+    call.ring_at = call.pointers_at + (3 * call.most_pixels * sizeof(char *) + 63) // 64 * 64
+    size = ring_bytes(&d.window, call.group_rows, pixels, d.channels * item)
+    call.depthwise_at = call.ring_at + (size + 63) // 64 * 64
+    pixels = call.group_rows * call.block_columns
+    call.x_at = call.depthwise_at + (pixels * d.channels * item + 63) // 64 * 64
+    call.out_at = call.x_at + (call.most_pixels * inputs * item + 63) // 64 * 64 * call.stage_x
+    size = pixels * call.plan.project.panels.outputs * item
+    call.residual_at = call.out_at + (size + 63) // 64 * 64 * call.stage_out
+    call.scratch_bytes = call.residual_at + size * call.stage_residual
+
+
+cdef void expand_rows(const inverted_residual_call *call, int64_t batch, int64_t depth, int64_t first, int64_t last,
+                      int64_t low, int64_t high, const source *ring, char *scratch) noexcept nogil:
+    """Expand columns [low, high) of input rows [first, last) into the ring."""
+    cdef const panels *p = &call.plan.expand.panels
+    cdef int64_t count = 0, run, x_pixel = p.inputs * p.kernels.bytes
+    cdef const char **rows = <const char **>(scratch + call.pointers_at)
+    cdef char **out = <char **>(rows + call.most_pixels)
+    cdef char *base
+    cdef cursor at
+    cdef fs_row to
+    cdef fs_panel work
+    work.rows = rows
+    work.rows_stride = call.most_pixels
+    work.out = out
+    work.residual = NULL
+    work.epilogue = &call.plan.expand.epilogue
+    at.batch = batch
+    at.depth = depth
+    at.row = first
+    at.column = low
+    while at.row < last:
+        run = min(high - at.column, call.most_pixels - count)
+        row_of(ring, depth, at.row, &to)
+        fill_pointers(out + count, <char *>to.data + at.column * to.pixel_stride, to.pixel_stride, run)
+        if call.stage_x:
+            base = scratch + call.x_at + count * x_pixel
+            stage(p.kernels, &call.x, at, run, 0, p.inputs, 1, base, x_pixel)
+            fill_pointers(<char **>rows + count, base, x_pixel, run)
+        else:
+            fill_pointers(<char **>rows + count, pixel_address(&call.x, at), call.x.strides[3], run)
+        count += run
+        at.column += run
+        if at.column == high:
+            at.column = low
+            at.row += 1
+        if count == call.most_pixels or at.row == last:
+            work.pixels = count
+            run_panels(p, 0, 0, p.count, &work, 0)
+            count = 0
+
+
+cdef void project_rows(const inverted_residual_call *call, int64_t batch, const rectangle *r,
+                       char *scratch) noexcept nogil:
+    """Project the depthwise outputs of a rectangle and store them."""
+    cdef const panels *p = &call.plan.project.panels
+    cdef int64_t i, pixels = r.rows * r.columns, pixel_bytes = p.outputs * p.kernels.bytes
+    cdef const char **rows = <const char **>(scratch + call.pointers_at)
+    cdef char **out = <char **>(rows + pixels)
+    cdef const char **residual = <const char **>(out + pixels)
+    cdef cursor at
+    cdef fs_panel work
+    at.batch = batch
+    at.depth = r.depth
+    at.column = r.column
+    fill_pointers(<char **>rows, r.out, r.out_pixel_stride, pixels)
+    for i in range(r.rows):
+        at.row = r.row + i
+        if call.stage_out:
+            fill_pointers(out + i * r.columns, scratch + call.out_at + i * r.columns * pixel_bytes, pixel_bytes,
+                          r.columns)
+        else:
+            fill_pointers(out + i * r.columns, pixel_address(&call.out, at), call.out.strides[3], r.columns)
+        if call.stage_residual:
+            stage(p.kernels, &call.residual, at, r.columns, 0, p.outputs, 1,
+                  scratch + call.residual_at + i * r.columns * pixel_bytes, pixel_bytes)
+            fill_pointers(<char **>residual + i * r.columns,
+                          scratch + call.residual_at + i * r.columns * pixel_bytes, pixel_bytes, r.columns)
+        elif call.residual.data != NULL:
+            fill_pointers(<char **>residual + i * r.columns, pixel_address(&call.residual, at),
+                          call.residual.strides[3], r.columns)
+    work.pixels = pixels
+    work.rows = rows
+    work.rows_stride = pixels
+    work.out = out
+    work.residual = residual if call.residual.data != NULL else NULL
+    work.epilogue = &call.plan.project.epilogue
+    run_panels(p, 0, 0, p.count, &work, 0)
+    if call.stage_out:
+        for i in range(r.rows):
+            at.row = r.row + i
+            unstage(p.kernels, scratch + call.out_at + i * r.columns * pixel_bytes, pixel_bytes, &call.out, at,
+                    r.columns, 0, p.outputs)
+
+
+cdef void inverted_residual_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
+    cdef const inverted_residual_call *call = <const inverted_residual_call *>opaque
+    cdef const depthwise_plan *d = call.plan.depthwise
+    cdef int64_t item = d.kernels.bytes, batch, last_row, expanded, depth
+    cdef int64_t depth_low, depth_high, row_low, row_high, low, high
+    cdef rectangle r
+    cdef source ring
+    r.column = tile % call.column_blocks * call.block_columns
+    r.columns = min(call.block_columns, call.out.shape[3] - r.column)
+    tile = tile // call.column_blocks
+    r.row = tile % call.row_blocks * call.block_rows
+    last_row = min(r.row + call.block_rows, call.out.shape[2])
+    tile = tile // call.row_blocks
+    r.depth = tile % call.out.shape[1]
+    batch = tile // call.out.shape[1]
+    r.channel = 0
+    r.channels = d.channels
+    r.residual = NULL
+
+    window_range(&d.window, call.before, &call.x.shape[1], 0, r.depth, 1, &depth_low, &depth_high)
+    window_range(&d.window, call.before, &call.x.shape[1], 2, r.column, r.columns, &low, &high)
+    ring_for(&d.window, &call.x.shape[1], scratch + call.ring_at, call.group_rows, high - low, low, d.channels * item,
+             d.zeros, &ring)
+    r.out = scratch + call.depthwise_at
+    r.out_pixel_stride = d.channels * item
+    r.out_row_stride = r.columns * r.out_pixel_stride
+    expanded = 0
+    while r.row < last_row:
+        r.rows = min(call.group_rows, last_row - r.row)
+        window_range(&d.window, call.before, &call.x.shape[1], 1, r.row, r.rows, &row_low, &row_high)
+        row_low = max(row_low, expanded)
+        if row_low < row_high and low < high:
+            for depth in range(depth_low, depth_high):
+                if (depth + call.before[0] - r.depth * d.window.strides[0]) % d.window.dilation[0] == 0:
+                    expand_rows(call, batch, depth, row_low, row_high, low, high, &ring, scratch)
+            expanded = row_high
+        run_channels(d, &ring, call.before, &r, <fs_row *>scratch)
+        project_rows(call, batch, &r, scratch)
+        r.row += r.rows
+
+
+cdef class InvertedResidualPlan:
+    """Expansion, depthwise and projection run as one; immutable."""
+
+    def __init__(self, PointwisePlan expand, DepthwisePlan depthwise, PointwisePlan project):
+        self.expand = expand
+        self.depthwise = depthwise
+        self.project = project
+        self.plan.expand = &expand.plan
+        self.plan.depthwise = &depthwise.plan
+        self.plan.project = &project.plan
+
+    def output_shape(self, spatial):
+        """Spatial shape of the output for one of the input, of the same rank."""
+        return self.depthwise.output_shape(spatial)
+
+    @property
+    def isa(self):
+        return self.project.isa
+
+    cdef double seconds(self, const array *x, const array *out) noexcept:
+        cdef int64_t pixels = 1, inputs = 1
+        cdef int axis
+        for axis in range(4):
+            pixels *= out.shape[axis]
+            inputs *= x.shape[axis]
+        return (self.expand.seconds(inputs) + self.project.seconds(pixels)
+                + 2.0 * pixels * self.plan.depthwise.channels * self.plan.depthwise.taps
+                / (self.plan.depthwise.kernels.lanes * 2 * 2 * 3e9 * 0.6))
+
+    cdef int prepare(self, inverted_residual_call *call, View x, View out, View residual, object threads) except -1:
+        cdef int axis, count
+        call.plan = self.plan
+        call.x = x.array
+        call.out = out.array
+        call.residual = residual.array
+        for axis in range(3):
+            call.before[axis] = pad_before(&self.plan.depthwise.window, axis, call.x.shape[1 + axis])
+        count = threads_for(threads, self.seconds(&call.x, &call.out))
+        lay_out(call, count)
+        return count
+
+    def run(self, x, out, residual, int rank, bint channels_first, threads):
+        cdef View x_view = view(x, rank, channels_first, False)
+        cdef View out_view = view(out, rank, channels_first, True)
+        cdef View residual_view = view(residual, rank, channels_first, False)
+        cdef inverted_residual_call call
+        cdef int count = self.prepare(&call, x_view, out_view, residual_view, threads)
+        run_tiles(inverted_residual_tile, &call, call.out.shape[0] * call.out.shape[1] * call.row_blocks
+                  * call.column_blocks, call.scratch_bytes, count, self.seconds(&call.x, &call.out))
+
+    def layout(self, x, out, int rank, bint channels_first, threads):
+        """How a call would be cut: a dict for `describe`."""
+        cdef View x_view = view(x, rank, channels_first, False)
+        cdef View out_view = view(out, rank, channels_first, False)
+        cdef inverted_residual_call call
+        cdef int count = self.prepare(&call, x_view, out_view, view(None, rank, channels_first, False), threads)
+        cdef int64_t tiles = call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks
+        return {
+            "tile": f"{call.block_rows} rows × {call.block_columns} columns, {call.group_rows} rows at a time",
+            "tiles": tiles,
+            "threads": max(1, min(count, tiles)),
+            "scratch_bytes": call.scratch_bytes * max(1, min(count, tiles)),
+        }

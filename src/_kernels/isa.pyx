@@ -1,0 +1,152 @@
+"""Which table of micro-kernels is in use, and what the machine is. The only module that links the C kernels."""
+
+import os
+
+from libc.stdint cimport int64_t
+
+from fastsep._isa cimport cache_sizes, fs_kernels, fs_real_kernels
+
+cdef extern from "fastsep_kernels.h" nogil:
+    int fs_isa_count()
+    const fs_kernels *fs_isa(int)
+    int fs_isa_supported(int)
+    const char *fs_cpu_features()
+
+
+cdef int chosen = 0
+cdef cache_sizes sizes
+
+
+cdef const fs_kernels *kernels() noexcept nogil:
+    return fs_isa(chosen)
+
+
+cdef const fs_real_kernels *kernels_for(int64_t item_bytes) noexcept nogil:
+    return &fs_isa(chosen).types[0 if item_bytes == 4 else 1]
+
+
+cdef const fs_real_kernels *kernels_named(str isa, int64_t item_bytes) except NULL:
+    """The table that a plan was made for, whatever is chosen now."""
+    cdef int i
+    for i in range(fs_isa_count()):
+        if fs_isa(i).name.decode() == isa:
+            return &fs_isa(i).types[0 if item_bytes == 4 else 1]
+    raise ValueError(f"{isa!r} is not an instruction set of fastsep")
+
+
+cdef const cache_sizes *caches() noexcept nogil:
+    return &sizes
+
+
+def compiled_isas():
+    """Instruction sets in this build, slowest first."""
+    return tuple(fs_isa(i).name.decode() for i in range(fs_isa_count()))
+
+
+def available_isas():
+    """Instruction sets in this build that this machine can run, slowest first.
+
+    Returns
+    -------
+    tuple of str
+        Names that `set_isa` and the environment variable ``FASTSEP_ISA`` accept here.
+    """
+    return tuple(fs_isa(i).name.decode() for i in range(fs_isa_count()) if fs_isa_supported(i))
+
+
+def get_isa():
+    """Name of the instruction set that new plans use.
+
+    Returns
+    -------
+    str
+        One of `available_isas()`.
+    """
+    return fs_isa(chosen).name.decode()
+
+
+def set_isa(name):
+    """Choose the instruction set for plans made from now on; existing plans keep theirs.
+
+    Parameters
+    ----------
+    name : str
+        One of `available_isas()`.
+
+    Raises
+    ------
+    TypeError
+        `name` is not a string.
+    ValueError
+        `name` is unknown, or this machine cannot run it.
+    """
+    _choose(name, "name")
+
+
+def _choose(name, source):
+    global chosen
+    if not isinstance(name, str):
+        raise TypeError(f"{source} must be a str, one of {available_isas()}; got {type(name).__name__}")
+    for i in range(fs_isa_count()):
+        if fs_isa(i).name.decode() == name:
+            if not fs_isa_supported(i):
+                raise ValueError(
+                    f"{source}={name!r}: this CPU or its operating system cannot run {name}; "
+                    f"available here: {', '.join(available_isas())}"
+                )
+            chosen = i
+            return
+    raise ValueError(f"{source}={name!r} is not an instruction set of fastsep; available here: {', '.join(available_isas())}")
+
+
+def cpu_features():
+    """CPU features that a kernel could use, as a tuple of names."""
+    return tuple(fs_cpu_features().decode().split())
+
+
+def cache_bytes():
+    """Data cache sizes in bytes by level, as the operating system reports them (or the fallback in use)."""
+    return {"L1": sizes.level1, "L2": sizes.level2, "L3": sizes.level3}
+
+
+def register_tiles(name):
+    """Register tiles of one instruction set.
+
+    Returns
+    -------
+    dict
+        By dtype name: ``lanes``, ``panel`` (pixels of the pointwise tile by width in vectors) and ``strip``
+        (output rows × columns of the depthwise tile).
+    """
+    cdef const fs_kernels *table
+    cdef int i, t, v
+    for i in range(fs_isa_count()):
+        table = fs_isa(i)
+        if table.name.decode() == name:
+            return {
+                dtype: {
+                    "lanes": table.types[t].lanes,
+                    "panel": {v: table.types[t].panel_pixels[v] for v in range(1, table.types[t].panel_vectors + 1)},
+                    "strip": (table.types[t].strip_rows, table.types[t].strip_columns),
+                }
+                for t, dtype in enumerate(("float32", "float64"))
+            }
+    raise ValueError(f"name={name!r} is not an instruction set of fastsep")
+
+
+cdef int64_t _cache_size(level, int64_t fallback):
+    # Zero or absent in some virtual machines and on other systems: then a size that most CPUs have at least.
+    try:
+        size = os.sysconf(level)
+    except (AttributeError, OSError, ValueError):
+        return fallback
+    return size if size > 0 else fallback
+
+
+sizes.level1 = _cache_size("SC_LEVEL1_DCACHE_SIZE", 32 * 1024)
+sizes.level2 = _cache_size("SC_LEVEL2_CACHE_SIZE", 512 * 1024)
+sizes.level3 = _cache_size("SC_LEVEL3_CACHE_SIZE", 8 * 1024 * 1024)
+
+_choose(max(available_isas(), key=available_isas().index), "default")
+if os.environ.get("FASTSEP_ISA"):
+    _choose(os.environ["FASTSEP_ISA"], "FASTSEP_ISA")

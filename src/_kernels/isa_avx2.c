@@ -1,0 +1,30 @@
+/* x86-64 with AVX2 and FMA3. The target is set here by a pragma and nowhere by a flag, so that no baseline
+ * function can pick it up; baseline headers stay above it. */
+#include "fastsep_kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+
+#define FS_ISA avx2
+#define FS_VECTOR_BYTES 32
+#define FS_VECTOR_REGISTERS 16
+#define FS_FMA_X86 1
+/* 6 × 2: twelve sums, two weights, one broadcast pixel = 15 of 16 registers; likewise 4 × 3. */
+#define FS_PANEL_PIXELS_1 6
+#define FS_PANEL_PIXELS_2 6
+#define FS_PANEL_PIXELS_3 4
+
+#include "micro_kernels.inc"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif

@@ -1,0 +1,213 @@
+/* The SIMD vocabulary: everything a kernel body may say about vectors.
+ *
+ * Read once per element type (no include guard). The including file defines
+ *   FS_ISA            name of the instruction set, ends every symbol: load_f32_avx2
+ *   FS_VECTOR_BYTES   16, 32 or 64
+ *   FS_REAL_BITS      32 or 64
+ *   FS_FMA_X86        1 where the instruction set has FMA3 (else fma() is mul + add)
+ *
+ * Names are plain in the bodies (`load`, `fma`, `vec`); a macro adds the suffix, so that a debugger and
+ * `objdump` show `load_f32_avx2` and one can see that no AVX instruction left its functions.
+ *
+ * Unaligned is the normal case: `vec_memory` and `real_memory` carry alignment 1 and may alias.
+ */
+
+#undef FS_SUFFIX
+#undef FS_LANES
+#if FS_REAL_BITS == 32
+#define FS_SUFFIX FS_JOIN(f32, FS_ISA)
+#define FS_LANES (FS_VECTOR_BYTES / 4)
+#else
+#define FS_SUFFIX FS_JOIN(f64, FS_ISA)
+#define FS_LANES (FS_VECTOR_BYTES / 8)
+#endif
+
+#ifndef FS_NAMES
+#define FS_NAMES
+#define FS_JOIN_(a, b) a##_##b
+#define FS_JOIN(a, b) FS_JOIN_(a, b)
+#define FS_FN(name) FS_JOIN(name, FS_SUFFIX)
+
+#define real FS_FN(real)
+#define bits FS_FN(bits)
+#define real_memory FS_FN(real_memory)
+#define vec FS_FN(vec)
+#define ivec FS_FN(ivec)
+#define vec_memory FS_FN(vec_memory)
+#define load FS_FN(load)
+#define load_n FS_FN(load_n)
+#define store FS_FN(store)
+#define store_n FS_FN(store_n)
+#define load_real FS_FN(load_real)
+#define store_real FS_FN(store_real)
+#define splat FS_FN(splat)
+#define fma FS_FN(fma)
+#define fma_real FS_FN(fma_real)
+#define max_vec FS_FN(max_vec)
+#define min_vec FS_FN(min_vec)
+#define choose FS_FN(choose)
+#define and_mask FS_FN(and_mask)
+#define clamp FS_FN(clamp)
+
+#define FS_INLINE static inline __attribute__((always_inline))
+#define FS_NOINLINE static __attribute__((noinline))
+#if defined(__clang__)
+#define FS_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define FS_UNROLL _Pragma("GCC unroll 16")
+#endif
+#define FS_LIKELY(x) __builtin_expect(!!(x), 1)
+#endif
+
+#if FS_REAL_BITS == 32
+typedef float real;
+typedef int32_t bits;
+typedef float real_memory __attribute__((aligned(1), may_alias));
+typedef float vec __attribute__((vector_size(FS_VECTOR_BYTES)));
+typedef int32_t ivec __attribute__((vector_size(FS_VECTOR_BYTES)));
+typedef float vec_memory __attribute__((vector_size(FS_VECTOR_BYTES), aligned(1), may_alias));
+#else
+typedef double real;
+typedef int64_t bits;
+typedef double real_memory __attribute__((aligned(1), may_alias));
+typedef double vec __attribute__((vector_size(FS_VECTOR_BYTES)));
+typedef int64_t ivec __attribute__((vector_size(FS_VECTOR_BYTES)));
+typedef double vec_memory __attribute__((vector_size(FS_VECTOR_BYTES), aligned(1), may_alias));
+#endif
+
+FS_INLINE vec load(const void *p)
+{
+    return *(const vec_memory *)p;
+}
+
+FS_INLINE void store(void *p, vec v)
+{
+    *(vec_memory *)p = v;
+}
+
+FS_INLINE real load_real(const void *p)
+{
+    return *(const real_memory *)p;
+}
+
+FS_INLINE void store_real(void *p, real x)
+{
+    *(real_memory *)p = x;
+}
+
+FS_INLINE vec splat(real x)
+{
+#if FS_VECTOR_BYTES * 8 / FS_REAL_BITS == 2
+    return (vec){x, x};
+#elif FS_VECTOR_BYTES * 8 / FS_REAL_BITS == 4
+    return (vec){x, x, x, x};
+#elif FS_VECTOR_BYTES * 8 / FS_REAL_BITS == 8
+    return (vec){x, x, x, x, x, x, x, x};
+#else
+    return (vec){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
+#endif
+}
+
+/* Lanes n… of the result are zero; no byte past the n-th element is touched. 0 <= n <= FS_LANES. */
+FS_INLINE vec load_n(const void *p, int64_t n)
+{
+#if FS_FMA_X86 && FS_VECTOR_BYTES == 32
+    /* The mask is a window into eight set lanes followed by eight clear ones: lane i is set if i < n. */
+    static const bits window[2 * FS_LANES] = {
+        [0 ... FS_LANES - 1] = -1,
+    };
+    __m256i mask = _mm256_loadu_si256((const __m256i *)(window + FS_LANES - n));
+#if FS_REAL_BITS == 32
+    return (vec)_mm256_maskload_ps((const float *)p, mask);
+#else
+    return (vec)_mm256_maskload_pd((const double *)p, mask);
+#endif
+#else
+    vec v = {0};
+    for (int64_t i = 0; i < n; i++)
+        v[i] = ((const real_memory *)p)[i];
+    return v;
+#endif
+}
+
+/* Writes the first n lanes and nothing else. */
+FS_INLINE void store_n(void *p, vec v, int64_t n)
+{
+#if FS_FMA_X86 && FS_VECTOR_BYTES == 32
+    /* Halves, then quarters: vmaskmov stores are microcoded on AMD (18 to 42 operations). */
+    char *q = (char *)p;
+    __m128 half = _mm256_castps256_ps128((__m256)v);
+    const int64_t bytes = n * (int64_t)sizeof(real);
+    if (bytes & 32) {
+        store(p, v);
+        return;
+    }
+    if (bytes & 16) {
+        _mm_storeu_ps((float *)q, half);
+        half = _mm256_extractf128_ps((__m256)v, 1);
+        q += 16;
+    }
+    if (bytes & 8) {
+        _mm_storel_pi((__m64 *)q, half);
+        half = _mm_movehl_ps(half, half);
+        q += 8;
+    }
+    if (bytes & 4)
+        _mm_store_ss((float *)q, half);
+#else
+    for (int64_t i = 0; i < n; i++)
+        ((real_memory *)p)[i] = v[i];
+#endif
+}
+
+/* a·b + c. Rounded once where the instruction set has FMA, twice where it does not: never left to the
+ * compiler (-ffp-contract=off), because GCC and Clang would fuse different products. */
+FS_INLINE vec fma(vec a, vec b, vec c)
+{
+#if FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
+    return (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* max(x, bound) and min(x, bound) that keep a NaN in x: x86's instructions return their second operand
+ * when either is NaN, and `bound` never is (checked when the plan is made). */
+FS_INLINE vec choose(ivec condition, vec yes, vec no)
+{
+    return (vec)((condition & (ivec)yes) | (~condition & (ivec)no));
+}
+
+FS_INLINE vec max_vec(vec x, vec bound)
+{
+#if FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+    return (vec)_mm256_max_ps((__m256)bound, (__m256)x);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
+    return (vec)_mm256_max_pd((__m256d)bound, (__m256d)x);
+#else
+    return choose((ivec)(x < bound), bound, x);
+#endif
+}
+
+FS_INLINE vec min_vec(vec x, vec bound)
+{
+#if FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+    return (vec)_mm256_min_ps((__m256)bound, (__m256)x);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
+    return (vec)_mm256_min_pd((__m256d)bound, (__m256d)x);
+#else
+    return choose((ivec)(x > bound), bound, x);
+#endif
+}
+
+FS_INLINE vec clamp(vec x, vec low, vec high)
+{
+    return min_vec(max_vec(x, low), high);
+}
+
+FS_INLINE vec and_mask(vec x, ivec mask)
+{
+    return (vec)((ivec)x & mask);
+}

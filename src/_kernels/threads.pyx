@@ -1,0 +1,195 @@
+"""Thread policy: how many threads a call gets, the parallel loop over its tiles, and slabs between signals.
+
+`threads=None` follows OpenMP's current limit (OMP_NUM_THREADS, threadpoolctl), capped by the CPUs this process
+may use and by the cgroup's quota. A number wins over all of that; -1 is all CPUs this process may use.
+A call stays serial where threads would not pay, inside another parallel region, and in a forked child (libgomp's
+workers do not survive a fork, and the first parallel region of a child hangs). A serial call enters no OpenMP
+construct: measured 1.95 µs through prange(use_threads_if=False) against 0.59 µs for the plain loop.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport int64_t, uintptr_t
+from libc.stdlib cimport free, malloc
+
+from fastsep._threads cimport run_tile_function
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    static int fs_has_openmp(void) { return 1; }
+    static int fs_openmp_limit(void) { return omp_get_max_threads(); }
+    static int fs_openmp_cpus(void) { return omp_get_num_procs(); }
+    static int fs_inside_parallel(void) { return omp_in_parallel(); }
+    #else
+    static int fs_has_openmp(void) { return 0; }
+    static int fs_openmp_limit(void) { return 1; }
+    static int fs_openmp_cpus(void) { return 1; }
+    static int fs_inside_parallel(void) { return 0; }
+    #endif
+    #if defined(_WIN32)
+    static void fs_at_fork(void (*child)(void)) { (void)child; }
+    #else
+    #include <pthread.h>
+    static void fs_at_fork(void (*child)(void)) { pthread_atfork(NULL, NULL, child); }
+    #endif
+    """
+    int fs_has_openmp() noexcept nogil
+    int fs_openmp_limit() noexcept nogil
+    int fs_openmp_cpus() noexcept nogil
+    int fs_inside_parallel() noexcept nogil
+    void fs_at_fork(void (*child)() noexcept nogil) noexcept nogil
+
+# Between two slabs the calling thread looks for Ctrl-C.
+cdef double SLAB_SECONDS = 0.05
+# A parallel region costs 1 µs with spinning workers, 44 µs with sleeping ones: below this much serial time a
+# second thread has nothing to win.
+cdef double PARALLEL_SECONDS = 12e-6
+cdef int MOST_THREADS = 1024
+
+cdef int forked = 0
+cdef int quota_cpus = MOST_THREADS
+
+
+cdef void mark_forked() noexcept nogil:
+    global forked
+    forked = 1
+
+
+def _quota():
+    """CPUs that the cgroup's quota allows, rounded up; MOST_THREADS without one."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+    except (OSError, ValueError):
+        try:
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as file:
+                quota = file.read().strip()
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as file:
+                period = file.read().strip()
+        except OSError:
+            return MOST_THREADS
+    if quota in ("max", "-1") or not quota.isdigit() or not period.isdigit() or int(period) == 0:
+        return MOST_THREADS
+    return max(1, -(-int(quota) // int(period)))
+
+
+cdef int allowed_cpus() noexcept:
+    return max(1, min(fs_openmp_cpus(), quota_cpus))
+
+
+cdef int requested(object threads) except -1:
+    """The number asked for, before any reason to stay serial."""
+    if threads is None:
+        return max(1, min(fs_openmp_limit(), allowed_cpus()))
+    if type(threads) is not int:
+        if isinstance(threads, bool) or not hasattr(type(threads), "__index__"):
+            raise TypeError(f"threads must be None, -1 (all) or a positive int; got {threads!r}")
+        threads = threads.__index__()
+    if threads == -1:
+        return allowed_cpus()
+    if threads < 1 or threads > MOST_THREADS:
+        raise ValueError(f"threads must be None, -1 (all) or between 1 and {MOST_THREADS}; got {threads}")
+    return threads
+
+
+cdef int threads_for(object threads, double seconds) except -1:
+    """Threads that a call of this predicted serial time gets."""
+    cdef int count
+    if threads is None and seconds < PARALLEL_SECONDS:
+        return 1
+    count = requested(threads)
+    if count > 1 and (forked or not fs_has_openmp() or fs_inside_parallel()):
+        return 1
+    return count
+
+
+def resolve(threads=None):
+    """Threads that a call long enough to use them would get.
+
+    Parameters
+    ----------
+    threads : int or None
+        As given to a call.
+
+    Returns
+    -------
+    int
+    """
+    return threads_for(threads, 1.0)
+
+
+def check(threads):
+    """Raise what a call would raise for this value of `threads`."""
+    requested(threads)
+
+
+def explain():
+    """How many threads, and where the number comes from, as a sentence for `python -m fastsep info`."""
+    if not fs_has_openmp():
+        return "1 (built without OpenMP: FASTSEP_NO_OPENMP was set)"
+    if forked:
+        return "1 (this process was forked: OpenMP's workers do not survive a fork)"
+    limits = {
+        "OpenMP's limit (OMP_NUM_THREADS, threadpoolctl)": fs_openmp_limit(),
+        "CPUs this process may use": fs_openmp_cpus(),
+    }
+    if quota_cpus < MOST_THREADS:
+        limits["the cgroup's CPU quota"] = quota_cpus
+    reasons = "; ".join(f"{name}: {count}" for name, count in limits.items())
+    return f"{resolve(None)} (the least of {reasons})"
+
+
+def has_openmp():
+    """Whether this build can use more than one thread."""
+    return bool(fs_has_openmp())
+
+
+cdef void run_slab(run_tile_function run_tile, const void *call, int64_t first, int64_t last, char *scratch,
+                   int64_t scratch_bytes, int threads) noexcept nogil:
+    cdef int64_t tile
+    if threads == 1:
+        for tile in range(first, last):
+            run_tile(call, tile, scratch)
+    else:
+        for tile in prange(first, last, schedule="dynamic", num_threads=threads):
+            run_tile(call, tile, scratch + threadid() * scratch_bytes)
+
+
+cdef int run_tiles(run_tile_function run_tile, const void *call, int64_t tiles, int64_t scratch_bytes,
+                   int threads, double seconds) except -1:
+    """Run every tile of a call; `seconds` is its predicted serial time."""
+    cdef char *memory = NULL
+    cdef char *scratch = NULL
+    cdef int64_t first = 0, last, slab
+    if tiles <= 0:
+        return 0
+    if threads > tiles:
+        threads = <int>tiles
+    scratch_bytes = (scratch_bytes + 127) // 64 * 64
+    if scratch_bytes > (<int64_t>1 << 46) // threads:
+        raise MemoryError(f"a tile of this call would need {scratch_bytes} bytes of scratch")
+    memory = <char *>malloc(<size_t>(scratch_bytes * threads + 64))
+    if memory == NULL:
+        raise MemoryError(f"no room for {scratch_bytes * threads} bytes of scratch")
+    scratch = memory + (64 - <uintptr_t>memory % 64)
+    slab = tiles
+    if seconds > SLAB_SECONDS * threads:
+        slab = <int64_t>(tiles * (SLAB_SECONDS * threads / seconds))
+        slab = max(slab, threads)
+    try:
+        while first < tiles:
+            last = min(first + slab, tiles)
+            with nogil:
+                run_slab(run_tile, call, first, last, scratch, scratch_bytes, threads)
+            first = last
+            if first < tiles:
+                PyErr_CheckSignals()
+    finally:
+        free(memory)
+    return 0
+
+
+quota_cpus = _quota()
+fs_at_fork(mark_forked)

@@ -1,0 +1,60 @@
+"""The activations: their names, what the epilogue is given for them, and how far they may be from the exact value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from types import MappingProxyType
+
+import numpy as np
+
+Activation = str | tuple[float, float] | None
+
+#: Greatest error in units in the last place of the exact result, by activation and dtype; derived in
+#: src/_kernels/activation.md and searched for by the tests.
+ULP: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "relu": {"float32": 0, "float64": 0},
+        "relu6": {"float32": 0, "float64": 0},
+        "sigmoid": {"float32": 4, "float64": 4},
+        "hard_sigmoid": {"float32": 2, "float64": 2},
+        "silu": {"float32": 4, "float64": 4},
+        "hard_swish": {"float32": 3, "float64": 3},
+        "gelu": {"float32": 6, "float64": 6},
+        "gelu_tanh": {"float32": 6, "float64": 6},
+    }
+)
+
+_CLAMPS = {None: (-math.inf, math.inf), "relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
+
+
+def epilogue(activation: object, name: str, dtype: np.dtype) -> tuple[str, float, float]:
+    """What the kernels take for an activation: (curve, low, high).
+
+    Raises
+    ------
+    ValueError
+        `activation` is not one of the contract's; a clamp is reversed or NaN.
+    TypeError
+        `activation` is of a wrong type.
+    """
+    if activation is None or (isinstance(activation, str) and activation in _CLAMPS):
+        low, high = _CLAMPS[activation]
+        return "clamp", low, high
+    if isinstance(activation, str):
+        if activation in ULP:
+            return activation, -math.inf, math.inf
+        raise ValueError(
+            f"{name} must be None, one of {', '.join(repr(known) for known in ULP)} or a (low, high) pair; got {activation!r}"
+        )
+    if isinstance(activation, tuple) and len(activation) == 2:
+        if not all(isinstance(bound, Real) and not isinstance(bound, bool) for bound in activation):
+            raise TypeError(f"{name}=(low, high) must hold two numbers; got {activation!r}")
+        # Rounded as the kernel's element type holds them, so that a bound means the same everywhere.
+        with np.errstate(over="ignore"):
+            low, high = (float(dtype.type(bound)) for bound in activation)
+        if not low <= high:
+            raise ValueError(f"{name}=(low, high) needs low <= high and no NaN; got {activation!r}")
+        return "clamp", low, high
+    raise TypeError(f"{name} must be None, a str or a (low, high) tuple; got {type(activation).__name__}")

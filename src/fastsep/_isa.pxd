@@ -1,0 +1,78 @@
+"""The C structures of fastsep_kernels.h, and the table in use."""
+
+from libc.stdint cimport int64_t
+
+
+cdef extern from "fastsep_kernels.h" nogil:
+    enum fs_activation:
+        FS_CLAMP, FS_SIGMOID, FS_HARD_SIGMOID, FS_SILU, FS_HARD_SWISH, FS_GELU, FS_GELU_TANH
+
+    struct fs_epilogue:
+        fs_activation activation
+        double low, high
+
+    struct fs_panel:
+        int64_t pixels, taps, channels
+        const char *const *rows
+        int64_t rows_stride, channel_offset
+        const void *weights
+        const void *bias
+        int64_t vectors, outputs
+        char *const *out
+        const char *const *residual
+        int64_t output_offset
+        const fs_epilogue *epilogue
+
+    struct fs_row:
+        const char *data
+        int64_t pixel_stride
+
+    struct fs_strip:
+        int64_t output_rows
+        int64_t depth_taps, height_taps, width_taps
+        int64_t row_step
+        const fs_row *rows
+        int64_t first_column, columns
+        int64_t stride, dilation, before, width
+        int64_t channels, channel_offset
+        const void *weights
+        const void *bias
+        char *out[2]
+        int64_t out_pixel_stride
+        const char *residual[2]
+        int64_t residual_pixel_stride
+        const fs_epilogue *epilogue
+
+    struct fs_relayout:
+        int64_t pixels, channels, repeat
+        const char *from_ "from"
+        int64_t from_pixel_stride, from_channel_stride
+        char *to
+        int64_t to_pixel_stride, to_channel_stride
+
+    struct fs_real_kernels:
+        int64_t bytes, lanes, panel_vectors
+        int64_t panel_pixels[4]
+        int64_t strip_rows, strip_columns
+        void (*pointwise_panel)(const fs_panel *) noexcept nogil
+        void (*depthwise_strip)(const fs_strip *) noexcept nogil
+        void (*relayout)(const fs_relayout *) noexcept nogil
+        double (*fma_burst)(int64_t) noexcept nogil
+        double (*read_burst)(const void *, int64_t, int64_t) noexcept nogil
+        double (*copy_burst)(void *, const void *, int64_t, int64_t) noexcept nogil
+
+    struct fs_kernels:
+        const char *name
+        int64_t vector_bytes, vector_registers
+        int has_fma
+        fs_real_kernels types[2]
+
+
+cdef struct cache_sizes:
+    int64_t level1, level2, level3
+
+
+cdef const fs_kernels *kernels() noexcept nogil
+cdef const fs_real_kernels *kernels_for(int64_t item_bytes) noexcept nogil
+cdef const fs_real_kernels *kernels_named(str isa, int64_t item_bytes) except NULL
+cdef const cache_sizes *caches() noexcept nogil

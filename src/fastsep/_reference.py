@@ -1,0 +1,343 @@
+"""The specification: every operation as its definition says, in plain NumPy and in extended precision.
+
+Nothing here is fast and nothing is shared with the code it specifies. Images are brought to
+channels_last and padded with zeros that take part in the sums; the taps are visited in ascending order,
+each one as a strided slice of the padded image. Results keep the type they were computed in, so that
+they can be compared before they are rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Context, Decimal, localcontext
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+PerAxis = int | Sequence[int]
+Padding = str | int | Sequence[tuple[int, int]]
+Activation = str | tuple[float, float] | None
+
+# Enough digits that every rounding error below disappears in the 19 digits of the widest hardware type.
+_DIGITS = Context(prec=60, Emin=-999999, Emax=999999)
+_PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803")
+
+
+def output_geometry(
+    spatial: Sequence[int],
+    kernel: Sequence[int],
+    strides: PerAxis = 1,
+    padding: Padding = "valid",
+    dilation_rate: PerAxis = 1,
+) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+    """Find the spatial output sizes, and the zeros to put (before, after) each spatial axis."""
+    sizes: list[int] = []
+    pads: list[tuple[int, int]] = []
+    rank = len(spatial)
+    for axis, (size, taps, stride, dilation) in enumerate(
+        zip(spatial, kernel, _per_axis(strides, rank), _per_axis(dilation_rate, rank), strict=True)
+    ):
+        extent = (taps - 1) * dilation + 1
+        if isinstance(padding, str) and padding in ("same", "same_lower"):
+            # TensorFlow's rule: ceil(size / stride) outputs, and as few zeros as they need.
+            total = max((-(-size // stride) - 1) * stride + extent - size, 0)
+            smaller, larger = total // 2, total - total // 2
+            before, after = (smaller, larger) if padding == "same" else (larger, smaller)
+        elif isinstance(padding, str):
+            before, after = {"valid": (0, 0)}[padding]
+        else:
+            before, after = (padding, padding) if isinstance(padding, int) else padding[axis]
+        pads.append((before, after))
+        sizes.append(max(0, (size + before + after - extent) // stride + 1))
+    return tuple(sizes), tuple(pads)
+
+
+def conv(
+    inputs: Array,
+    kernel: Array,
+    strides: PerAxis = 1,
+    padding: Padding = "valid",
+    data_format: str | None = None,
+    dilation_rate: PerAxis = 1,
+    *,
+    bias: Array | None = None,
+    activation: Activation = None,
+    residual: Array | None = None,
+    accumulate: DTypeLike = np.longdouble,
+) -> Array:
+    """Cross-correlate with a kernel ``(*K, Cin / groups, Cout)``; the groups follow from the shapes."""
+    image = _channels_last(inputs, data_format).astype(accumulate)
+    weights = kernel.astype(accumulate)
+    depth, filters = kernel.shape[-2:]
+    groups = image.shape[-1] // depth
+    total: Array | None = None
+    for tap, window in _windows(image, kernel.shape[:-2], strides, padding, dilation_rate):
+        grouped = window.reshape(*window.shape[:-1], groups, depth)
+        factors = weights[tap].reshape(depth, groups, filters // groups)
+        product = np.einsum("...gi,igo->...go", grouped, factors).reshape(*window.shape[:-1], filters)
+        total = product if total is None else total + product
+    return _finish(total, bias, residual, activation, data_format)
+
+
+def depthwise_conv(
+    inputs: Array,
+    kernel: Array,
+    strides: PerAxis = 1,
+    padding: Padding = "valid",
+    data_format: str | None = None,
+    dilation_rate: PerAxis = 1,
+    *,
+    bias: Array | None = None,
+    activation: Activation = None,
+    residual: Array | None = None,
+    accumulate: DTypeLike = np.longdouble,
+) -> Array:
+    """Convolve each channel c with its own kernels ``(*K, C, M)``, for outputs c·M … c·M + M - 1."""
+    image = _channels_last(inputs, data_format).astype(accumulate)
+    weights = kernel.astype(accumulate)
+    channels, multiplier = kernel.shape[-2:]
+    total: Array | None = None
+    for tap, window in _windows(image, kernel.shape[:-2], strides, padding, dilation_rate):
+        product = (window[..., np.newaxis] * weights[tap]).reshape(*window.shape[:-1], channels * multiplier)
+        total = product if total is None else total + product
+    return _finish(total, bias, residual, activation, data_format)
+
+
+def pointwise_conv(
+    inputs: Array,
+    kernel: Array,
+    *,
+    data_format: str | None = None,
+    bias: Array | None = None,
+    activation: Activation = None,
+    residual: Array | None = None,
+    accumulate: DTypeLike = np.longdouble,
+) -> Array:
+    """Apply a linear layer to the channels: a kernel ``(Cin, Cout)`` or ``(1, …, 1, Cin, Cout)``."""
+    image = _channels_last(inputs, data_format).astype(accumulate)
+    weights = kernel.reshape(kernel.shape[-2:]).astype(accumulate)
+    return _finish(np.einsum("...i,io->...o", image, weights), bias, residual, activation, data_format)
+
+
+def separable_conv(
+    inputs: Array,
+    depthwise_kernel: Array,
+    pointwise_kernel: Array,
+    strides: PerAxis = 1,
+    padding: Padding = "valid",
+    data_format: str | None = None,
+    dilation_rate: PerAxis = 1,
+    *,
+    depthwise_bias: Array | None = None,
+    depthwise_activation: Activation = None,
+    bias: Array | None = None,
+    activation: Activation = None,
+    residual: Array | None = None,
+    accumulate: DTypeLike = np.longdouble,
+) -> Array:
+    """Convolve depthwise, then pointwise; nothing is rounded in between."""
+    filtered = depthwise_conv(
+        inputs, depthwise_kernel, strides, padding, data_format, dilation_rate,
+        bias=depthwise_bias, activation=depthwise_activation, accumulate=accumulate,
+    )  # fmt: skip
+    return pointwise_conv(
+        filtered, pointwise_kernel,
+        data_format=data_format, bias=bias, activation=activation, residual=residual, accumulate=accumulate,
+    )  # fmt: skip
+
+
+def inverted_residual(
+    inputs: Array,
+    expand_kernel: Array | None,
+    depthwise_kernel: Array,
+    project_kernel: Array,
+    *,
+    strides: PerAxis = 1,
+    padding: Padding = "same",
+    data_format: str | None = None,
+    dilation_rate: PerAxis = 1,
+    expand_bias: Array | None = None,
+    depthwise_bias: Array | None = None,
+    bias: Array | None = None,
+    activation: Activation = "relu6",
+    residual: bool = False,
+    accumulate: DTypeLike = np.longdouble,
+) -> Array:
+    """Expand, filter, project linearly, and add the input if `residual` says so."""
+    expanded = inputs
+    if expand_kernel is not None:
+        expanded = pointwise_conv(
+            inputs, expand_kernel,
+            data_format=data_format, bias=expand_bias, activation=activation, accumulate=accumulate,
+        )  # fmt: skip
+    return separable_conv(
+        expanded, depthwise_kernel, project_kernel, strides, padding, data_format, dilation_rate,
+        depthwise_bias=depthwise_bias, depthwise_activation=activation,
+        bias=bias, residual=inputs if residual else None, accumulate=accumulate,
+    )  # fmt: skip
+
+
+def absolute_terms(
+    operation: Callable[..., Array],
+    inputs: Array,
+    kernel: Array,
+    *arguments: Any,
+    bias: Array | None = None,
+    residual: Array | None = None,
+    **keywords: Any,
+) -> tuple[Array, int]:
+    """Sum of the absolute terms and their number, for the error bound γ_k Σ|x||w| + k·η of one stage.
+
+    Parameters
+    ----------
+    operation : callable
+        `conv`, `depthwise_conv` or `pointwise_conv`.
+    inputs, kernel, *arguments, bias, residual, **keywords
+        What the operation is called with; an activation is left out of the sum.
+
+    Returns
+    -------
+    sums : ndarray
+        Σ|x||w| + abs(bias) + abs(residual) for every output.
+    terms : int
+        How many terms each output sums, the zeros of the padding included.
+    """
+    keywords["activation"] = None
+    sums = operation(
+        np.abs(inputs), np.abs(kernel), *arguments,
+        bias=None if bias is None else np.abs(bias),
+        residual=None if residual is None else np.abs(residual), **keywords,
+    )  # fmt: skip
+    channels = 1 if operation is depthwise_conv else kernel.shape[-2]
+    taps = int(np.prod(kernel.shape[:-2], dtype=int))
+    return sums, taps * channels + (bias is not None) + (residual is not None)
+
+
+def activate(values: Array, activation: Activation) -> Array:
+    """Apply an activation to every value, in the type of the values.
+
+    NaN stays NaN. The products x·gate(x) are NaN at -∞ (-∞ · 0), as IEEE 754 and every framework has it.
+    """
+    if activation is None:
+        return values
+    if not isinstance(activation, str):
+        low, high = activation
+        clamped: Array = np.minimum(np.maximum(values, values.dtype.type(low)), values.dtype.type(high))
+        return clamped
+    if activation in ("relu", "relu6"):
+        return activate(values, (0.0, np.inf if activation == "relu" else 6.0))
+    if activation == "hard_sigmoid":
+        # x/6 + ½ in the form that does not cancel near -3.
+        return activate((values + 3) / 6, (0.0, 1.0))
+    if activation == "hard_swish":
+        gate = activate(values, "hard_sigmoid")
+        with np.errstate(invalid="ignore"):
+            product: Array = values * gate
+        return product
+    function = {"sigmoid": _sigmoid, "silu": _silu, "gelu": _gelu, "gelu_tanh": _gelu_tanh}[activation]
+    at_infinity = (
+        {-np.inf: 0.0, np.inf: 1.0} if activation == "sigmoid" else {-np.inf: np.nan, np.inf: np.inf}
+    )
+    result = np.empty_like(values)
+    with localcontext(_DIGITS):
+        for index in np.ndindex(values.shape):
+            value = values[index]
+            if np.isnan(value):
+                result[index] = value
+            elif np.isinf(value):
+                result[index] = at_infinity[float(value)]
+            else:
+                result[index] = _to_float(function(_to_decimal(value)), values.dtype)
+    return result
+
+
+def _sigmoid(x: Decimal) -> Decimal:
+    decay = (-abs(x)).exp()
+    return 1 / (1 + decay) if x >= 0 else decay / (1 + decay)
+
+
+def _silu(x: Decimal) -> Decimal:
+    return x * _sigmoid(x)
+
+
+def _gelu(x: Decimal) -> Decimal:
+    return x / 2 * _erfc(-x / Decimal(2).sqrt())
+
+
+def _gelu_tanh(x: Decimal) -> Decimal:
+    # (1 + tanh u) / 2 is the sigmoid of 2u, which does not cancel for negative u.
+    return x * _sigmoid(2 * (2 / _PI).sqrt() * (x + Decimal("0.044715") * x**3))
+
+
+def _erfc(z: Decimal) -> Decimal:
+    if z < 0:
+        return 2 - _erfc(-z)
+    gauss = (-z * z).exp() / _PI.sqrt()
+    if z < 3:
+        # erf z = 2/√π · exp(-z²) · Σ 2ⁿ z²ⁿ⁺¹ / (2n+1)!! has positive terms only, so nothing cancels.
+        term = total = z
+        n = 0
+        while term > total * Decimal("1e-50"):
+            n += 1
+            term *= 2 * z * z / (2 * n + 1)
+            total += term
+        return 1 - 2 * gauss * total
+    # Laplace: erfc z = exp(-z²)/√π · 1/(z + ½/(z + 1/(z + 3⁄2/(z + …)))), 40 digits with these levels.
+    denominator = z
+    for n in range(20 + int(1500 / (z * z)), 0, -1):
+        denominator = z + Decimal(n) / 2 / denominator
+    return gauss / denominator
+
+
+def _to_decimal(value: Any) -> Decimal:
+    numerator, denominator = value.as_integer_ratio()
+    return Decimal(numerator) / Decimal(denominator)
+
+
+def _to_float(value: Decimal, dtype: np.dtype[Any]) -> Any:
+    # NumPy warns when it reads a number below the smallest subnormal (4e-4951 at most).
+    return dtype.type(str(value) if value.adjusted() > -4960 else 0)
+
+
+def _per_axis(value: PerAxis, rank: int) -> tuple[int, ...]:
+    return (value,) * rank if isinstance(value, int) else tuple(value)
+
+
+def _channels_last(image: Array, data_format: str | None) -> Array:
+    return np.moveaxis(image, 1, -1) if data_format == "channels_first" else image
+
+
+def _windows(
+    image: Array, taps: Sequence[int], strides: PerAxis, padding: Padding, dilation_rate: PerAxis
+) -> Any:
+    """Yield every tap's index, ascending, and the part of the padded image that it multiplies."""
+    rank = len(taps)
+    sizes, pads = output_geometry(image.shape[1:-1], taps, strides, padding, dilation_rate)
+    padded = np.pad(image, ((0, 0), *pads, (0, 0)))
+    for tap in np.ndindex(*taps):
+        spans = []
+        for offset, size, stride, dilation in zip(
+            tap, sizes, _per_axis(strides, rank), _per_axis(dilation_rate, rank), strict=True
+        ):
+            first = offset * dilation
+            spans.append(slice(first, first + size * stride, stride) if size else slice(0, 0))
+        yield tap, padded[(slice(None), *spans)]
+
+
+def _finish(
+    total: Array | None,
+    bias: Array | None,
+    residual: Array | None,
+    activation: Activation,
+    data_format: str | None,
+) -> Array:
+    """Apply the epilogue, activation(total + bias + residual), and return to the caller's data format."""
+    assert total is not None, "a kernel has at least one tap"
+    if bias is not None:
+        total = total + bias.astype(total.dtype)
+    if residual is not None:
+        total = total + _channels_last(residual, data_format).astype(total.dtype)
+    total = activate(total, activation)
+    return np.moveaxis(total, -1, 1) if data_format == "channels_first" else total

@@ -1,0 +1,11 @@
+"""The one parallel loop of the package, and the policy of how many threads it gets."""
+
+from libc.stdint cimport int64_t
+
+# Computes one tile of a call. Tiles are independent, may run in any order and on any thread; `scratch` is
+# 64-byte aligned, uninitialised and belongs to this tile alone while it runs.
+ctypedef void (*run_tile_function)(const void *call, int64_t tile, char *scratch) noexcept nogil
+
+cdef int run_tiles(run_tile_function run_tile, const void *call, int64_t tiles, int64_t scratch_bytes,
+                   int threads, double seconds) except -1
+cdef int threads_for(object threads, double seconds) except -1

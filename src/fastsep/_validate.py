@@ -1,0 +1,212 @@
+"""The one home of argument errors. Each says which argument, what it got, and what would be right."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Window = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], Any]
+
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+# Strides, dilation and padding beyond this are mistakes, and would overflow 64-bit byte offsets.
+_MOST = 2**31 - 1
+
+
+def _shape_of(array: Array) -> str:
+    return "(" + ", ".join(str(size) for size in array.shape) + ("," if array.ndim == 1 else "") + ")"
+
+
+def array(value: object, name: str, dtype: np.dtype | None = None, dtype_of: str = "kernel") -> Array:
+    """`value` as a native-endian float32 or float64 array; byte-swapped arrays are the one kind that is copied."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name} must be a np.ndarray of float32 or float64; got {type(value).__name__}")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain np.ndarray; got a MaskedArray, whose mask would be ignored")
+    native = value.dtype.newbyteorder("=")
+    if dtype is not None and native != dtype:
+        raise TypeError(f"{name} has dtype {value.dtype}, {dtype_of} has dtype {dtype}: they must be the same")
+    if native not in _DTYPES:
+        raise TypeError(f"{name} must have dtype float32 or float64; got {value.dtype}")
+    return value if value.dtype.isnative else value.astype(native)
+
+
+def axes(value: object, name: str, rank: int) -> tuple[int, ...]:
+    """An int, or one int per spatial axis, each at least 1."""
+    if isinstance(value, tuple | list):
+        if len(value) != rank:
+            raise ValueError(f"{name} must be an int or {rank} ints, one per spatial axis; got {value!r}")
+        items = list(value)
+    else:
+        items = [value] * rank
+    result = []
+    for item in items:
+        if isinstance(item, bool | np.bool_):
+            raise TypeError(f"{name} must be an int or one int per spatial axis; got {value!r}")
+        try:
+            number = operator.index(item)
+        except TypeError:
+            raise TypeError(f"{name} must be an int or one int per spatial axis; got {value!r}") from None
+        if not 1 <= number <= _MOST:
+            raise ValueError(f"{name} must be at least 1 and at most {_MOST}; got {value!r}")
+        result.append(number)
+    return tuple(result)
+
+
+def _padding_number(item: object, value: object) -> int:
+    if isinstance(item, bool | np.bool_):
+        raise TypeError(f"padding must hold ints; got {value!r}")
+    try:
+        number = operator.index(item)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"padding must hold ints; got {value!r}") from None
+    if not 0 <= number <= _MOST:
+        raise ValueError(f"padding must not be negative (crop the input instead) nor over {_MOST}; got {value!r}")
+    return number
+
+
+def padding(value: object, rank: int) -> str | tuple[tuple[int, int], ...]:
+    """ "valid" and ints become one (before, after) pair per spatial axis; "same" and "same_lower" stay names."""
+    if isinstance(value, str):
+        if value == "valid":
+            return ((0, 0),) * rank
+        if value in ("same", "same_lower"):
+            return value
+        raise ValueError(
+            f'padding must be "valid", "same", "same_lower", an int or one (before, after) pair per spatial axis; '
+            f"got {value!r}"
+        )
+    if isinstance(value, tuple | list):
+        if all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in value) and len(value) == rank:
+            before_after = [tuple(_padding_number(item, value) for item in pair) for pair in value]
+            return tuple((before, after) for before, after in before_after)
+        if value and all(isinstance(item, int | np.integer) for item in value):
+            pairs = tuple((item, item) for item in (value if len(value) == rank else value[:1] * rank))
+            raise ValueError(
+                f"padding={value!r} is ambiguous; write one (before, after) pair per spatial axis, such as {pairs!r}, "
+                "or a single int"
+            )
+        raise ValueError(f"padding must hold {rank} (before, after) pairs, one per spatial axis; got {value!r}")
+    number = _padding_number(value, value)
+    return ((number, number),) * rank
+
+
+def channels_first(data_format: object) -> bool:
+    if data_format is None or data_format == "channels_last":
+        return False
+    if data_format == "channels_first":
+        return True
+    raise ValueError(f'data_format must be None, "channels_last" or "channels_first"; got {data_format!r}')
+
+
+def kernel(value: object, name: str, form: str, ranks: tuple[int, ...], dtype: np.dtype | None = None) -> Array:
+    """A kernel whose spatial rank (axes before the last two) is one of `ranks`, with no axis of length 0."""
+    result = array(value, name, dtype)
+    if result.ndim - 2 not in ranks:
+        raise ValueError(f"{name} must have the form {form}; got {result.ndim} axes, shape {_shape_of(result)}")
+    if 0 in result.shape:
+        raise ValueError(f"{name} must not have an axis of length 0; got shape {_shape_of(result)}")
+    return result
+
+
+def pointwise_kernel(value: object, name: str, dtype: np.dtype | None = None) -> Array:
+    """A kernel (Cin, Cout) or (1, …, 1, Cin, Cout), at its own shape."""
+    result = kernel(value, name, "(Cin, Cout) or (1, …, 1, Cin, Cout)", (0, 1, 2, 3), dtype)
+    if any(size != 1 for size in result.shape[:-2]):
+        raise ValueError(
+            f"{name} must have the form (Cin, Cout) or (1, …, 1, Cin, Cout): a pointwise convolution has one tap; "
+            f"got shape {_shape_of(result)}"
+        )
+    return result
+
+
+def bias(value: object, name: str, channels: int, dtype: np.dtype) -> Array | None:
+    if value is None:
+        return None
+    result = array(value, name, dtype)
+    if result.shape != (channels,):
+        raise ValueError(f"{name} must have shape ({channels},), one per output channel; got {_shape_of(result)}")
+    return result
+
+
+def window(kernel_shape: tuple[int, ...], strides: object, pads: object, dilation_rate: object) -> Window:
+    """(taps, strides, dilation_rate, padding), one entry per spatial axis."""
+    rank = len(kernel_shape)
+    dilation = axes(dilation_rate, "dilation_rate", rank)
+    for taps, step in zip(kernel_shape, dilation, strict=True):
+        if (taps - 1) * step > _MOST:
+            raise ValueError(f"dilation_rate={dilation_rate!r} makes a kernel of {taps} taps wider than {_MOST}")
+    return kernel_shape, axes(strides, "strides", rank), dilation, padding(pads, rank)
+
+
+def inputs(value: object, ranks: tuple[int, ...], first: bool, dtype: np.dtype) -> Array:
+    """The array a plan is called with, of one of the ranks it can take."""
+    result = array(value, "inputs", dtype)
+    if result.ndim - 2 not in ranks:
+        form = "(batch, channels, *spatial)" if first else "(batch, *spatial, channels)"
+        wanted = " or ".join(str(rank + 2) for rank in ranks)
+        raise ValueError(
+            f"inputs must have {wanted} axes, {form}; got {result.ndim} axes, shape {_shape_of(result)}"
+        )
+    return result
+
+
+def split_shape(shape: tuple[int, ...], first: bool) -> tuple[int, tuple[int, ...], int]:
+    """(batch, spatial, channels) of a shape in either data format."""
+    return (shape[0], shape[2:], shape[1]) if first else (shape[0], shape[1:-1], shape[-1])
+
+
+def join_shape(batch: int, spatial: tuple[int, ...], channels: int, first: bool) -> tuple[int, ...]:
+    return (batch, channels, *spatial) if first else (batch, *spatial, channels)
+
+
+def input_channels(got: int, wanted: int, name: str) -> None:
+    if got != wanted:
+        raise ValueError(f"inputs have {got} channels, {name} takes {wanted}")
+
+
+def groups(channels: int, kernel_shape: tuple[int, ...]) -> int:
+    """How many groups a kernel (*K, Cin/groups, Cout) makes of `channels` input channels."""
+    inputs_a_group, outputs = kernel_shape[-2:]
+    if channels == 0 or channels % inputs_a_group:
+        raise ValueError(
+            f"inputs have {channels} channels, not a positive multiple of the {inputs_a_group} that kernel takes "
+            f"a group (kernel has the form (*K, Cin/groups, Cout))"
+        )
+    count = channels // inputs_a_group
+    if outputs % count:
+        raise ValueError(f"kernel has {outputs} output channels, which {count} groups do not divide")
+    return count
+
+
+def residual(value: object, shape: tuple[int, ...], dtype: np.dtype) -> Array | None:
+    if value is None:
+        return None
+    result = array(value, "residual", dtype, "inputs")
+    if result.shape != shape:
+        raise ValueError(f"residual must have the output's shape {shape}; got {result.shape}")
+    return result
+
+
+def out(value: object, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """The array to write to, or a new one."""
+    if value is None:
+        return np.empty(shape, dtype)
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"out must be a np.ndarray of {dtype}; got {type(value).__name__}")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError("out must be a plain np.ndarray; got a MaskedArray, whose mask would be ignored")
+    if value.dtype != dtype:
+        raise TypeError(f"out has dtype {value.dtype}, inputs have dtype {dtype}: they must be the same")
+    if value.shape != shape:
+        raise ValueError(f"out must have the output's shape {shape}; got {value.shape}")
+    if not value.flags.writeable:
+        raise ValueError("out must be writeable; got a read-only array")
+    if not value.flags.c_contiguous and any(
+        step == 0 and size > 1 for step, size in zip(value.strides, value.shape, strict=True)
+    ):
+        raise ValueError(f"out must not overlap itself; got strides {value.strides}")
+    return value

@@ -1,0 +1,704 @@
+"""The plans: packed weights and a fixed geometry, called with arrays."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastsep import _validate
+from fastsep._activations import Activation, epilogue
+from fastsep._depthwise import DepthwisePlan
+from fastsep._describe import Description
+from fastsep._direct import DirectPlan
+from fastsep._inverted_residual import InvertedResidualPlan
+from fastsep._isa import get_isa
+from fastsep._pointwise import PointwisePlan
+from fastsep._separable import SeparablePlan
+from fastsep._threads import check as check_threads
+from fastsep._validate import Array
+from fastsep.roofline import remembered
+
+
+def _frozen(value: Array) -> Array:
+    """A private contiguous copy that nobody can write to: what a pickle holds."""
+    copy = np.array(value, order="C")
+    copy.flags.writeable = False
+    return copy
+
+
+def _depthwise_kernel(value: object, name: str) -> Array:
+    return _frozen(_validate.kernel(value, name, "(*K, C, M) with one to three axes K", (1, 2, 3)))
+
+
+def _offsets(value: object, name: str, channels: int, dtype: np.dtype) -> Array | None:
+    checked = _validate.bias(value, name, channels, dtype)
+    return None if checked is None else _frozen(checked)
+
+
+def _matrix(kernel: Array, rows: int) -> Array:
+    return np.ascontiguousarray(kernel).reshape(rows, -1)
+
+
+class _Plan:
+    """What all plans share: immutability, pickling, and the one way a call takes."""
+
+    __slots__ = ("_arguments", "_channels_first", "_dtype", "_inputs", "_isa", "_outputs", "_ranks", "_threads")
+
+    def _set(self, **attributes: Any) -> None:
+        for name, value in attributes.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a {type(self).__name__} is immutable; make a new one to change {name}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a {type(self).__name__} is immutable; {name} cannot be deleted")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self._arguments)
+
+    # A subclass says which compiled plan serves an input of so many channels.
+    def _compiled(self, channels: int) -> Any:
+        raise NotImplementedError
+
+    def _run(self, inputs: object, out: object, residual: object, threads: object) -> Array:
+        first = self._channels_first
+        if threads is None:
+            threads = self._threads
+        x = _validate.inputs(inputs, self._ranks, first, self._dtype)
+        batch, spatial, channels = _validate.split_shape(x.shape, first)
+        compiled = self._compiled(channels)
+        shape = _validate.join_shape(batch, compiled.output_shape(spatial), self._outputs, first)
+        addend = _validate.residual(residual, shape, self._dtype)
+        result = target = _validate.out(out, shape, self._dtype)
+        if out is not None and (
+            np.may_share_memory(target, x) or (addend is not None and np.may_share_memory(target, addend))
+        ):
+            target = np.empty(shape, self._dtype)
+        compiled.run(x, target, addend, x.ndim - 2, first, threads)
+        if target is not result:
+            result[...] = target
+        return result
+
+    def _work(self, compiled: Any, batch: int, inputs: int, outputs: int, channels: int) -> tuple[int, int]:
+        """Floating-point operations and bytes of weights, for so many input and output pixels."""
+        raise NotImplementedError
+
+    def _fusion(self, compiled: Any) -> str:
+        return "epilogue: bias, residual and activation in registers"
+
+    def describe(self, input_shape: tuple[int, ...], threads: int | None = None) -> Description:
+        """How this plan would run on contiguous inputs of one shape.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            In the plan's data format, batch included.
+        threads : int or None
+            As for a call.
+
+        Returns
+        -------
+        Description
+            Its `str` is a table; `to_dict()` gives the figures. The first call measures the machine's roofs,
+            which takes about a third of a second.
+
+        Raises
+        ------
+        ValueError
+            The plan cannot take such a shape.
+        """
+        first = self._channels_first
+        x = _validate.inputs(np.empty(input_shape, self._dtype), self._ranks, first, self._dtype)
+        batch, spatial, channels = _validate.split_shape(x.shape, first)
+        compiled = self._compiled(channels)
+        spatial_out = compiled.output_shape(spatial)
+        shape = _validate.join_shape(batch, spatial_out, self._outputs, first)
+        if threads is None:
+            threads = self._threads
+        layout = compiled.layout(x, np.empty(shape, self._dtype), x.ndim - 2, first, threads)
+        flops, weights = self._work(compiled, batch, math.prod(spatial), math.prod(spatial_out), channels)
+        moved = (math.prod(x.shape) + math.prod(shape) + weights) * self._dtype.itemsize
+        roofs = remembered(layout["threads"], str(self._dtype), self._isa)
+        return Description(
+            plan=repr(self),
+            input_shape=x.shape,
+            output_shape=shape,
+            dtype=str(self._dtype),
+            isa=self._isa,
+            fusion=self._fusion(compiled),
+            flops=flops,
+            bytes=moved,
+            roofline_seconds=roofs.seconds(flops, moved),
+            **layout,
+        )
+
+    def _options(self) -> str:
+        """The arguments that are not weights and not defaults, for `repr`."""
+        shown = []
+        for name, value in self._arguments.items():
+            if isinstance(value, np.ndarray):
+                if "bias" in name:
+                    shown.append(name)
+            elif value not in (None, False) and not (name in ("strides", "dilation_rate") and value == 1):
+                shown.append(f"{name}={value!r}")
+        return "".join(f", {option}" for option in shown) + f", {self._dtype}, {self._isa}"
+
+
+def _rebuild(kind: type[_Plan], arguments: dict[str, Any]) -> _Plan:
+    return kind(**arguments)
+
+
+def _taps(shape: tuple[int, ...]) -> str:
+    return "×".join(str(size) for size in shape)
+
+
+class Conv(_Plan):
+    """Standard convolution, with groups.
+
+    Parameters
+    ----------
+    kernel : ndarray (*K, Cin/groups, Cout), float32 or float64
+        One to three spatial axes. Groups are inferred from the channels of the inputs, as Keras does.
+    strides, dilation_rate : int or one int per spatial axis
+    padding : {"valid", "same", "same_lower"}, int, or one (before, after) pair per spatial axis
+        "same" is TensorFlow's: ceil(in / stride) outputs, the surplus after; "same_lower": before.
+    data_format : None, "channels_last" or "channels_first"
+    bias : ndarray (Cout,) or None
+    activation : None, str or (low, high)
+        "relu", "relu6", "sigmoid", "hard_sigmoid", "silu", "hard_swish", "gelu", "gelu_tanh" or a clamp.
+    threads : int or None
+        Default of the calls: None follows OpenMP's limit, -1 is all CPUs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is wrong; the message names it, what it got and what would be right.
+
+    Notes
+    -----
+    Cross-correlation as in ``keras.ops.conv``: out[y, x, o] = activation(bias[o] + Σ inputs[y·s + i·d - p,
+    x·s + j·d - p, c]·kernel[i, j, c, o] + residual[y, x, o]), taps ascending, then channels, each step one FMA.
+    """
+
+    __slots__ = ("_activation", "_bias", "_kernel", "_plans", "_window")
+
+    def __init__(
+        self,
+        kernel: Array,
+        strides: int | tuple[int, ...] = 1,
+        padding: Any = "valid",
+        data_format: str | None = None,
+        dilation_rate: int | tuple[int, ...] = 1,
+        *,
+        bias: Array | None = None,
+        activation: Activation = None,
+        threads: int | None = None,
+    ) -> None:
+        weights = _frozen(_validate.kernel(kernel, "kernel", "(*K, Cin/groups, Cout) with one to three axes K", (1, 2, 3)))
+        offsets = _offsets(bias, "bias", weights.shape[-1], weights.dtype)
+        check_threads(threads)
+        self._set(
+            _kernel=weights,
+            _bias=offsets,
+            _window=_validate.window(weights.shape[:-2], strides, padding, dilation_rate),
+            _activation=epilogue(activation, "activation", weights.dtype),
+            _plans={},
+            _ranks=(weights.ndim - 2,),
+            _channels_first=_validate.channels_first(data_format),
+            _dtype=weights.dtype,
+            _outputs=weights.shape[-1],
+            _isa=get_isa(),
+            _threads=threads,
+            _arguments={
+                "kernel": weights,
+                "strides": strides,
+                "padding": padding,
+                "data_format": data_format,
+                "dilation_rate": dilation_rate,
+                "bias": offsets,
+                "activation": activation,
+                "threads": threads,
+            },
+        )
+        # The usual case is packed now; groups only show when inputs come.
+        self._compiled(weights.shape[-2])
+
+    def _compiled(self, channels: int) -> Any:
+        plan = self._plans.get(channels)
+        if plan is None:
+            count = _validate.groups(channels, self._kernel.shape)
+            plan = self._plans[channels] = self._pack(count)
+        return plan
+
+    def _pack(self, count: int) -> Any:
+        """The family that fits: pointwise, depthwise or standard. All three sum in the same order."""
+        taps, strides, _, pads = self._window
+        rows = math.prod(taps)
+        one_tap = rows == 1 and all(step == 1 for step in strides)
+        if one_tap and count == 1 and (isinstance(pads, str) or not any(map(any, pads))):
+            return PointwisePlan(_matrix(self._kernel, self._kernel.shape[-2]), self._bias, self._activation, self._isa)
+        if self._kernel.shape[-2] == 1 and count > 1:
+            multiplier = self._outputs // count
+            return DepthwisePlan(_matrix(self._kernel, rows), self._bias, multiplier, self._window, self._activation, self._isa)
+        rows *= self._kernel.shape[-2]
+        return DirectPlan(_matrix(self._kernel, rows), self._bias, count, self._window, self._activation, self._isa)
+
+    def __call__(
+        self, inputs: Array, out: Array | None = None, *, residual: Array | None = None, threads: int | None = None
+    ) -> Array:
+        """Convolve.
+
+        Parameters
+        ----------
+        inputs : ndarray (batch, *spatial, Cin), or (batch, Cin, *spatial) for "channels_first"
+            The kernel's dtype; any strides, alignment and byte order. Never written.
+        out : ndarray or None
+            Receives the result; the output's shape and dtype, any strides. It may overlap `inputs` or
+            `residual`: the result is as if it did not.
+        residual : ndarray or None
+            Added before the activation; the output's shape.
+        threads : int or None
+            None is the plan's default.
+
+        Returns
+        -------
+        ndarray
+            `out`, or a new array.
+        """
+        return self._run(inputs, out, residual, threads)
+
+    def _work(self, compiled: Any, batch: int, inputs: int, outputs: int, channels: int) -> tuple[int, int]:
+        size = self._kernel.size
+        return 2 * batch * outputs * size, size
+
+    def _fusion(self, compiled: Any) -> str:
+        kind = {"PointwisePlan": "pointwise", "DepthwisePlan": "depthwise"}.get(type(compiled).__name__)
+        return super()._fusion(compiled) + (f" (runs as a {kind} convolution)" if kind else "")
+
+    def __repr__(self) -> str:
+        inputs, outputs = self._kernel.shape[-2:]
+        return f"Conv({_taps(self._kernel.shape[:-2])}, {inputs} → {outputs}{self._options()})"
+
+
+class DepthwiseConv(_Plan):
+    """Depthwise convolution: every channel with filters of its own.
+
+    Parameters
+    ----------
+    kernel : ndarray (*K, C, M), float32 or float64
+        One to three spatial axes; output channel c·M + m is channel c under filter m.
+    strides, padding, data_format, dilation_rate, activation, threads
+        As in `Conv`.
+    bias : ndarray (C·M,) or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is wrong; the message names it, what it got and what would be right.
+
+    Notes
+    -----
+    As ``keras.ops.depthwise_conv``; taps ascending, each step one FMA.
+    """
+
+    __slots__ = ("_kernel", "_plan")
+
+    def __init__(
+        self,
+        kernel: Array,
+        strides: int | tuple[int, ...] = 1,
+        padding: Any = "valid",
+        data_format: str | None = None,
+        dilation_rate: int | tuple[int, ...] = 1,
+        *,
+        bias: Array | None = None,
+        activation: Activation = None,
+        threads: int | None = None,
+    ) -> None:
+        weights = _depthwise_kernel(kernel, "kernel")
+        channels, multiplier = weights.shape[-2:]
+        offsets = _offsets(bias, "bias", channels * multiplier, weights.dtype)
+        window = _validate.window(weights.shape[:-2], strides, padding, dilation_rate)
+        curve = epilogue(activation, "activation", weights.dtype)
+        check_threads(threads)
+        isa = get_isa()
+        self._set(
+            _kernel=weights,
+            _plan=DepthwisePlan(_matrix(weights, math.prod(window[0])), offsets, multiplier, window, curve, isa),
+            _ranks=(weights.ndim - 2,),
+            _channels_first=_validate.channels_first(data_format),
+            _dtype=weights.dtype,
+            _outputs=channels * multiplier,
+            _isa=isa,
+            _threads=threads,
+            _arguments={
+                "kernel": weights,
+                "strides": strides,
+                "padding": padding,
+                "data_format": data_format,
+                "dilation_rate": dilation_rate,
+                "bias": offsets,
+                "activation": activation,
+                "threads": threads,
+            },
+        )
+
+    def _compiled(self, channels: int) -> Any:
+        _validate.input_channels(channels, self._kernel.shape[-2], "kernel")
+        return self._plan
+
+    def __call__(
+        self, inputs: Array, out: Array | None = None, *, residual: Array | None = None, threads: int | None = None
+    ) -> Array:
+        """Convolve; parameters as in `Conv.__call__`."""
+        return self._run(inputs, out, residual, threads)
+
+    def _work(self, compiled: Any, batch: int, inputs: int, outputs: int, channels: int) -> tuple[int, int]:
+        return 2 * batch * outputs * self._kernel.size, self._kernel.size
+
+    def __repr__(self) -> str:
+        channels, multiplier = self._kernel.shape[-2:]
+        times = f" × {multiplier}" if multiplier > 1 else ""
+        return f"DepthwiseConv({_taps(self._kernel.shape[:-2])}, {channels}{times}{self._options()})"
+
+
+class PointwiseConv(_Plan):
+    """Pointwise convolution: a linear layer over channels, at every pixel.
+
+    Parameters
+    ----------
+    kernel : ndarray (Cin, Cout) or (1, …, 1, Cin, Cout), float32 or float64
+        (Cin, Cout) takes inputs of one, two or three spatial axes; axes of 1 fix how many.
+    data_format, bias, activation, threads
+        As in `Conv`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is wrong; the message names it, what it got and what would be right.
+
+    Notes
+    -----
+    Equals ``inputs @ kernel + bias`` for channels_last; channels ascending, each step one FMA.
+    """
+
+    __slots__ = ("_kernel", "_plan")
+
+    def __init__(
+        self,
+        kernel: Array,
+        *,
+        data_format: str | None = None,
+        bias: Array | None = None,
+        activation: Activation = None,
+        threads: int | None = None,
+    ) -> None:
+        weights = _frozen(_validate.pointwise_kernel(kernel, "kernel"))
+        offsets = _offsets(bias, "bias", weights.shape[-1], weights.dtype)
+        curve = epilogue(activation, "activation", weights.dtype)
+        check_threads(threads)
+        isa = get_isa()
+        self._set(
+            _kernel=weights,
+            _plan=PointwisePlan(_matrix(weights, weights.shape[-2]), offsets, curve, isa),
+            _ranks=(weights.ndim - 2,) if weights.ndim > 2 else (1, 2, 3),
+            _channels_first=_validate.channels_first(data_format),
+            _dtype=weights.dtype,
+            _outputs=weights.shape[-1],
+            _isa=isa,
+            _threads=threads,
+            _arguments={
+                "kernel": weights,
+                "data_format": data_format,
+                "bias": offsets,
+                "activation": activation,
+                "threads": threads,
+            },
+        )
+
+    def _compiled(self, channels: int) -> Any:
+        _validate.input_channels(channels, self._kernel.shape[-2], "kernel")
+        return self._plan
+
+    def __call__(
+        self, inputs: Array, out: Array | None = None, *, residual: Array | None = None, threads: int | None = None
+    ) -> Array:
+        """Convolve; parameters as in `Conv.__call__`."""
+        return self._run(inputs, out, residual, threads)
+
+    def _work(self, compiled: Any, batch: int, inputs: int, outputs: int, channels: int) -> tuple[int, int]:
+        return 2 * batch * outputs * self._kernel.size, self._kernel.size
+
+    def __repr__(self) -> str:
+        inputs, outputs = self._kernel.shape[-2:]
+        return f"PointwiseConv({inputs} → {outputs}{self._options()})"
+
+
+class SeparableConv(_Plan):
+    """Depthwise, then pointwise, fused: the array between them never exists.
+
+    Parameters
+    ----------
+    depthwise_kernel : ndarray (*K, C, M), float32 or float64
+    pointwise_kernel : ndarray (C·M, Cout) or (1, …, 1, C·M, Cout)
+    strides, padding, data_format, dilation_rate
+        Of the depthwise part, as in `Conv`.
+    depthwise_bias : ndarray (C·M,) or None
+    depthwise_activation
+        Applied between the two parts.
+    bias, activation
+        Of the pointwise part.
+    threads : int or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is wrong; the message names it, what it got and what would be right.
+
+    Notes
+    -----
+    As ``keras.ops.separable_conv``. The bits are those of `DepthwiseConv` followed by `PointwiseConv`.
+    """
+
+    __slots__ = ("_depthwise_kernel", "_plan", "_pointwise_kernel")
+
+    def __init__(
+        self,
+        depthwise_kernel: Array,
+        pointwise_kernel: Array,
+        strides: int | tuple[int, ...] = 1,
+        padding: Any = "valid",
+        data_format: str | None = None,
+        dilation_rate: int | tuple[int, ...] = 1,
+        *,
+        depthwise_bias: Array | None = None,
+        depthwise_activation: Activation = None,
+        bias: Array | None = None,
+        activation: Activation = None,
+        threads: int | None = None,
+    ) -> None:
+        depthwise = _depthwise_kernel(depthwise_kernel, "depthwise_kernel")
+        pointwise = _frozen(_validate.pointwise_kernel(pointwise_kernel, "pointwise_kernel", depthwise.dtype))
+        channels, multiplier = depthwise.shape[-2:]
+        if pointwise.shape[-2] != channels * multiplier:
+            raise ValueError(
+                f"pointwise_kernel takes {pointwise.shape[-2]} channels, depthwise_kernel gives "
+                f"{channels} × {multiplier} = {channels * multiplier}"
+            )
+        if pointwise.ndim not in (2, depthwise.ndim):
+            raise ValueError(
+                f"pointwise_kernel must have the form (C·M, Cout) or as many axes as depthwise_kernel, "
+                f"{depthwise.ndim}; got {pointwise.ndim}"
+            )
+        between = _offsets(depthwise_bias, "depthwise_bias", channels * multiplier, depthwise.dtype)
+        offsets = _offsets(bias, "bias", pointwise.shape[-1], depthwise.dtype)
+        window = _validate.window(depthwise.shape[:-2], strides, padding, dilation_rate)
+        first = epilogue(depthwise_activation, "depthwise_activation", depthwise.dtype)
+        second = epilogue(activation, "activation", depthwise.dtype)
+        check_threads(threads)
+        isa = get_isa()
+        self._set(
+            _depthwise_kernel=depthwise,
+            _pointwise_kernel=pointwise,
+            _plan=SeparablePlan(
+                DepthwisePlan(_matrix(depthwise, math.prod(window[0])), between, multiplier, window, first, isa),
+                PointwisePlan(_matrix(pointwise, channels * multiplier), offsets, second, isa),
+            ),
+            _ranks=(depthwise.ndim - 2,),
+            _channels_first=_validate.channels_first(data_format),
+            _dtype=depthwise.dtype,
+            _outputs=pointwise.shape[-1],
+            _isa=isa,
+            _threads=threads,
+            _arguments={
+                "depthwise_kernel": depthwise,
+                "pointwise_kernel": pointwise,
+                "strides": strides,
+                "padding": padding,
+                "data_format": data_format,
+                "dilation_rate": dilation_rate,
+                "depthwise_bias": between,
+                "depthwise_activation": depthwise_activation,
+                "bias": offsets,
+                "activation": activation,
+                "threads": threads,
+            },
+        )
+
+    def _compiled(self, channels: int) -> Any:
+        _validate.input_channels(channels, self._depthwise_kernel.shape[-2], "depthwise_kernel")
+        return self._plan
+
+    def __call__(
+        self, inputs: Array, out: Array | None = None, *, residual: Array | None = None, threads: int | None = None
+    ) -> Array:
+        """Convolve; parameters as in `Conv.__call__`."""
+        return self._run(inputs, out, residual, threads)
+
+    def _work(self, compiled: Any, batch: int, inputs: int, outputs: int, channels: int) -> tuple[int, int]:
+        size = self._depthwise_kernel.size + self._pointwise_kernel.size
+        return 2 * batch * outputs * size, size
+
+    def _fusion(self, compiled: Any) -> str:
+        return "depthwise → pointwise: the depthwise outputs of a tile stay in cache"
+
+    def __repr__(self) -> str:
+        channels, multiplier = self._depthwise_kernel.shape[-2:]
+        times = f" × {multiplier}" if multiplier > 1 else ""
+        taps = _taps(self._depthwise_kernel.shape[:-2])
+        return f"SeparableConv({taps}, {channels}{times} → {self._outputs}{self._options()})"
+
+
+class InvertedResidual(_Plan):
+    """MobileNetV2's block, fused: expand, depthwise, project, and add the input.
+
+    Parameters
+    ----------
+    expand_kernel : ndarray (Cin, C) or (1, …, 1, Cin, C), or None
+        None: expansion 1, the block begins with the depthwise part.
+    depthwise_kernel : ndarray (*K, C, 1)
+    project_kernel : ndarray (C, Cout) or (1, …, 1, C, Cout)
+    strides, padding, data_format, dilation_rate
+        Of the depthwise part, as in `Conv`, but padding is "same" unless said otherwise.
+    expand_bias, depthwise_bias, bias : ndarray (channels,) or None
+    activation
+        Of the expansion and of the depthwise part; the projection is linear.
+    residual : bool
+        Add the inputs to the outputs, which then must have the same shape.
+    threads : int or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is wrong; the message names it, what it got and what would be right.
+
+    Notes
+    -----
+    Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks" (2018). The bits are those of
+    `PointwiseConv`, `DepthwiseConv` and `PointwiseConv(…)(…, residual=inputs)` one after another.
+    """
+
+    __slots__ = ("_depthwise_kernel", "_expand_kernel", "_plan", "_project_kernel", "_residual")
+
+    def __init__(
+        self,
+        expand_kernel: Array | None,
+        depthwise_kernel: Array,
+        project_kernel: Array,
+        *,
+        strides: int | tuple[int, ...] = 1,
+        padding: Any = "same",
+        data_format: str | None = None,
+        dilation_rate: int | tuple[int, ...] = 1,
+        expand_bias: Array | None = None,
+        depthwise_bias: Array | None = None,
+        bias: Array | None = None,
+        activation: Activation = "relu6",
+        residual: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        depthwise = _depthwise_kernel(depthwise_kernel, "depthwise_kernel")
+        dtype = depthwise.dtype
+        channels, multiplier = depthwise.shape[-2:]
+        if multiplier != 1:
+            raise ValueError(
+                f"depthwise_kernel must have the form (*K, C, 1) in an inverted residual; got shape {depthwise.shape}"
+            )
+        project = _frozen(_validate.pointwise_kernel(project_kernel, "project_kernel", dtype))
+        if project.shape[-2] != channels:
+            raise ValueError(f"project_kernel takes {project.shape[-2]} channels, depthwise_kernel gives {channels}")
+        expand = None
+        if expand_kernel is not None:
+            expand = _frozen(_validate.pointwise_kernel(expand_kernel, "expand_kernel", dtype))
+            if expand.shape[-1] != channels:
+                raise ValueError(f"expand_kernel gives {expand.shape[-1]} channels, depthwise_kernel takes {channels}")
+        elif expand_bias is not None:
+            raise ValueError("expand_bias needs an expand_kernel; got expand_kernel=None")
+        for name, kernel in (("expand_kernel", expand), ("project_kernel", project)):
+            if kernel is not None and kernel.ndim not in (2, depthwise.ndim):
+                raise ValueError(
+                    f"{name} must have 2 axes or as many as depthwise_kernel, {depthwise.ndim}; got {kernel.ndim}"
+                )
+        if not isinstance(residual, bool):
+            raise TypeError(f"residual must be True or False: the inputs are added, or not; got {residual!r}")
+        biases = {
+            "expand_bias": _offsets(expand_bias, "expand_bias", channels, dtype),
+            "depthwise_bias": _offsets(depthwise_bias, "depthwise_bias", channels, dtype),
+            "bias": _offsets(bias, "bias", project.shape[-1], dtype),
+        }
+        window = _validate.window(depthwise.shape[:-2], strides, padding, dilation_rate)
+        inputs = channels if expand is None else expand.shape[-2]
+        if residual and inputs != project.shape[-1]:
+            raise ValueError(
+                f"residual=True needs as many output channels as inputs, {inputs}; project_kernel gives {project.shape[-1]}"
+            )
+        curve = epilogue(activation, "activation", dtype)
+        linear = epilogue(None, "activation", dtype)
+        check_threads(threads)
+        isa = get_isa()
+        middle = DepthwisePlan(_matrix(depthwise, math.prod(window[0])), biases["depthwise_bias"], 1, window, curve, isa)
+        last = PointwisePlan(_matrix(project, channels), biases["bias"], linear, isa)
+        if expand is None:
+            plan: Any = SeparablePlan(middle, last)
+        else:
+            plan = InvertedResidualPlan(PointwisePlan(_matrix(expand, inputs), biases["expand_bias"], curve, isa), middle, last)
+        self._set(
+            _expand_kernel=expand,
+            _depthwise_kernel=depthwise,
+            _project_kernel=project,
+            _residual=residual,
+            _plan=plan,
+            _inputs=inputs,
+            _ranks=(depthwise.ndim - 2,),
+            _channels_first=_validate.channels_first(data_format),
+            _dtype=dtype,
+            _outputs=project.shape[-1],
+            _isa=isa,
+            _threads=threads,
+            _arguments={
+                "expand_kernel": expand,
+                "depthwise_kernel": depthwise,
+                "project_kernel": project,
+                "strides": strides,
+                "padding": padding,
+                "data_format": data_format,
+                "dilation_rate": dilation_rate,
+                **biases,
+                "activation": activation,
+                "residual": residual,
+                "threads": threads,
+            },
+        )
+
+    def _compiled(self, channels: int) -> Any:
+        name = "depthwise_kernel" if self._expand_kernel is None else "expand_kernel"
+        _validate.input_channels(channels, self._inputs, name)
+        return self._plan
+
+    def __call__(self, inputs: Array, out: Array | None = None, *, threads: int | None = None) -> Array:
+        """Run the block; parameters as in `Conv.__call__`."""
+        if self._residual and isinstance(inputs, np.ndarray):
+            _, spatial, _ = _validate.split_shape(inputs.shape, self._channels_first)
+            if inputs.ndim - 2 in self._ranks and self._plan.output_shape(spatial) != spatial:
+                raise ValueError(
+                    f"residual=True needs outputs of the inputs' shape; inputs of {spatial} pixels give "
+                    f"{self._plan.output_shape(spatial)}: use strides=1 and padding=\"same\""
+                )
+        return self._run(inputs, out, inputs if self._residual else None, threads)
+
+    def _work(self, compiled: Any, batch: int, inputs: int, outputs: int, channels: int) -> tuple[int, int]:
+        expand = 0 if self._expand_kernel is None else self._expand_kernel.size
+        rest = self._depthwise_kernel.size + self._project_kernel.size
+        return 2 * batch * (inputs * expand + outputs * rest), expand + rest
+
+    def _fusion(self, compiled: Any) -> str:
+        start = "" if self._expand_kernel is None else "expand → "
+        return f"{start}depthwise → project: rows of the expanded image live in cache only"
+
+    def __repr__(self) -> str:
+        taps = _taps(self._depthwise_kernel.shape[:-2])
+        widths = f"{self._inputs} → {self._depthwise_kernel.shape[-2]} → {self._outputs}"
+        return f"InvertedResidual({taps}, {widths}{self._options()})"

@@ -1,0 +1,95 @@
+"""The two roofs of this machine, measured by the kernels' own vectors: FMA peak, and bandwidth by cache level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from fastsep import _isa, _roofline, _threads
+
+_BURSTS = 5
+_BURST_SECONDS = 2e-3
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """Measured limits of the machine.
+
+    Attributes
+    ----------
+    threads : int
+    dtype : str
+    flops_per_second : float
+        Of `threads` together, a fused multiply-add being two operations.
+    bytes_per_second : dict
+        By level ("L1", "L2", "L3", "DRAM"), of `threads` together: the faster of reading and copying.
+    cache_bytes : dict
+        Sizes of the levels, L1 and L2 of one core; "DRAM" is infinite.
+    """
+
+    threads: int
+    dtype: str
+    flops_per_second: float
+    bytes_per_second: dict[str, float]
+    cache_bytes: dict[str, float]
+
+    def level(self, moved_bytes: float) -> str:
+        """Smallest level that holds a working set shared out over the threads."""
+        for name in ("L1", "L2"):
+            if moved_bytes <= self.cache_bytes[name] * self.threads:
+                return name
+        return "L3" if moved_bytes <= self.cache_bytes["L3"] else "DRAM"
+
+    def seconds(self, flops: float, moved_bytes: float) -> float:
+        """Lower bound of the time for so much arithmetic and so many bytes, each moved once."""
+        bandwidth = self.bytes_per_second[self.level(moved_bytes)]
+        return max(flops / self.flops_per_second, moved_bytes / bandwidth)
+
+
+def measure(threads: int = 1, dtype: str = "float32") -> Roofline:
+    """Measure the roofs now (about a third of a second).
+
+    Parameters
+    ----------
+    threads : int
+        As for a call; -1 is all.
+    dtype : str
+        "float32" or "float64".
+
+    Returns
+    -------
+    Roofline
+        The best of several bursts each: interference only ever slows a burst down.
+    """
+    threads = _threads.resolve(threads)
+    item_bytes = np.dtype(dtype).itemsize
+    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be float32 or float64; got {dtype!r}")
+    rate = _roofline.fma_burst(item_bytes, threads, 20_000) / threads
+    operations = 24 * 8 * 4 / item_bytes
+    repetitions = max(1000, int(_BURST_SECONDS * rate / operations))
+    peak = max(_roofline.fma_burst(item_bytes, threads, repetitions) for _ in range(4 * _BURSTS))
+
+    caches = _isa.cache_bytes()
+    sizes = {
+        "L1": caches["L1"] // 2,
+        "L2": max(caches["L2"] // 2, 2 * caches["L1"]),
+        "L3": max(caches["L3"] // 4 // threads, 2 * caches["L2"]),
+        "DRAM": max(4 * caches["L3"], 64 << 20) // threads,
+    }
+    bandwidth = {
+        name: max(max(_roofline.memory_burst(item_bytes, threads, size, max(2.0 * size, 40e6))) for _ in range(2 if name == "DRAM" else _BURSTS))
+        for name, size in sizes.items()
+    }
+    # A level is never slower than the one behind it; where it seems so, the measurement was disturbed.
+    for inner, outer in (("L3", "DRAM"), ("L2", "L3"), ("L1", "L2")):
+        bandwidth[inner] = max(bandwidth[inner], bandwidth[outer])
+    return Roofline(threads, str(np.dtype(dtype)), peak, bandwidth, {**caches, "DRAM": float("inf")})
+
+
+@lru_cache(maxsize=16)
+def remembered(threads: int, dtype: str, isa: str) -> Roofline:  # noqa: ARG001 - part of the cache's key
+    """`measure`, once per process and argument: for `describe`, whose figure is a guide."""
+    return measure(threads, dtype)

@@ -1,0 +1,69 @@
+"""Derives the polynomials of src/_kernels/activation.inc and prints them as C initialisers.
+
+    python tools/fit_activations.py
+
+exp: Taylor coefficients on |r| <= ln(2)/2. erfcx: Q(t) = erfcx(z)·(1 + CENTRE·z) as a polynomial in
+t = (1 - CENTRE·z)/(1 + CENTRE·z), which maps z in [0, ∞) onto (-1, 1]: interpolated at Chebyshev nodes with
+60 digits, then written in powers of t. Q stays between 0.5 and 1.1, so absolute and relative errors are alike.
+"""
+
+import mpmath
+
+mpmath.mp.dps = 60
+CENTRE = mpmath.mpf("0.5")
+
+
+def erfcx(z: mpmath.mpf) -> mpmath.mpf:
+    if z > 30:
+        # Continued fraction's asymptotic series: 60 digits are not needed, 25 are.
+        total, term = mpmath.mpf(1), mpmath.mpf(1)
+        for n in range(1, 60):
+            following = term * -(2 * n - 1) / (2 * z * z)
+            if abs(following) > abs(term):
+                break
+            term = following
+            total += term
+        return total / (z * mpmath.sqrt(mpmath.pi))
+    return mpmath.exp(z * z) * mpmath.erfc(z)
+
+
+def scaled(t: mpmath.mpf) -> mpmath.mpf:
+    if t <= -1:
+        return CENTRE / mpmath.sqrt(mpmath.pi)
+    z = (1 - t) / (1 + t) / CENTRE
+    return erfcx(z) * (1 + CENTRE * z)
+
+
+def fit(degree: int) -> list[mpmath.mpf]:
+    """Coefficients in ascending powers of t of the Chebyshev interpolant."""
+    count = degree + 1
+    nodes = [mpmath.cos(mpmath.pi * (2 * i + 1) / (2 * count)) for i in range(count)]
+    values = [scaled(t) for t in nodes]
+    matrix = mpmath.matrix(count, count)
+    for i, node in enumerate(nodes):
+        for j in range(count):
+            matrix[i, j] = node**j
+    return list(mpmath.lu_solve(matrix, mpmath.matrix(values)))
+
+
+def worst_error(coefficients: list[mpmath.mpf]) -> mpmath.mpf:
+    worst = mpmath.mpf(0)
+    for i in range(2001):
+        t = mpmath.mpf(-1) + mpmath.mpf(2) * i / 2000
+        exact = scaled(t)
+        worst = max(worst, abs(mpmath.polyval(coefficients[::-1], t) / exact - 1))
+    return worst
+
+
+def main() -> None:
+    for name, degree, digits in (("float", 11, 9), ("double", 26, 17)):
+        coefficients = fit(degree)
+        print(f"/* erfcx, {name}: degree {degree}, relative error {mpmath.nstr(worst_error(coefficients), 3)} */")
+        print(", ".join(mpmath.nstr(c, digits) for c in coefficients))
+    for name, degree, digits in (("float", 7, 9), ("double", 13, 17)):
+        print(f"/* exp, {name}: degree {degree} */")
+        print(", ".join(mpmath.nstr(1 / mpmath.factorial(k), digits) for k in range(degree + 1)))
+
+
+if __name__ == "__main__":
+    main()
