@@ -31,7 +31,7 @@ from fastsep._arrays cimport (
     window,
 )
 from fastsep._depthwise cimport depthwise_call, depthwise_plan
-from fastsep._isa cimport caches, fs_real_kernels, fs_row, fs_strip, kernels_named
+from fastsep._isa cimport FS_STRIP_INPUTS, caches, fs_real_kernels, fs_row, fs_strip, kernels_named
 from fastsep._threads cimport run_tiles, threads_for
 
 # A visit of 128 channels keeps 3×3 weights (4.5 KB) and six columns of four rows (12 KB) in L1, and still uses
@@ -78,8 +78,14 @@ cdef bint shares_rows(const depthwise_plan *p) noexcept nogil:
 
 
 cdef int64_t row_pointers(const depthwise_plan *p) noexcept nogil:
-    """Entries of the row table that `run_rectangle` fills."""
+    """Entries of the row table that `run_rectangle` fills; behind it the micro-kernel keeps its table of pixels."""
     return p.window.taps[0] * (p.window.taps[1] + (p.window.strides[1] if shares_rows(p) else 0))
+
+
+cdef int64_t row_table_bytes(const depthwise_plan *p) noexcept nogil:
+    """Scratch that `run_rectangle` needs for both tables, rounded up to a cache line."""
+    cdef int64_t entry = sizeof(fs_row) + FS_STRIP_INPUTS * sizeof(char *)
+    return (row_pointers(p) * entry + 63) // 64 * 64
 
 
 cdef void run_rectangle(const depthwise_plan *p, const source *input, const int64_t *before, const rectangle *r,
@@ -100,7 +106,8 @@ cdef void run_rectangle(const depthwise_plan *p, const source *input, const int6
     strip.before = before[2]
     strip.width = 0 if input.empty else input.shape[2]
     strip.channels = r.channels
-    strip.channel_offset = 0
+    strip.zeros = p.zeros
+    strip.pixels = <const char **>(rows + row_pointers(p))
     strip.weights = p.weights + r.channel // lanes * p.taps * lanes * item
     strip.bias = p.bias + r.channel * item
     strip.out_pixel_stride = r.out_pixel_stride
@@ -190,7 +197,7 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     call.block_rows = min((call.block_rows + 1) // 2 * 2, max(call.out.shape[2], 1))
     call.row_blocks = (call.out.shape[2] + call.block_rows - 1) // call.block_rows
 
-    call.ring_at = (row_pointers(p) * sizeof(fs_row) + 63) // 64 * 64
+    call.ring_at = row_table_bytes(p)
     seen = ring_bytes(&p.window, call.block_rows, columns_seen(&p.window, call.block_columns),
                       call.block_channels * item)
     call.out_at = call.ring_at + (seen + 63) // 64 * 64 * call.stage_x

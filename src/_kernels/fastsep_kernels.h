@@ -44,6 +44,9 @@ struct fs_panel {
     const struct fs_epilogue *epilogue;
 };
 
+/* Input columns of the widest depthwise register tile of known width: (4 - 1)·2 + 5. */
+#define FS_STRIP_INPUTS 11
+
 /* One row of input as a depthwise tap row sees it. Rows outside the image are zeros with a pixel stride of 0. */
 struct fs_row {
     const char *data;
@@ -58,7 +61,9 @@ struct fs_strip {
     const struct fs_row *rows;                 /* [depth_taps][height_taps + (output_rows - 1)·row_step] */
     int64_t first_column, columns;             /* of the output */
     int64_t stride, dilation, before, width;   /* of the input along the row; `before` = columns of padding */
-    int64_t channels, channel_offset;          /* channel_offset is added to every input row */
+    int64_t channels;
+    const char *zeros;                         /* [channels]: a pixel of padding */
+    const char **pixels;                       /* scratch: [rows][FS_STRIP_INPUTS] */
     const void *weights;                       /* [⌈channels/lanes⌉][taps][lanes], 64-byte aligned */
     const void *bias;                          /* [⌈channels/lanes⌉·lanes] */
     char *out[2];                              /* first pixel to write, first channel of the block */

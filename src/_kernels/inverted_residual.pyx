@@ -23,7 +23,7 @@ from fastsep._arrays cimport (
     view,
     window_range,
 )
-from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, row_pointers, run_channels
+from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, row_table_bytes, run_channels
 from fastsep._inverted_residual cimport inverted_residual_call
 from fastsep._isa cimport caches, fs_panel, fs_row
 from fastsep._pointwise cimport PointwisePlan, panels, run_panels
@@ -73,7 +73,7 @@ cdef void lay_out(inverted_residual_call *call, int threads) noexcept nogil:
     pixels = columns_seen(&d.window, call.block_columns)
     call.most_pixels = min(MOST_PIXELS, rows_seen(&d.window, call.group_rows) * pixels)
     call.most_pixels = max(call.most_pixels, call.group_rows * call.block_columns)
-    call.pointers_at = (row_pointers(d) * sizeof(fs_row) + 63) // 64 * 64
+    call.pointers_at = row_table_bytes(d)
     call.ring_at = call.pointers_at + (3 * call.most_pixels * sizeof(char *) + 63) // 64 * 64
     size = ring_bytes(&d.window, call.group_rows, pixels, d.channels * item)
     call.depthwise_at = call.ring_at + (size + 63) // 64 * 64

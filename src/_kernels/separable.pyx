@@ -21,7 +21,7 @@ from fastsep._arrays cimport (
     unstage,
     view,
 )
-from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, row_pointers, run_channels
+from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, row_table_bytes, run_channels
 from fastsep._isa cimport caches, fs_panel, fs_row
 from fastsep._pointwise cimport PointwisePlan, panel_at, panels, pixels_for_cache, run_panels
 from fastsep._separable cimport separable_call
@@ -65,7 +65,7 @@ cdef void lay_out(separable_call *call, int threads) noexcept nogil:
     call.row_blocks = (height + call.block_rows - 1) // call.block_rows
 
     pixels = call.block_rows * call.block_columns
-    call.pointers_at = (row_pointers(d) * sizeof(fs_row) + 63) // 64 * 64
+    call.pointers_at = row_table_bytes(d)
     call.depthwise_at = call.pointers_at + (3 * pixels * sizeof(char *) + 63) // 64 * 64
     call.ring_at = call.depthwise_at + (pixels * d.channels * item + 63) // 64 * 64
     size = ring_bytes(&d.window, call.block_rows, columns_seen(&d.window, call.block_columns), d.channels * item)

@@ -4,6 +4,9 @@ from libc.stdint cimport int64_t
 
 
 cdef extern from "fastsep_kernels.h" nogil:
+    enum:
+        FS_STRIP_INPUTS
+
     enum fs_activation:
         FS_CLAMP, FS_SIGMOID, FS_HARD_SIGMOID, FS_SILU, FS_HARD_SWISH, FS_GELU, FS_GELU_TANH
 
@@ -34,7 +37,9 @@ cdef extern from "fastsep_kernels.h" nogil:
         const fs_row *rows
         int64_t first_column, columns
         int64_t stride, dilation, before, width
-        int64_t channels, channel_offset
+        int64_t channels
+        const char *zeros
+        const char **pixels
         const void *weights
         const void *bias
         char *out[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -67,9 +68,11 @@ def measure(threads: int = 1, dtype: str = "float32") -> Roofline:
     item_bytes = np.dtype(dtype).itemsize
     if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64; got {dtype!r}")
-    rate = _roofline.fma_burst(item_bytes, threads, 20_000) / threads
-    operations = 24 * 8 * 4 / item_bytes
-    repetitions = max(1000, int(_BURST_SECONDS * rate / operations))
+    # Bursts long beside the 44 µs that waking a worker can take; calibrated on one thread.
+    calibration = 20_000
+    begun = time.perf_counter()
+    _roofline.fma_burst(item_bytes, 1, calibration)
+    repetitions = int(calibration * _BURST_SECONDS / (time.perf_counter() - begun)) + 1
     peak = max(_roofline.fma_burst(item_bytes, threads, repetitions) for _ in range(4 * _BURSTS))
 
     caches = _isa.cache_bytes()
@@ -79,8 +82,9 @@ def measure(threads: int = 1, dtype: str = "float32") -> Roofline:
         "L3": max(caches["L3"] // 4 // threads, 2 * caches["L2"]),
         "DRAM": max(4 * caches["L3"], 64 << 20) // threads,
     }
+    moved = {"L1": 8e8, "L2": 4e8, "L3": 2e8, "DRAM": 2.0 * sizes["DRAM"]}
     bandwidth = {
-        name: max(max(_roofline.memory_burst(item_bytes, threads, size, max(2.0 * size, 40e6))) for _ in range(2 if name == "DRAM" else _BURSTS))
+        name: max(max(_roofline.memory_burst(item_bytes, threads, size, moved[name])) for _ in range(_BURSTS))
         for name, size in sizes.items()
     }
     # A level is never slower than the one behind it; where it seems so, the measurement was disturbed.
