@@ -73,8 +73,14 @@ cdef Packed pack_depthwise(depthwise_plan *p, const fs_real_kernels *kernels, ob
 
 
 cdef bint shares_rows(const depthwise_plan *p) noexcept nogil:
-    """Whether two neighbouring output rows see a common input row."""
-    return p.window.dilation[1] == 1 and p.window.strides[1] < p.window.taps[1]
+    """Whether two output rows, `partner` apart, see a common input row."""
+    cdef const window *w = &p.window
+    return w.taps[1] > 1 if w.strides[1] == 1 else w.dilation[1] == 1 and w.strides[1] < w.taps[1]
+
+
+cdef int64_t partner(const depthwise_plan *p) noexcept nogil:
+    """Output rows from one to the other that shares its input: under dilation they are interleaved grids."""
+    return p.window.dilation[1] if p.window.strides[1] == 1 and shares_rows(p) else 1
 
 
 cdef int64_t row_pointers(const depthwise_plan *p) noexcept nogil:
@@ -88,12 +94,60 @@ cdef int64_t row_table_bytes(const depthwise_plan *p) noexcept nogil:
     return (row_pointers(p) * entry + 63) // 64 * 64
 
 
+cdef int64_t fill_rows(const depthwise_plan *p, const source *input, const int64_t *before, int64_t depth,
+                       int64_t row, int64_t output_rows, fs_row *rows) noexcept nogil:
+    """The input rows that one or two output rows see, by depth tap; returns how many there are."""
+    cdef const window *w = &p.window
+    cdef int64_t d, i, count = 0
+    for d in range(w.taps[0]):
+        for i in range(w.taps[1] + (output_rows - 1) * w.strides[1]):
+            row_of(input, depth * w.strides[0] - before[0] + d * w.dilation[0],
+                   row * w.strides[1] - before[1] + i * w.dilation[1], &rows[count])
+            count += 1
+    return count
+
+
+cdef void run_phases(const depthwise_plan *p, fs_strip *strip, const rectangle *r, int64_t before, fs_row *rows,
+                     int64_t row_count) noexcept nogil:
+    """A dilated strip of stride 1 as `dilation` dense ones: columns `dilation` apart are a grid of their own."""
+    cdef int64_t dilation = p.window.dilation[2], phase, i, origin, column, moved
+    cdef int64_t width = strip.width
+    cdef char *out[2]
+    cdef const char *residual[2]
+    out[0], out[1] = strip.out[0], strip.out[1]
+    residual[0], residual[1] = strip.residual[0], strip.residual[1]
+    strip.first_column = 0
+    strip.dilation = 1
+    strip.out_pixel_stride = r.out_pixel_stride * dilation
+    strip.residual_pixel_stride = r.residual_pixel_stride * dilation
+    moved = 0
+    for phase in range(min(dilation, r.columns)):
+        origin = r.column + phase - before
+        column = (origin % dilation + dilation) % dilation      # first column of the grid
+        strip.before = (column - origin) // dilation
+        strip.width = max(0, (width - column + dilation - 1) // dilation)
+        strip.columns = (r.columns - phase + dilation - 1) // dilation
+        for i in range(row_count):
+            rows[i].data += (column - moved) * rows[i].pixel_stride
+        moved = column
+        for i in range(strip.output_rows):
+            strip.out[i] = out[i] + phase * r.out_pixel_stride
+            if residual[i] != NULL:
+                strip.residual[i] = residual[i] + phase * r.residual_pixel_stride
+        for i in range(row_count):
+            rows[i].pixel_stride *= dilation
+        p.kernels.depthwise_strip(strip)
+        for i in range(row_count):
+            rows[i].pixel_stride //= dilation
+
+
 cdef void run_rectangle(const depthwise_plan *p, const source *input, const int64_t *before, const rectangle *r,
                         fs_row *rows) noexcept nogil:
     """Compute a rectangle of outputs, two rows at a time where they share input rows."""
     cdef const window *w = &p.window
     cdef fs_strip strip
-    cdef int64_t done = 0, first, d, i, at, item = p.kernels.bytes, lanes = p.kernels.lanes
+    cdef int64_t base = 0, phase, row, i, count, item = p.kernels.bytes, lanes = p.kernels.lanes
+    cdef int64_t apart = partner(p), step = 2 * apart if shares_rows(p) else 1
     strip.depth_taps = w.taps[0]
     strip.height_taps = w.taps[1]
     strip.width_taps = w.taps[2]
@@ -104,7 +158,6 @@ cdef void run_rectangle(const depthwise_plan *p, const source *input, const int6
     strip.stride = w.strides[2]
     strip.dilation = w.dilation[2]
     strip.before = before[2]
-    strip.width = 0 if input.empty else input.shape[2]
     strip.channels = r.channels
     strip.zeros = p.zeros
     strip.pixels = <const char **>(rows + row_pointers(p))
@@ -113,22 +166,22 @@ cdef void run_rectangle(const depthwise_plan *p, const source *input, const int6
     strip.out_pixel_stride = r.out_pixel_stride
     strip.residual_pixel_stride = r.residual_pixel_stride
     strip.epilogue = &p.epilogue
-    while done < r.rows:
-        strip.output_rows = 2 if shares_rows(p) and r.rows - done >= 2 else 1
-        at = 0
-        for d in range(w.taps[0]):
-            first = (r.row + done) * w.strides[1] - before[1]
-            for i in range(w.taps[1] + (strip.output_rows - 1) * w.strides[1]):
-                row_of(input, r.depth * w.strides[0] - before[0] + d * w.dilation[0], first + i * w.dilation[1],
-                       &rows[at])
-                at += 1
-        for i in range(strip.output_rows):
-            strip.out[i] = r.out + (done + i) * r.out_row_stride
-            strip.residual[i] = NULL
-            if r.residual != NULL:
-                strip.residual[i] = r.residual + (done + i) * r.residual_row_stride
-        p.kernels.depthwise_strip(&strip)
-        done += strip.output_rows
+    while base < r.rows:
+        for phase in range(min(apart, r.rows - base)):
+            row = base + phase
+            strip.output_rows = 2 if step > 1 and row + apart < r.rows else 1
+            count = fill_rows(p, input, before, r.depth, r.row + row, strip.output_rows, rows)
+            for i in range(strip.output_rows):
+                strip.out[i] = r.out + (row + i * apart) * r.out_row_stride
+                strip.residual[i] = NULL
+                if r.residual != NULL:
+                    strip.residual[i] = r.residual + (row + i * apart) * r.residual_row_stride
+            strip.width = 0 if input.empty else input.shape[2]
+            if w.dilation[2] > 1 and w.strides[2] == 1:
+                run_phases(p, &strip, r, before[2], rows, count)
+            else:
+                p.kernels.depthwise_strip(&strip)
+        base += step
 
 
 cdef void run_channels(const depthwise_plan *p, const source *input, const int64_t *before, const rectangle *r,
@@ -194,7 +247,8 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     if call.stage_x:
         seen = effective(&p.window, 0) * columns_seen(&p.window, call.block_columns) * call.block_channels * item
         call.block_rows = min(call.block_rows, max(2, caches().level2 // 2 // max(seen * p.window.strides[1], 1)))
-    call.block_rows = min((call.block_rows + 1) // 2 * 2, max(call.out.shape[2], 1))
+    blocks = 2 * partner(p)
+    call.block_rows = min((call.block_rows + blocks - 1) // blocks * blocks, max(call.out.shape[2], 1))
     call.row_blocks = (call.out.shape[2] + call.block_rows - 1) // call.block_rows
 
     call.ring_at = row_table_bytes(p)
