@@ -1,4 +1,4 @@
-"""Builds the compiled modules: which sources make which, and with what flags. Everything else is in pyproject.toml."""
+"""Builds the compiled modules: their sources and their flags. Everything else is in pyproject.toml."""
 
 import os
 import subprocess
@@ -14,7 +14,15 @@ KERNELS = Path("src/_kernels")
 HEADERS = [str(path) for pattern in ("*.h", "*.inc") for path in sorted(KERNELS.glob(pattern))]
 C_SOURCES = ["dispatch.c", "isa_generic.c", "isa_avx2.c"]
 # Contraction off: an FMA is only where simd.h says so. No -march: targets are set by pragma in the stubs.
-FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-g0", "-Wall", "-Wno-unused-function"]
+FLAGS = [
+    "-std=gnu11",
+    "-O3",
+    "-ffp-contract=off",
+    "-fvisibility=hidden",
+    "-g0",
+    "-Wall",
+    "-Wno-unused-function",
+]
 SERIAL = os.environ.get("FASTSEP_NO_OPENMP", "0") not in ("", "0")
 
 
@@ -24,7 +32,7 @@ class BuildExtensions(build_ext):
         openmp = [] if SERIAL else ["/openmp"] if msvc else ["-fopenmp"]
         if openmp and not msvc and not self.compiles_openmp(openmp):
             sys.exit(
-                "fastsep needs a C compiler with OpenMP, and this one did not compile a program with -fopenmp. "
+                "fastsep needs a C compiler with OpenMP; this one did not compile a program with -fopenmp. "
                 "Install one (Debian and Ubuntu: gcc; macOS: `brew install gcc`, then CC=gcc-14), or set "
                 "FASTSEP_NO_OPENMP=1 to build a version that uses one thread."
             )
@@ -53,7 +61,17 @@ def extension(name: str, *c_sources: str) -> Extension:
     )
 
 
-MODULES = ["arrays", "threads", "pointwise", "direct", "depthwise", "separable", "inverted_residual", "naive", "roofline"]
+MODULES = [
+    "arrays",
+    "threads",
+    "pointwise",
+    "direct",
+    "depthwise",
+    "separable",
+    "inverted_residual",
+    "naive",
+    "roofline",
+]
 
 setup(
     packages=["fastsep"],

@@ -58,7 +58,9 @@ def worst_error(coefficients: list[mpmath.mpf]) -> mpmath.mpf:
 def main() -> None:
     for name, degree, digits in (("float", 11, 9), ("double", 26, 17)):
         coefficients = fit(degree)
-        print(f"/* erfcx, {name}: degree {degree}, relative error {mpmath.nstr(worst_error(coefficients), 3)} */")
+        print(
+            f"/* erfcx, {name}: degree {degree}, relative error {mpmath.nstr(worst_error(coefficients), 3)} */"
+        )
         print(", ".join(mpmath.nstr(c, digits) for c in coefficients))
     for name, degree, digits in (("float", 7, 9), ("double", 13, 17)):
         print(f"/* exp, {name}: degree {degree} */")

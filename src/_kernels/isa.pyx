@@ -134,18 +134,32 @@ def register_tiles(name):
     raise ValueError(f"name={name!r} is not an instruction set of fastsep")
 
 
-cdef int64_t _cache_size(level, int64_t fallback):
-    # Zero or absent in some virtual machines and on other systems: then a size that most CPUs have at least.
+def _read_caches():
+    """Data cache sizes by level from Linux's sysfs; empty where there is none."""
+    found = {}
+    folder = "/sys/devices/system/cpu/cpu0/cache"
     try:
-        size = os.sysconf(level)
-    except (AttributeError, OSError, ValueError):
-        return fallback
-    return size if size > 0 else fallback
+        for name in os.listdir(folder):
+            if not name.startswith("index"):
+                continue
+            words = []
+            for item in ("type", "level", "size"):
+                with open(f"{folder}/{name}/{item}") as file:
+                    words.append(file.read().strip())
+            kind, level, size = words
+            unit = {"K": 1024, "M": 1024 * 1024}.get(size[len(size) - 1 :], 1)
+            if kind != "Instruction":
+                found[level] = int(size.rstrip("KM")) * unit
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
-sizes.level1 = _cache_size("SC_LEVEL1_DCACHE_SIZE", 32 * 1024)
-sizes.level2 = _cache_size("SC_LEVEL2_CACHE_SIZE", 512 * 1024)
-sizes.level3 = _cache_size("SC_LEVEL3_CACHE_SIZE", 8 * 1024 * 1024)
+# Where the system does not say: sizes that most CPUs have at least.
+_caches = _read_caches()
+sizes.level1 = _caches.get("1") or 32 * 1024
+sizes.level2 = _caches.get("2") or 512 * 1024
+sizes.level3 = _caches.get("3") or 8 * 1024 * 1024
 
 _choose(max(available_isas(), key=available_isas().index), "default")
 if os.environ.get("FASTSEP_ISA"):

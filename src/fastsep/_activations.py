@@ -1,4 +1,4 @@
-"""The activations: their names, what the epilogue is given for them, and how far they may be from the exact value."""
+"""The activations: their names, what the epilogue is given for them, and how exact they are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from numbers import Real
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ ULP: Mapping[str, Mapping[str, float]] = MappingProxyType(
 _CLAMPS = {None: (-math.inf, math.inf), "relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 
 
-def epilogue(activation: object, name: str, dtype: np.dtype) -> tuple[str, float, float]:
+def epilogue(activation: object, name: str, dtype: np.dtype[Any]) -> tuple[str, float, float]:
     """What the kernels take for an activation: (curve, low, high).
 
     Raises
@@ -46,7 +47,8 @@ def epilogue(activation: object, name: str, dtype: np.dtype) -> tuple[str, float
         if activation in ULP:
             return activation, -math.inf, math.inf
         raise ValueError(
-            f"{name} must be None, one of {', '.join(repr(known) for known in ULP)} or a (low, high) pair; got {activation!r}"
+            f"{name} must be None, one of {', '.join(map(repr, ULP))} or a (low, high) pair; "
+            f"got {activation!r}"
         )
     if isinstance(activation, tuple) and len(activation) == 2:
         if not all(isinstance(bound, Real) and not isinstance(bound, bool) for bound in activation):

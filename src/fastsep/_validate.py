@@ -20,15 +20,17 @@ def _shape_of(array: Array) -> str:
     return "(" + ", ".join(str(size) for size in array.shape) + ("," if array.ndim == 1 else "") + ")"
 
 
-def array(value: object, name: str, dtype: np.dtype | None = None, dtype_of: str = "kernel") -> Array:
-    """`value` as a native-endian float32 or float64 array; byte-swapped arrays are the one kind that is copied."""
+def array(value: object, name: str, dtype: np.dtype[Any] | None = None, dtype_of: str = "kernel") -> Array:
+    """`value` as a native-endian float32 or float64 array; only byte-swapped arrays are copied."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name} must be a np.ndarray of float32 or float64; got {type(value).__name__}")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a plain np.ndarray; got a MaskedArray, whose mask would be ignored")
     native = value.dtype.newbyteorder("=")
     if dtype is not None and native != dtype:
-        raise TypeError(f"{name} has dtype {value.dtype}, {dtype_of} has dtype {dtype}: they must be the same")
+        raise TypeError(
+            f"{name} has dtype {value.dtype}, {dtype_of} has dtype {dtype}: they must be the same"
+        )
     if native not in _DTYPES:
         raise TypeError(f"{name} must have dtype float32 or float64; got {value.dtype}")
     return value if value.dtype.isnative else value.astype(native)
@@ -64,20 +66,22 @@ def _padding_number(item: object, value: object) -> int:
     except TypeError:
         raise TypeError(f"padding must hold ints; got {value!r}") from None
     if not 0 <= number <= _MOST:
-        raise ValueError(f"padding must not be negative (crop the input instead) nor over {_MOST}; got {value!r}")
+        raise ValueError(
+            f"padding must not be negative (crop the input instead) nor over {_MOST}; got {value!r}"
+        )
     return number
 
 
 def padding(value: object, rank: int) -> str | tuple[tuple[int, int], ...]:
-    """ "valid" and ints become one (before, after) pair per spatial axis; "same" and "same_lower" stay names."""
+    """One (before, after) pair per spatial axis for "valid" and ints; "same" and "same_lower" stay."""
     if isinstance(value, str):
         if value == "valid":
             return ((0, 0),) * rank
         if value in ("same", "same_lower"):
             return value
         raise ValueError(
-            f'padding must be "valid", "same", "same_lower", an int or one (before, after) pair per spatial axis; '
-            f"got {value!r}"
+            'padding must be "valid", "same", "same_lower", an int or one (before, after) pair per spatial '
+            f"axis; got {value!r}"
         )
     if isinstance(value, tuple | list):
         if all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in value) and len(value) == rank:
@@ -86,10 +90,12 @@ def padding(value: object, rank: int) -> str | tuple[tuple[int, int], ...]:
         if value and all(isinstance(item, int | np.integer) for item in value):
             pairs = tuple((item, item) for item in (value if len(value) == rank else value[:1] * rank))
             raise ValueError(
-                f"padding={value!r} is ambiguous; write one (before, after) pair per spatial axis, such as {pairs!r}, "
-                "or a single int"
+                f"padding={value!r} is ambiguous; write one (before, after) pair per spatial axis, "
+                f"such as {pairs!r}, or a single int"
             )
-        raise ValueError(f"padding must hold {rank} (before, after) pairs, one per spatial axis; got {value!r}")
+        raise ValueError(
+            f"padding must hold {rank} (before, after) pairs, one per spatial axis; got {value!r}"
+        )
     number = _padding_number(value, value)
     return ((number, number),) * rank
 
@@ -102,33 +108,39 @@ def channels_first(data_format: object) -> bool:
     raise ValueError(f'data_format must be None, "channels_last" or "channels_first"; got {data_format!r}')
 
 
-def kernel(value: object, name: str, form: str, ranks: tuple[int, ...], dtype: np.dtype | None = None) -> Array:
+def kernel(
+    value: object, name: str, form: str, ranks: tuple[int, ...], dtype: np.dtype[Any] | None = None
+) -> Array:
     """A kernel whose spatial rank (axes before the last two) is one of `ranks`, with no axis of length 0."""
     result = array(value, name, dtype)
     if result.ndim - 2 not in ranks:
-        raise ValueError(f"{name} must have the form {form}; got {result.ndim} axes, shape {_shape_of(result)}")
+        raise ValueError(
+            f"{name} must have the form {form}; got {result.ndim} axes, shape {_shape_of(result)}"
+        )
     if 0 in result.shape:
         raise ValueError(f"{name} must not have an axis of length 0; got shape {_shape_of(result)}")
     return result
 
 
-def pointwise_kernel(value: object, name: str, dtype: np.dtype | None = None) -> Array:
+def pointwise_kernel(value: object, name: str, dtype: np.dtype[Any] | None = None) -> Array:
     """A kernel (Cin, Cout) or (1, …, 1, Cin, Cout), at its own shape."""
     result = kernel(value, name, "(Cin, Cout) or (1, …, 1, Cin, Cout)", (0, 1, 2, 3), dtype)
     if any(size != 1 for size in result.shape[:-2]):
         raise ValueError(
-            f"{name} must have the form (Cin, Cout) or (1, …, 1, Cin, Cout): a pointwise convolution has one tap; "
-            f"got shape {_shape_of(result)}"
+            f"{name} must have the form (Cin, Cout) or (1, …, 1, Cin, Cout): "
+            f"a pointwise convolution has one tap; got shape {_shape_of(result)}"
         )
     return result
 
 
-def bias(value: object, name: str, channels: int, dtype: np.dtype) -> Array | None:
+def bias(value: object, name: str, channels: int, dtype: np.dtype[Any]) -> Array | None:
     if value is None:
         return None
     result = array(value, name, dtype)
     if result.shape != (channels,):
-        raise ValueError(f"{name} must have shape ({channels},), one per output channel; got {_shape_of(result)}")
+        raise ValueError(
+            f"{name} must have shape ({channels},), one per output channel; got {_shape_of(result)}"
+        )
     return result
 
 
@@ -138,11 +150,13 @@ def window(kernel_shape: tuple[int, ...], strides: object, pads: object, dilatio
     dilation = axes(dilation_rate, "dilation_rate", rank)
     for taps, step in zip(kernel_shape, dilation, strict=True):
         if (taps - 1) * step > _MOST:
-            raise ValueError(f"dilation_rate={dilation_rate!r} makes a kernel of {taps} taps wider than {_MOST}")
+            raise ValueError(
+                f"dilation_rate={dilation_rate!r} makes a kernel of {taps} taps wider than {_MOST}"
+            )
     return kernel_shape, axes(strides, "strides", rank), dilation, padding(pads, rank)
 
 
-def inputs(value: object, ranks: tuple[int, ...], first: bool, dtype: np.dtype) -> Array:
+def inputs(value: object, ranks: tuple[int, ...], first: bool, dtype: np.dtype[Any]) -> Array:
     """The array a plan is called with, of one of the ranks it can take."""
     result = array(value, "inputs", dtype)
     if result.ndim - 2 not in ranks:
@@ -173,8 +187,8 @@ def groups(channels: int, kernel_shape: tuple[int, ...]) -> int:
     inputs_a_group, outputs = kernel_shape[-2:]
     if channels == 0 or channels % inputs_a_group:
         raise ValueError(
-            f"inputs have {channels} channels, not a positive multiple of the {inputs_a_group} that kernel takes "
-            f"a group (kernel has the form (*K, Cin/groups, Cout))"
+            f"inputs have {channels} channels, not a positive multiple of the {inputs_a_group} that kernel "
+            "takes a group (kernel has the form (*K, Cin/groups, Cout))"
         )
     count = channels // inputs_a_group
     if outputs % count:
@@ -182,7 +196,7 @@ def groups(channels: int, kernel_shape: tuple[int, ...]) -> int:
     return count
 
 
-def residual(value: object, shape: tuple[int, ...], dtype: np.dtype) -> Array | None:
+def residual(value: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array | None:
     if value is None:
         return None
     result = array(value, "residual", dtype, "inputs")
@@ -191,7 +205,7 @@ def residual(value: object, shape: tuple[int, ...], dtype: np.dtype) -> Array | 
     return result
 
 
-def out(value: object, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+def out(value: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """The array to write to, or a new one."""
     if value is None:
         return np.empty(shape, dtype)

@@ -32,7 +32,7 @@ def _depthwise_kernel(value: object, name: str) -> Array:
     return _frozen(_validate.kernel(value, name, "(*K, C, M) with one to three axes K", (1, 2, 3)))
 
 
-def _offsets(value: object, name: str, channels: int, dtype: np.dtype) -> Array | None:
+def _offsets(value: object, name: str, channels: int, dtype: np.dtype[Any]) -> Array | None:
     checked = _validate.bias(value, name, channels, dtype)
     return None if checked is None else _frozen(checked)
 
@@ -44,7 +44,24 @@ def _matrix(kernel: Array, rows: int) -> Array:
 class _Plan:
     """What all plans share: immutability, pickling, and the one way a call takes."""
 
-    __slots__ = ("_arguments", "_channels_first", "_dtype", "_inputs", "_isa", "_outputs", "_ranks", "_threads")
+    __slots__ = (
+        "_arguments",
+        "_channels_first",
+        "_dtype",
+        "_inputs",
+        "_isa",
+        "_outputs",
+        "_ranks",
+        "_threads",
+    )
+    _arguments: dict[str, Any]  # of the constructor, weights as private copies: what a pickle holds
+    _channels_first: bool
+    _dtype: np.dtype[Any]
+    _inputs: int
+    _isa: str
+    _outputs: int
+    _ranks: tuple[int, ...]  # spatial axes that inputs may have
+    _threads: int | None
 
     def _set(self, **attributes: Any) -> None:
         for name, value in attributes.items():
@@ -180,10 +197,16 @@ class Conv(_Plan):
     Notes
     -----
     Cross-correlation as in ``keras.ops.conv``: out[y, x, o] = activation(bias[o] + Σ inputs[y·s + i·d - p,
-    x·s + j·d - p, c]·kernel[i, j, c, o] + residual[y, x, o]), taps ascending, then channels, each step one FMA.
+    x·s + j·d - p, c]·kernel[i, j, c, o] + residual[y, x, o]), taps ascending, then channels, each step one
+    FMA.
     """
 
     __slots__ = ("_activation", "_bias", "_kernel", "_plans", "_window")
+    _activation: tuple[str, float, float]
+    _bias: Array | None
+    _kernel: Array
+    _plans: dict[int, Any]  # by input channels: groups only show when inputs come
+    _window: _validate.Window
 
     def __init__(
         self,
@@ -197,7 +220,9 @@ class Conv(_Plan):
         activation: Activation = None,
         threads: int | None = None,
     ) -> None:
-        weights = _frozen(_validate.kernel(kernel, "kernel", "(*K, Cin/groups, Cout) with one to three axes K", (1, 2, 3)))
+        weights = _frozen(
+            _validate.kernel(kernel, "kernel", "(*K, Cin/groups, Cout) with one to three axes K", (1, 2, 3))
+        )
         offsets = _offsets(bias, "bias", weights.shape[-1], weights.dtype)
         check_threads(threads)
         self._set(
@@ -223,7 +248,7 @@ class Conv(_Plan):
                 "threads": threads,
             },
         )
-        # The usual case is packed now; groups only show when inputs come.
+        # The usual case, one group, is packed now.
         self._compiled(weights.shape[-2])
 
     def _compiled(self, channels: int) -> Any:
@@ -239,15 +264,26 @@ class Conv(_Plan):
         rows = math.prod(taps)
         one_tap = rows == 1 and all(step == 1 for step in strides)
         if one_tap and count == 1 and (isinstance(pads, str) or not any(map(any, pads))):
-            return PointwisePlan(_matrix(self._kernel, self._kernel.shape[-2]), self._bias, self._activation, self._isa)
+            return PointwisePlan(
+                _matrix(self._kernel, self._kernel.shape[-2]), self._bias, self._activation, self._isa
+            )
         if self._kernel.shape[-2] == 1 and count > 1:
             multiplier = self._outputs // count
-            return DepthwisePlan(_matrix(self._kernel, rows), self._bias, multiplier, self._window, self._activation, self._isa)
+            return DepthwisePlan(
+                _matrix(self._kernel, rows), self._bias, multiplier, self._window, self._activation, self._isa
+            )
         rows *= self._kernel.shape[-2]
-        return DirectPlan(_matrix(self._kernel, rows), self._bias, count, self._window, self._activation, self._isa)
+        return DirectPlan(
+            _matrix(self._kernel, rows), self._bias, count, self._window, self._activation, self._isa
+        )
 
     def __call__(
-        self, inputs: Array, out: Array | None = None, *, residual: Array | None = None, threads: int | None = None
+        self,
+        inputs: Array,
+        out: Array | None = None,
+        *,
+        residual: Array | None = None,
+        threads: int | None = None,
     ) -> Array:
         """Convolve.
 
@@ -305,6 +341,8 @@ class DepthwiseConv(_Plan):
     """
 
     __slots__ = ("_kernel", "_plan")
+    _kernel: Array
+    _plan: DepthwisePlan
 
     def __init__(
         self,
@@ -327,7 +365,9 @@ class DepthwiseConv(_Plan):
         isa = get_isa()
         self._set(
             _kernel=weights,
-            _plan=DepthwisePlan(_matrix(weights, math.prod(window[0])), offsets, multiplier, window, curve, isa),
+            _plan=DepthwisePlan(
+                _matrix(weights, math.prod(window[0])), offsets, multiplier, window, curve, isa
+            ),
             _ranks=(weights.ndim - 2,),
             _channels_first=_validate.channels_first(data_format),
             _dtype=weights.dtype,
@@ -351,7 +391,12 @@ class DepthwiseConv(_Plan):
         return self._plan
 
     def __call__(
-        self, inputs: Array, out: Array | None = None, *, residual: Array | None = None, threads: int | None = None
+        self,
+        inputs: Array,
+        out: Array | None = None,
+        *,
+        residual: Array | None = None,
+        threads: int | None = None,
     ) -> Array:
         """Convolve; parameters as in `Conv.__call__`."""
         return self._run(inputs, out, residual, threads)
@@ -386,6 +431,8 @@ class PointwiseConv(_Plan):
     """
 
     __slots__ = ("_kernel", "_plan")
+    _kernel: Array
+    _plan: PointwisePlan
 
     def __init__(
         self,
@@ -424,7 +471,12 @@ class PointwiseConv(_Plan):
         return self._plan
 
     def __call__(
-        self, inputs: Array, out: Array | None = None, *, residual: Array | None = None, threads: int | None = None
+        self,
+        inputs: Array,
+        out: Array | None = None,
+        *,
+        residual: Array | None = None,
+        threads: int | None = None,
     ) -> Array:
         """Convolve; parameters as in `Conv.__call__`."""
         return self._run(inputs, out, residual, threads)
@@ -464,6 +516,9 @@ class SeparableConv(_Plan):
     """
 
     __slots__ = ("_depthwise_kernel", "_plan", "_pointwise_kernel")
+    _depthwise_kernel: Array
+    _plan: SeparablePlan
+    _pointwise_kernel: Array
 
     def __init__(
         self,
@@ -504,7 +559,9 @@ class SeparableConv(_Plan):
             _depthwise_kernel=depthwise,
             _pointwise_kernel=pointwise,
             _plan=SeparablePlan(
-                DepthwisePlan(_matrix(depthwise, math.prod(window[0])), between, multiplier, window, first, isa),
+                DepthwisePlan(
+                    _matrix(depthwise, math.prod(window[0])), between, multiplier, window, first, isa
+                ),
                 PointwisePlan(_matrix(pointwise, channels * multiplier), offsets, second, isa),
             ),
             _ranks=(depthwise.ndim - 2,),
@@ -533,7 +590,12 @@ class SeparableConv(_Plan):
         return self._plan
 
     def __call__(
-        self, inputs: Array, out: Array | None = None, *, residual: Array | None = None, threads: int | None = None
+        self,
+        inputs: Array,
+        out: Array | None = None,
+        *,
+        residual: Array | None = None,
+        threads: int | None = None,
     ) -> Array:
         """Convolve; parameters as in `Conv.__call__`."""
         return self._run(inputs, out, residual, threads)
@@ -582,6 +644,11 @@ class InvertedResidual(_Plan):
     """
 
     __slots__ = ("_depthwise_kernel", "_expand_kernel", "_plan", "_project_kernel", "_residual")
+    _depthwise_kernel: Array
+    _expand_kernel: Array | None
+    _plan: InvertedResidualPlan | SeparablePlan
+    _project_kernel: Array
+    _residual: bool
 
     def __init__(
         self,
@@ -609,12 +676,16 @@ class InvertedResidual(_Plan):
             )
         project = _frozen(_validate.pointwise_kernel(project_kernel, "project_kernel", dtype))
         if project.shape[-2] != channels:
-            raise ValueError(f"project_kernel takes {project.shape[-2]} channels, depthwise_kernel gives {channels}")
+            raise ValueError(
+                f"project_kernel takes {project.shape[-2]} channels, depthwise_kernel gives {channels}"
+            )
         expand = None
         if expand_kernel is not None:
             expand = _frozen(_validate.pointwise_kernel(expand_kernel, "expand_kernel", dtype))
             if expand.shape[-1] != channels:
-                raise ValueError(f"expand_kernel gives {expand.shape[-1]} channels, depthwise_kernel takes {channels}")
+                raise ValueError(
+                    f"expand_kernel gives {expand.shape[-1]} channels, depthwise_kernel takes {channels}"
+                )
         elif expand_bias is not None:
             raise ValueError("expand_bias needs an expand_kernel; got expand_kernel=None")
         for name, kernel in (("expand_kernel", expand), ("project_kernel", project)):
@@ -639,12 +710,16 @@ class InvertedResidual(_Plan):
         linear = epilogue(None, "activation", dtype)
         check_threads(threads)
         isa = get_isa()
-        middle = DepthwisePlan(_matrix(depthwise, math.prod(window[0])), biases["depthwise_bias"], 1, window, curve, isa)
+        middle = DepthwisePlan(
+            _matrix(depthwise, math.prod(window[0])), biases["depthwise_bias"], 1, window, curve, isa
+        )
         last = PointwisePlan(_matrix(project, channels), biases["bias"], linear, isa)
         if expand is None:
-            plan: Any = SeparablePlan(middle, last)
+            plan: InvertedResidualPlan | SeparablePlan = SeparablePlan(middle, last)
         else:
-            plan = InvertedResidualPlan(PointwisePlan(_matrix(expand, inputs), biases["expand_bias"], curve, isa), middle, last)
+            plan = InvertedResidualPlan(
+                PointwisePlan(_matrix(expand, inputs), biases["expand_bias"], curve, isa), middle, last
+            )
         self._set(
             _expand_kernel=expand,
             _depthwise_kernel=depthwise,
@@ -685,7 +760,7 @@ class InvertedResidual(_Plan):
             if inputs.ndim - 2 in self._ranks and self._plan.output_shape(spatial) != spatial:
                 raise ValueError(
                     f"residual=True needs outputs of the inputs' shape; inputs of {spatial} pixels give "
-                    f"{self._plan.output_shape(spatial)}: use strides=1 and padding=\"same\""
+                    f'{self._plan.output_shape(spatial)}: use strides=1 and padding="same"'
                 )
         return self._run(inputs, out, inputs if self._residual else None, threads)
 

@@ -90,7 +90,9 @@ def depthwise_conv(
         An argument is wrong; the message names it, what it got and what would be right.
     """
     _same_dtype(inputs, kernel, "kernel")
-    plan = DepthwiseConv(kernel, strides, padding, data_format, dilation_rate, bias=bias, activation=activation)
+    plan = DepthwiseConv(
+        kernel, strides, padding, data_format, dilation_rate, bias=bias, activation=activation
+    )
     return plan(inputs, out, residual=residual, threads=threads)
 
 

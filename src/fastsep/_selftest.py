@@ -1,0 +1,127 @@
+"""`python -m fastsep selftest`: this copy against the reference, on every instruction set, in seconds."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import fastsep
+from fastsep import _reference
+from fastsep._validate import Array
+
+# Sums of at most a few hundred terms of magnitude around 1: far above rounding, far below any real mistake.
+_TOLERANCE = {"float32": 1e-4, "float64": 1e-12}
+
+Case = tuple[str, Callable[[], Array], Callable[[], Array]]
+
+
+def _cases(dtype: str) -> Iterator[Case]:
+    generator = np.random.default_rng(20240229)
+
+    def numbers(*shape: int) -> Array:
+        return generator.standard_normal(shape).astype(dtype)
+
+    def pair(name: str, function: str, *arrays: Array, **options: Any) -> Case:
+        return (
+            name,
+            lambda: getattr(fastsep, function)(*arrays, **options),
+            lambda: getattr(_reference, function)(*arrays, **options),
+        )
+
+    for channels, strides, dilation, padding in itertools.product(
+        (1, 7, 16, 37), (1, 2), (1, 2), ("same", "valid", "same_lower", 2)
+    ):
+        geometry: dict[str, Any] = {"strides": strides, "dilation_rate": dilation, "padding": padding}
+        what = f"{channels} channels, strides {strides}, dilation {dilation}, padding {padding}"
+        x = numbers(2, 11, 13, channels)
+        yield pair(f"depthwise 3×3, {what}", "depthwise_conv", x, numbers(3, 3, channels, 1), **geometry)
+        yield pair(
+            f"separable 5×3, {what}",
+            "separable_conv",
+            x,
+            numbers(5, 3, channels, 2),
+            numbers(2 * channels, 19),
+            depthwise_activation="relu6",
+            bias=numbers(19),
+            **geometry,
+        )
+        yield pair(
+            f"standard 3×3, {what}", "conv", x, numbers(3, 3, channels, 9), bias=numbers(9), **geometry
+        )
+    for rank, data_format in itertools.product((1, 2, 3), ("channels_last", "channels_first")):
+        spatial = (9, 6, 5)[:rank]
+        shape = (2, *spatial, 12) if data_format == "channels_last" else (2, 12, *spatial)
+        x = numbers(*shape)
+        options: dict[str, Any] = {"padding": "same", "data_format": data_format}
+        taps = (3,) * rank
+        yield pair(
+            f"{rank}-D depthwise, {data_format}", "depthwise_conv", x, numbers(*taps, 12, 1), **options
+        )
+        yield pair(f"{rank}-D standard, 3 groups, {data_format}", "conv", x, numbers(*taps, 4, 15), **options)
+        yield pair(
+            f"{rank}-D pointwise, {data_format}",
+            "pointwise_conv",
+            x,
+            numbers(12, 33),
+            data_format=data_format,
+        )
+    x = numbers(1, 6, 6, 24)
+    for activation in (
+        "relu",
+        "relu6",
+        "sigmoid",
+        "hard_sigmoid",
+        "silu",
+        "hard_swish",
+        "gelu",
+        "gelu_tanh",
+        (-1, 1),
+    ):
+        yield pair(
+            f"pointwise with {activation}", "pointwise_conv", x, numbers(24, 20), activation=activation
+        )
+    weights: dict[str, Any] = {
+        "expand_kernel": numbers(24, 72),
+        "depthwise_kernel": numbers(3, 3, 72, 1),
+        "project_kernel": numbers(72, 24),
+        "residual": True,
+    }
+    yield (
+        "inverted residual",
+        lambda: fastsep.InvertedResidual(**weights)(x),
+        lambda: _reference.inverted_residual(x, **weights),
+    )
+
+
+def run() -> int:
+    """Run every case and print a line per instruction set and dtype; 0 if all agree, else 1."""
+    before = fastsep.get_isa()
+    failures = 0
+    try:
+        for isa, dtype in itertools.product(fastsep.available_isas(), ("float32", "float64")):
+            fastsep.set_isa(isa)
+            begun, count, worst = time.perf_counter(), 0, 0.0
+            for name, computed, expected in _cases(dtype):
+                ours, exact = computed(), expected()
+                scale = max(1.0, float(np.abs(exact).max(initial=0)))
+                error = (
+                    float(np.abs(ours - exact).max(initial=0)) / scale
+                    if ours.shape == exact.shape
+                    else np.inf
+                )
+                count += 1
+                worst = max(worst, error)
+                # Written so that a NaN fails too.
+                if not error <= _TOLERANCE[dtype]:
+                    failures += 1
+                    print(f"FAILED {isa} {dtype}: {name}: error {error:.3g}, allowed {_TOLERANCE[dtype]:g}")
+            seconds = time.perf_counter() - begun
+            print(f"{isa:<8} {dtype}: {count} cases, greatest error {worst:.2g}, {seconds:.1f} s")
+    finally:
+        fastsep.set_isa(before)
+    print("self-test passed" if not failures else f"self-test FAILED: {failures} cases")
+    return 1 if failures else 0
