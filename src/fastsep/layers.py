@@ -672,7 +672,8 @@ class InvertedResidual(_Plan):
         channels, multiplier = depthwise.shape[-2:]
         if multiplier != 1:
             raise ValueError(
-                f"depthwise_kernel must have the form (*K, C, 1) in an inverted residual; got shape {depthwise.shape}"
+                "depthwise_kernel must have the form (*K, C, 1) in an inverted residual; "
+                f"got shape {depthwise.shape}"
             )
         project = _frozen(_validate.pointwise_kernel(project_kernel, "project_kernel", dtype))
         if project.shape[-2] != channels:
@@ -691,7 +692,8 @@ class InvertedResidual(_Plan):
         for name, kernel in (("expand_kernel", expand), ("project_kernel", project)):
             if kernel is not None and kernel.ndim not in (2, depthwise.ndim):
                 raise ValueError(
-                    f"{name} must have 2 axes or as many as depthwise_kernel, {depthwise.ndim}; got {kernel.ndim}"
+                    f"{name} must have 2 axes or as many as depthwise_kernel, {depthwise.ndim}; "
+                    f"got {kernel.ndim}"
                 )
         if not isinstance(residual, bool):
             raise TypeError(f"residual must be True or False: the inputs are added, or not; got {residual!r}")
@@ -704,7 +706,8 @@ class InvertedResidual(_Plan):
         inputs = channels if expand is None else expand.shape[-2]
         if residual and inputs != project.shape[-1]:
             raise ValueError(
-                f"residual=True needs as many output channels as inputs, {inputs}; project_kernel gives {project.shape[-1]}"
+                f"residual=True needs as many output channels as inputs, {inputs}; "
+                f"project_kernel gives {project.shape[-1]}"
             )
         curve = epilogue(activation, "activation", dtype)
         linear = epilogue(None, "activation", dtype)

@@ -1,4 +1,4 @@
-"""The two roofs of this machine, measured by the kernels' own vectors: FMA peak, and bandwidth by cache level."""
+"""The two roofs of this machine, measured by the kernels' own vectors: FMA peak, bandwidth by cache."""
 
 from __future__ import annotations
 
@@ -94,6 +94,6 @@ def measure(threads: int = 1, dtype: str = "float32") -> Roofline:
 
 
 @lru_cache(maxsize=16)
-def remembered(threads: int, dtype: str, isa: str) -> Roofline:  # noqa: ARG001 - part of the cache's key
+def remembered(threads: int, dtype: str, isa: str) -> Roofline:
     """`measure`, once per process and argument: for `describe`, whose figure is a guide."""
     return measure(threads, dtype)
