@@ -4,7 +4,7 @@
 
 exp: Taylor coefficients on |r| <= ln(2)/2. erfcx: Q(t) = erfcx(z)·(1 + CENTRE·z) as a polynomial in
 t = (1 - CENTRE·z)/(1 + CENTRE·z), which maps z in [0, ∞) onto (-1, 1]: interpolated at Chebyshev nodes with
-60 digits, then written in powers of t. Q stays between 0.28 and 1.1: a small error is small relative to it, too.
+60 digits, then written in powers of t. Q stays between 0.28 and 1.1: no error is large relative to it.
 """
 
 import mpmath
@@ -59,7 +59,8 @@ def main() -> None:
     for name, degree, digits in (("float", 11, 9), ("double", 26, 17)):
         coefficients = fit(degree)
         print(
-            f"/* erfcx, {name}: degree {degree}, relative error {mpmath.nstr(worst_error(coefficients), 3)} */"
+            f"/* erfcx, {name}: degree {degree}, "
+            f"relative error {mpmath.nstr(worst_error(coefficients), 3)} */"
         )
         print(", ".join(mpmath.nstr(c, digits) for c in coefficients))
     for name, degree, digits in (("float", 7, 9), ("double", 13, 17)):
