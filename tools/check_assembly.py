@@ -1,0 +1,119 @@
+"""Reads the assembly of the AVX2 kernels: FMAs, and vector registers spilled inside the inner loops.
+
+    python tools/check_assembly.py
+
+Compiles src/_kernels/isa_avx2.c as setup.py does, finds the innermost loops that hold fused multiply-adds, and
+prints for each hot kernel: FMAs, vector loads, broadcasts and spills of its busiest loop. Fails if the object
+holds no FMA, if a hot kernel has none, or if its busiest loop spills more than SPILLS_ALLOWED says.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+KERNELS = Path(__file__).resolve().parent.parent / "src" / "_kernels"
+FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC", "-g0"]
+
+# Vectors on the stack that the busiest loop of a kernel may read or write. The pointwise loops must hold none. A
+# turn of a depthwise loop is a whole register tile with its epilogue: it reads the two bounds of the clamp, and
+# what else GCC 12 keeps there was counted and is not to grow.
+SPILLS_ALLOWED = {
+    "pointwise_panel_1": 0,
+    "pointwise_panel_2": 0,
+    "pointwise_panel_3": 0,
+    "depthwise_3x3": 9,
+    "depthwise_3x3_stride2": 9,
+    "depthwise_5x5": 18,
+    "depthwise_7x7": 22,
+}
+
+
+@dataclass
+class Loop:
+    """Counts of one innermost loop."""
+
+    fmas: int = 0
+    loads: int = 0
+    broadcasts: int = 0
+    spills: int = 0
+
+
+def disassemble() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "isa_avx2.o")
+        subprocess.run(["cc", *FLAGS, "-c", str(KERNELS / "isa_avx2.c"), "-o", str(target)], check=True)
+        listing = subprocess.run(
+            ["objdump", "-d", "--no-show-raw-insn", str(target)], check=True, capture_output=True, text=True
+        )
+        return listing.stdout
+
+
+def functions(listing: str) -> dict[str, list[tuple[int, str]]]:
+    """Instructions (address, text) by symbol."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    current: list[tuple[int, str]] = []
+    for line in listing.splitlines():
+        if symbol := re.match(r"[0-9a-f]+ <(.+)>:", line):
+            current = found.setdefault(symbol.group(1), [])
+        elif instruction := re.match(r"\s*([0-9a-f]+):\s+(.+)", line):
+            current.append((int(instruction.group(1), 16), instruction.group(2)))
+    return found
+
+
+def innermost_loops(instructions: list[tuple[int, str]]) -> list[list[str]]:
+    """Bodies of backward jumps that hold no other backward jump."""
+    spans = []
+    for address, text in instructions:
+        jump = re.match(r"j\w+\s+([0-9a-f]+) ", text)
+        if jump and int(jump.group(1), 16) <= address:
+            spans.append((int(jump.group(1), 16), address))
+    inner = [
+        (begin, end)
+        for begin, end in spans
+        if not any((b, e) != (begin, end) and begin <= b and e <= end for b, e in spans)
+    ]
+    return [[text for address, text in instructions if begin <= address <= end] for begin, end in inner]
+
+
+def count(body: list[str]) -> Loop:
+    loop = Loop()
+    for text in body:
+        name, _, operands = text.partition(" ")
+        loop.fmas += name.startswith("vfmadd")
+        loop.broadcasts += name.startswith("vbroadcast") and "(" in operands
+        on_stack = "(%rsp" in operands and "ymm" in operands
+        loop.spills += on_stack
+        loop.loads += "ymm" in operands and "(" in operands.rpartition(",")[0] and not on_stack
+    return loop
+
+
+def main() -> int:
+    found = functions(disassemble())
+    failures = []
+    if not any(text.startswith("vfmadd") for body in found.values() for _, text in body):
+        failures.append("the AVX2 object holds no FMA at all")
+    print(f"{'kernel':<32} {'FMAs':>5} {'loads':>6} {'broadcasts':>11} {'spills':>7}")
+    for kernel, allowed in SPILLS_ALLOWED.items():
+        for dtype in ("f32", "f64"):
+            symbol = f"{kernel}_{dtype}_avx2"
+            loops = [count(body) for body in innermost_loops(found.get(symbol, []))]
+            busiest = max(loops, key=lambda loop: loop.fmas, default=Loop())
+            print(
+                f"{symbol:<32} {busiest.fmas:>5} {busiest.loads:>6} {busiest.broadcasts:>11} {busiest.spills:>7}"
+            )
+            if not busiest.fmas:
+                failures.append(f"{symbol}: no inner loop with an FMA")
+            elif busiest.spills > allowed:
+                failures.append(f"{symbol}: {busiest.spills} spills in its busiest loop, {allowed} allowed")
+    for failure in failures:
+        print(f"FAILED {failure}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
