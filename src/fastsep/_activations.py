@@ -50,7 +50,9 @@ def epilogue(activation: object, name: str, dtype: np.dtype[Any]) -> tuple[str, 
             f"{name} must be None, one of {', '.join(map(repr, ULP))} or a (low, high) pair; "
             f"got {activation!r}"
         )
-    if isinstance(activation, tuple) and len(activation) == 2:
+    if isinstance(activation, tuple):
+        if len(activation) != 2:
+            raise ValueError(f"{name} as a clamp must be a (low, high) pair; got {activation!r}")
         if not all(isinstance(bound, Real) and not isinstance(bound, bool) for bound in activation):
             raise TypeError(f"{name}=(low, high) must hold two numbers; got {activation!r}")
         # Rounded as the kernel's element type holds them, so that a bound means the same everywhere.

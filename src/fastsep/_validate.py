@@ -88,10 +88,11 @@ def padding(value: object, rank: int) -> str | tuple[tuple[int, int], ...]:
             before_after = [tuple(_padding_number(item, value) for item in pair) for pair in value]
             return tuple((before, after) for before, after in before_after)
         if value and all(isinstance(item, int | np.integer) for item in value):
-            pairs = tuple((item, item) for item in (value if len(value) == rank else value[:1] * rank))
+            sizes = value if len(value) == rank else value[:1] * rank
+            pairs = [tuple(value)] if rank == 1 and len(value) == 2 else [(size, size) for size in sizes]
             raise ValueError(
                 f"padding={value!r} is ambiguous; write one (before, after) pair per spatial axis, "
-                f"such as {pairs!r}, or a single int"
+                f"such as {tuple(pairs)!r}, or a single int"
             )
         raise ValueError(
             f"padding must hold {rank} (before, after) pairs, one per spatial axis; got {value!r}"
@@ -109,10 +110,15 @@ def channels_first(data_format: object) -> bool:
 
 
 def kernel(
-    value: object, name: str, form: str, ranks: tuple[int, ...], dtype: np.dtype[Any] | None = None
+    value: object,
+    name: str,
+    form: str,
+    ranks: tuple[int, ...],
+    dtype: np.dtype[Any] | None = None,
+    dtype_of: str = "kernel",
 ) -> Array:
     """A kernel whose spatial rank (axes before the last two) is one of `ranks`, with no axis of length 0."""
-    result = array(value, name, dtype)
+    result = array(value, name, dtype, dtype_of)
     if result.ndim - 2 not in ranks:
         raise ValueError(
             f"{name} must have the form {form}; got {result.ndim} axes, shape {_shape_of(result)}"
@@ -122,9 +128,11 @@ def kernel(
     return result
 
 
-def pointwise_kernel(value: object, name: str, dtype: np.dtype[Any] | None = None) -> Array:
+def pointwise_kernel(
+    value: object, name: str, dtype: np.dtype[Any] | None = None, dtype_of: str = "kernel"
+) -> Array:
     """A kernel (Cin, Cout) or (1, …, 1, Cin, Cout), at its own shape."""
-    result = kernel(value, name, "(Cin, Cout) or (1, …, 1, Cin, Cout)", (0, 1, 2, 3), dtype)
+    result = kernel(value, name, "(Cin, Cout) or (1, …, 1, Cin, Cout)", (0, 1, 2, 3), dtype, dtype_of)
     if any(size != 1 for size in result.shape[:-2]):
         raise ValueError(
             f"{name} must have the form (Cin, Cout) or (1, …, 1, Cin, Cout): "
@@ -133,10 +141,12 @@ def pointwise_kernel(value: object, name: str, dtype: np.dtype[Any] | None = Non
     return result
 
 
-def bias(value: object, name: str, channels: int, dtype: np.dtype[Any]) -> Array | None:
+def bias(
+    value: object, name: str, channels: int, dtype: np.dtype[Any], dtype_of: str = "kernel"
+) -> Array | None:
     if value is None:
         return None
-    result = array(value, name, dtype)
+    result = array(value, name, dtype, dtype_of)
     if result.shape != (channels,):
         raise ValueError(
             f"{name} must have shape ({channels},), one per output channel; got {_shape_of(result)}"
@@ -156,9 +166,11 @@ def window(kernel_shape: tuple[int, ...], strides: object, pads: object, dilatio
     return kernel_shape, axes(strides, "strides", rank), dilation, padding(pads, rank)
 
 
-def inputs(value: object, ranks: tuple[int, ...], first: bool, dtype: np.dtype[Any]) -> Array:
+def inputs(
+    value: object, ranks: tuple[int, ...], first: bool, dtype: np.dtype[Any], dtype_of: str = "kernel"
+) -> Array:
     """The array a plan is called with, of one of the ranks it can take."""
-    result = array(value, "inputs", dtype)
+    result = array(value, "inputs", dtype, dtype_of)
     if result.ndim - 2 not in ranks:
         form = "(batch, channels, *spatial)" if first else "(batch, *spatial, channels)"
         wanted = " or ".join(str(rank + 2) for rank in ranks)
@@ -166,6 +178,18 @@ def inputs(value: object, ranks: tuple[int, ...], first: bool, dtype: np.dtype[A
             f"inputs must have {wanted} axes, {form}; got {result.ndim} axes, shape {_shape_of(result)}"
         )
     return result
+
+
+def shape(value: object) -> tuple[int, ...]:
+    """The shape of an array that `describe` is asked about."""
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"input_shape must be a tuple of ints; got {value!r}")
+    for size in value:
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            raise TypeError(f"input_shape must be a tuple of ints; got {value!r}")
+        if size < 0:
+            raise ValueError(f"input_shape must not hold a negative size; got {value!r}")
+    return tuple(int(size) for size in value)
 
 
 def split_shape(shape: tuple[int, ...], first: bool) -> tuple[int, tuple[int, ...], int]:

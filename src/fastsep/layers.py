@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,8 +32,10 @@ def _depthwise_kernel(value: object, name: str) -> Array:
     return _frozen(_validate.kernel(value, name, "(*K, C, M) with one to three axes K", (1, 2, 3)))
 
 
-def _offsets(value: object, name: str, channels: int, dtype: np.dtype[Any]) -> Array | None:
-    checked = _validate.bias(value, name, channels, dtype)
+def _offsets(
+    value: object, name: str, channels: int, dtype: np.dtype[Any], dtype_of: str = "kernel"
+) -> Array | None:
+    checked = _validate.bias(value, name, channels, dtype, dtype_of)
     return None if checked is None else _frozen(checked)
 
 
@@ -54,6 +56,7 @@ class _Plan:
         "_ranks",
         "_threads",
     )
+    _dtype_of: ClassVar[str] = "kernel"  # the argument that fixes the dtype of all others
     _arguments: dict[str, Any]  # of the constructor, weights as private copies: what a pickle holds
     _channels_first: bool
     _dtype: np.dtype[Any]
@@ -84,7 +87,7 @@ class _Plan:
         first = self._channels_first
         if threads is None:
             threads = self._threads
-        x = _validate.inputs(inputs, self._ranks, first, self._dtype)
+        x = _validate.inputs(inputs, self._ranks, first, self._dtype, self._dtype_of)
         batch, spatial, channels = _validate.split_shape(x.shape, first)
         compiled = self._compiled(channels)
         shape = _validate.join_shape(batch, compiled.output_shape(spatial), self._outputs, first)
@@ -128,7 +131,9 @@ class _Plan:
             The plan cannot take such a shape.
         """
         first = self._channels_first
-        x = _validate.inputs(np.empty(input_shape, self._dtype), self._ranks, first, self._dtype)
+        x = _validate.inputs(
+            np.empty(_validate.shape(input_shape), self._dtype), self._ranks, first, self._dtype
+        )
         batch, spatial, channels = _validate.split_shape(x.shape, first)
         compiled = self._compiled(channels)
         spatial_out = compiled.output_shape(spatial)
@@ -516,6 +521,7 @@ class SeparableConv(_Plan):
     """
 
     __slots__ = ("_depthwise_kernel", "_plan", "_pointwise_kernel")
+    _dtype_of = "depthwise_kernel"
     _depthwise_kernel: Array
     _plan: SeparablePlan
     _pointwise_kernel: Array
@@ -536,7 +542,11 @@ class SeparableConv(_Plan):
         threads: int | None = None,
     ) -> None:
         depthwise = _depthwise_kernel(depthwise_kernel, "depthwise_kernel")
-        pointwise = _frozen(_validate.pointwise_kernel(pointwise_kernel, "pointwise_kernel", depthwise.dtype))
+        pointwise = _frozen(
+            _validate.pointwise_kernel(
+                pointwise_kernel, "pointwise_kernel", depthwise.dtype, "depthwise_kernel"
+            )
+        )
         channels, multiplier = depthwise.shape[-2:]
         if pointwise.shape[-2] != channels * multiplier:
             raise ValueError(
@@ -548,8 +558,10 @@ class SeparableConv(_Plan):
                 f"pointwise_kernel must have the form (C·M, Cout) or as many axes as depthwise_kernel, "
                 f"{depthwise.ndim}; got {pointwise.ndim}"
             )
-        between = _offsets(depthwise_bias, "depthwise_bias", channels * multiplier, depthwise.dtype)
-        offsets = _offsets(bias, "bias", pointwise.shape[-1], depthwise.dtype)
+        between = _offsets(
+            depthwise_bias, "depthwise_bias", channels * multiplier, depthwise.dtype, "depthwise_kernel"
+        )
+        offsets = _offsets(bias, "bias", pointwise.shape[-1], depthwise.dtype, "depthwise_kernel")
         window = _validate.window(depthwise.shape[:-2], strides, padding, dilation_rate)
         first = epilogue(depthwise_activation, "depthwise_activation", depthwise.dtype)
         second = epilogue(activation, "activation", depthwise.dtype)
@@ -644,6 +656,7 @@ class InvertedResidual(_Plan):
     """
 
     __slots__ = ("_depthwise_kernel", "_expand_kernel", "_plan", "_project_kernel", "_residual")
+    _dtype_of = "depthwise_kernel"
     _depthwise_kernel: Array
     _expand_kernel: Array | None
     _plan: InvertedResidualPlan | SeparablePlan
@@ -675,14 +688,18 @@ class InvertedResidual(_Plan):
                 "depthwise_kernel must have the form (*K, C, 1) in an inverted residual; "
                 f"got shape {depthwise.shape}"
             )
-        project = _frozen(_validate.pointwise_kernel(project_kernel, "project_kernel", dtype))
+        project = _frozen(
+            _validate.pointwise_kernel(project_kernel, "project_kernel", dtype, "depthwise_kernel")
+        )
         if project.shape[-2] != channels:
             raise ValueError(
                 f"project_kernel takes {project.shape[-2]} channels, depthwise_kernel gives {channels}"
             )
         expand = None
         if expand_kernel is not None:
-            expand = _frozen(_validate.pointwise_kernel(expand_kernel, "expand_kernel", dtype))
+            expand = _frozen(
+                _validate.pointwise_kernel(expand_kernel, "expand_kernel", dtype, "depthwise_kernel")
+            )
             if expand.shape[-1] != channels:
                 raise ValueError(
                     f"expand_kernel gives {expand.shape[-1]} channels, depthwise_kernel takes {channels}"
@@ -698,9 +715,9 @@ class InvertedResidual(_Plan):
         if not isinstance(residual, bool):
             raise TypeError(f"residual must be True or False: the inputs are added, or not; got {residual!r}")
         biases = {
-            "expand_bias": _offsets(expand_bias, "expand_bias", channels, dtype),
-            "depthwise_bias": _offsets(depthwise_bias, "depthwise_bias", channels, dtype),
-            "bias": _offsets(bias, "bias", project.shape[-1], dtype),
+            "expand_bias": _offsets(expand_bias, "expand_bias", channels, dtype, "depthwise_kernel"),
+            "depthwise_bias": _offsets(depthwise_bias, "depthwise_bias", channels, dtype, "depthwise_kernel"),
+            "bias": _offsets(bias, "bias", project.shape[-1], dtype, "depthwise_kernel"),
         }
         window = _validate.window(depthwise.shape[:-2], strides, padding, dilation_rate)
         inputs = channels if expand is None else expand.shape[-2]
@@ -758,9 +775,9 @@ class InvertedResidual(_Plan):
 
     def __call__(self, inputs: Array, out: Array | None = None, *, threads: int | None = None) -> Array:
         """Run the block; parameters as in `Conv.__call__`."""
-        if self._residual and isinstance(inputs, np.ndarray):
+        if self._residual and isinstance(inputs, np.ndarray) and inputs.ndim - 2 in self._ranks:
             _, spatial, _ = _validate.split_shape(inputs.shape, self._channels_first)
-            if inputs.ndim - 2 in self._ranks and self._plan.output_shape(spatial) != spatial:
+            if self._plan.output_shape(spatial) != spatial:
                 raise ValueError(
                     f"residual=True needs outputs of the inputs' shape; inputs of {spatial} pixels give "
                     f'{self._plan.output_shape(spatial)}: use strides=1 and padding="same"'
