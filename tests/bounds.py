@@ -1,0 +1,175 @@
+"""What "right" means: the error bound of every stage, carried through fused stages, and equality of bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsep import _reference
+
+Array = NDArray[Any]
+
+# Largest slope of each activation: how much of an error in its argument can reach its result.
+STEEPEST_SLOPE = {
+    "relu": 1.0,
+    "relu6": 1.0,
+    "sigmoid": 0.25,
+    "hard_sigmoid": 1 / 6 + 1e-9,
+    "silu": 1.0999,
+    "hard_swish": 1.5,
+    "gelu": 1.1290,
+    "gelu_tanh": 1.1290,
+}
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """Exact values of a tensor, and how far each computed one may be from its exact one."""
+
+    exact: Array
+    error: Array
+
+    @classmethod
+    def given(cls, values: Array) -> Bounded:
+        """An operand, which holds no error."""
+        exact = values.astype(np.longdouble)
+        return cls(exact, np.zeros_like(exact))
+
+
+def ulp(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Distance between neighbouring floating-point numbers at each value."""
+    # The largest number has no neighbour above; the one below it has the same distance.
+    below_largest = np.nextafter(np.finfo(dtype).max, dtype.type(0))
+    spacing: Array = np.spacing(np.minimum(np.abs(values), below_largest).astype(dtype))
+    return spacing.astype(np.longdouble)
+
+
+def activation_ulps(activation: _reference.Activation, dtype: np.dtype[Any]) -> float:
+    """How many ulp the package promises for an activation; a clamp only selects, so it is exact."""
+    from fastsep import _activations
+
+    if not isinstance(activation, str):
+        return 0.0
+    return float(_activations.ULP[activation][np.dtype(dtype).name])
+
+
+def after(
+    operation: Callable[..., Array],
+    before: Bounded,
+    kernel: Array,
+    *,
+    bias: Array | None = None,
+    activation: _reference.Activation = None,
+    residual: Array | None = None,
+    **geometry: Any,
+) -> Bounded:
+    """The bound after one more convolution of the reference.
+
+    |err| ≤ γ_k Σ|x||w| + k·η for the sums themselves, where |x| includes what earlier stages may have
+    added; plus the earlier error times |w|; times the slope of the activation, plus its ulp. Accumulators
+    have the type that is stored, so storing an intermediate rounds nothing.
+    """
+    exact = operation(before.exact, kernel, bias=bias, residual=residual, **geometry)
+    largest = np.abs(before.exact) + before.error
+    sums, terms = _reference.absolute_terms(
+        operation, largest, kernel, bias=bias, residual=residual, **geometry
+    )
+    unit = np.longdouble(np.finfo(kernel.dtype).eps) / 2
+    gamma = terms * unit / (1 - terms * unit)
+    error = gamma * sums + terms * np.longdouble(np.finfo(kernel.dtype).smallest_subnormal)
+    error = error + operation(before.error, np.abs(kernel), **geometry)
+    if activation is not None:
+        error = error * (STEEPEST_SLOPE[activation] if isinstance(activation, str) else 1.0)
+        exact = _reference.activate(exact, activation)
+        ulps = activation_ulps(activation, kernel.dtype)
+        error = error + ulps * ulp(np.abs(exact) + error, kernel.dtype)
+    return Bounded(exact, error)
+
+
+def separable(
+    inputs: Array | Bounded,
+    depthwise_kernel: Array,
+    pointwise_kernel: Array,
+    *,
+    depthwise_bias: Array | None = None,
+    depthwise_activation: _reference.Activation = None,
+    bias: Array | None = None,
+    activation: _reference.Activation = None,
+    residual: Array | None = None,
+    data_format: str | None = None,
+    **geometry: Any,
+) -> Bounded:
+    """The bound of a separable convolution."""
+    before = inputs if isinstance(inputs, Bounded) else Bounded.given(inputs)
+    filtered = after(
+        _reference.depthwise_conv, before, depthwise_kernel,
+        bias=depthwise_bias, activation=depthwise_activation, data_format=data_format, **geometry,
+    )  # fmt: skip
+    return after(
+        _reference.pointwise_conv, filtered, pointwise_kernel,
+        bias=bias, activation=activation, residual=residual, data_format=data_format,
+    )  # fmt: skip
+
+
+def inverted_residual(
+    inputs: Array,
+    expand_kernel: Array | None,
+    depthwise_kernel: Array,
+    project_kernel: Array,
+    *,
+    expand_bias: Array | None = None,
+    depthwise_bias: Array | None = None,
+    bias: Array | None = None,
+    activation: _reference.Activation = "relu6",
+    residual: bool = False,
+    data_format: str | None = None,
+    padding: _reference.Padding = "same",
+    **geometry: Any,
+) -> Bounded:
+    """The bound of MobileNetV2's block."""
+    expanded = Bounded.given(inputs)
+    if expand_kernel is not None:
+        expanded = after(
+            _reference.pointwise_conv, expanded, expand_kernel,
+            bias=expand_bias, activation=activation, data_format=data_format,
+        )  # fmt: skip
+    return separable(
+        expanded, depthwise_kernel, project_kernel,
+        depthwise_bias=depthwise_bias, depthwise_activation=activation,
+        bias=bias, residual=inputs if residual else None, data_format=data_format, padding=padding,
+        **geometry,
+    )  # fmt: skip
+
+
+def assert_within(actual: Array, expected: Bounded) -> None:
+    """Every element is as near to its exact value as promised."""
+    assert actual.shape == expected.exact.shape
+    difference = np.abs(actual.astype(np.longdouble) - expected.exact)
+    wrong = ~(difference <= expected.error)
+    if wrong.any():
+        index = tuple(np.argwhere(wrong)[0])
+        raise AssertionError(
+            f"{np.count_nonzero(wrong)} of {wrong.size} outputs are beyond the bound; the first is {index}: "
+            f"{actual[index]!r} instead of {expected.exact[index]!r}, off by {difference[index]} where "
+            f"{expected.error[index]} is allowed"
+        )
+
+
+def assert_same_bits(actual: Array, expected: Array) -> None:
+    """Shape, type and every bit are equal, signs of zeros included."""
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    integers = np.dtype(f"u{expected.dtype.itemsize}")
+    left = np.ascontiguousarray(actual).view(integers)
+    right = np.ascontiguousarray(expected).view(integers)
+    if not np.array_equal(left, right):
+        differing = np.argwhere(left != right)
+        index = tuple(differing[0])
+        raise AssertionError(
+            f"{len(differing)} of {left.size} outputs differ in their bits; the first is {index}: "
+            f"{actual[index]!r} instead of {expected[index]!r}"
+        )

@@ -1,0 +1,108 @@
+"""Depthwise convolution against the specification, on every instruction set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from bounds import Bounded, after, assert_same_bits, assert_within
+from hypothesis import given
+from strategies import Case, depthwise_cases, numbers
+
+import fastsep
+from fastsep import _naive, _reference
+
+pytestmark = pytest.mark.usefixtures("isa")
+
+
+def bounded(case: Case) -> Bounded:
+    operands = dict(case.operands)
+    return after(
+        _reference.depthwise_conv,
+        Bounded.given(operands.pop("inputs")),
+        operands.pop("kernel"),
+        **operands,
+        **case.options,
+    )
+
+
+@given(depthwise_cases())
+def test_function_and_plan_keep_the_bound(case: Case) -> None:
+    actual = case.call(fastsep.depthwise_conv)
+    assert actual.dtype == case.operands["inputs"].dtype
+    assert_within(actual, bounded(case))
+    assert_same_bits(case.run(case.plan(fastsep.DepthwiseConv)), actual)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dilation_rate", [1, 2])
+@pytest.mark.parametrize("strides", [1, 2, 3])
+@pytest.mark.parametrize("taps", [1, 2, 3, 4, 5, 7, 9])
+def test_every_register_tile(taps: int, strides: int, dilation_rate: int, dtype: Any) -> None:
+    """Widths and channel counts that fill the tiles, spill over them by one, and fall short by one."""
+    geometry: dict[str, Any] = {"strides": strides, "padding": "same", "dilation_rate": dilation_rate}
+    for width, channels in [
+        (1, 3),
+        (3, 16),
+        (4, 8),
+        (5, 7),
+        (8, 9),
+        (9, 1),
+        (11, 17),
+        (16, 33),
+        (19, 4),
+        (23, 31),
+    ]:
+        inputs = numbers(width, (1, 5, width, channels), dtype)
+        kernel = numbers(channels, (taps, taps, channels, 1), dtype)
+        actual = fastsep.depthwise_conv(inputs, kernel, **geometry)
+        assert_within(actual, after(_reference.depthwise_conv, Bounded.given(inputs), kernel, **geometry))
+
+
+def test_channel_order_by_hand() -> None:
+    image = np.array([[[[1.0, 10.0], [2.0, 20.0]]]])
+    kernel = np.array([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]])
+    expected = [[[[1, 2, 3, 40, 50, 60], [2, 4, 6, 80, 100, 120]]]]
+    np.testing.assert_array_equal(fastsep.depthwise_conv(image, kernel), expected)
+
+
+@pytest.mark.parametrize("multiplier", [1, 2, 3, 4, 8])
+def test_multipliers_beside_many_channels(multiplier: int) -> None:
+    inputs = numbers(1, (2, 9, 10, 70), np.float32)
+    kernel = numbers(2, (3, 3, 70, multiplier), np.float32)
+    bias = numbers(3, (70 * multiplier,), np.float32)
+    actual = fastsep.depthwise_conv(inputs, kernel, bias=bias, activation="relu6")
+    expected = after(_reference.depthwise_conv, Bounded.given(inputs), kernel, bias=bias, activation="relu6")
+    assert_within(actual, expected)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", "same_lower"])
+def test_many_channels_on_a_small_map(padding: str) -> None:
+    """A tile may hold more than one vector of channels where the maps are small and deep."""
+    inputs = numbers(4, (1, 7, 7, 520), np.float32)
+    kernel = numbers(5, (3, 3, 520, 1), np.float32)
+    actual = fastsep.depthwise_conv(inputs, kernel, padding=padding)
+    assert_within(actual, after(_reference.depthwise_conv, Bounded.given(inputs), kernel, padding=padding))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_naive_baseline_is_a_second_opinion(dtype: Any, padding: Any, threads: int) -> None:
+    inputs = numbers(6, (2, 13, 11, 10), dtype)
+    kernel = numbers(7, (3, 5, 10, 2), dtype)
+    geometry: dict[str, Any] = {"strides": (2, 1), "padding": padding, "dilation_rate": (1, 2)}
+    expected = after(_reference.depthwise_conv, Bounded.given(inputs), kernel, **geometry)
+    naive = _naive.depthwise_conv(inputs, kernel, **geometry, threads=threads)
+    assert_within(naive, expected)
+    ours = fastsep.depthwise_conv(inputs, kernel, **geometry)
+    assert_within(ours, Bounded(naive.astype(np.longdouble), 2 * expected.error))
+
+
+def test_plan_is_the_same_for_every_image() -> None:
+    plan = fastsep.DepthwiseConv(numbers(8, (3, 3, 12, 1), np.float32), padding="same")
+    for height, width in [(1, 1), (2, 30), (17, 5), (40, 41)]:
+        inputs = numbers(9, (1, height, width, 12), np.float32)
+        expected = fastsep.depthwise_conv(inputs, numbers(8, (3, 3, 12, 1), np.float32), padding="same")
+        assert_same_bits(plan(inputs), expected)

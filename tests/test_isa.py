@@ -1,0 +1,189 @@
+"""Instruction sets: how one is chosen, and what a plan keeps of the choice."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from bounds import assert_same_bits
+from calls import CASES, FUNCTIONS, PLANS, channels_first, compute
+from programs import output_of, run_program
+
+import fastsep
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    before = fastsep.get_isa()
+    yield
+    fastsep.set_isa(before)
+
+
+def test_generic_is_always_there() -> None:
+    assert "generic" in fastsep.available_isas()
+    assert fastsep.get_isa() in fastsep.available_isas()
+
+
+def test_the_best_one_is_chosen_at_import() -> None:
+    printed = output_of("import fastsep; print(fastsep.get_isa())", FASTSEP_ISA="")
+    assert printed.strip() == fastsep.available_isas()[-1]
+
+
+def test_environment_chooses(isa: str) -> None:
+    assert output_of("import fastsep; print(fastsep.get_isa())", FASTSEP_ISA=isa).strip() == isa
+
+
+def test_an_unknown_name_in_the_environment_is_an_error() -> None:
+    process = run_program("import fastsep; fastsep.get_isa()", FASTSEP_ISA="mmx")
+    assert process.returncode != 0
+    last = process.stderr.strip().splitlines()[-1]
+    assert "FASTSEP_ISA" in last
+    assert "'mmx'" in last
+    for name in fastsep.available_isas():
+        assert name in last
+
+
+def test_set_isa(isa: str) -> None:
+    assert fastsep.get_isa() == isa
+
+
+@pytest.mark.parametrize("name", ["mmx", "", "AVX2", "generic "])
+def test_unknown_names(name: str) -> None:
+    before = fastsep.get_isa()
+    with pytest.raises(ValueError, match=rf"{name!r}.*{', '.join(fastsep.available_isas())}"):
+        fastsep.set_isa(name)
+    assert fastsep.get_isa() == before
+
+
+@pytest.mark.parametrize("name", [None, 2, b"generic"])
+def test_names_are_strings(name: Any) -> None:
+    with pytest.raises(TypeError, match="str"):
+        fastsep.set_isa(name)
+
+
+def slowest_and_fastest() -> tuple[str, str]:
+    names = fastsep.available_isas()
+    return names[0], names[-1]
+
+
+@pytest.mark.parametrize("family", PLANS)
+def test_a_plan_keeps_the_table_it_was_packed_for(family: str) -> None:
+    """Generic kernels round every product and an FMA does not, so a switch would show in the bits."""
+    slow, fast = slowest_and_fastest()
+    case = CASES[family](size=20)
+    fastsep.set_isa(slow)
+    plan = case.plan(PLANS[family])
+    expected = case.run(plan)
+    fastsep.set_isa(fast)
+    assert_same_bits(case.run(plan), expected)
+    faster = case.plan(PLANS[family])
+    other = case.run(faster)
+    assert np.array_equal(other, expected) == (slow == fast)
+    fastsep.set_isa(slow)
+    assert_same_bits(case.run(faster), other)
+    assert_same_bits(case.run(plan), expected)
+
+
+@pytest.mark.parametrize("family", FUNCTIONS)
+def test_functions_use_the_present_choice(isa: str, family: str) -> None:
+    case = CASES[family](size=20)
+    assert_same_bits(case.call(FUNCTIONS[family]), compute(family, case))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("family", PLANS)
+def test_pickle_round_trip(isa: str, family: str, dtype: Any) -> None:
+    case = CASES[family](dtype)
+    plan = case.plan(PLANS[family])
+    expected = case.run(plan)
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        again = pickle.loads(pickle.dumps(plan, protocol))
+        assert type(again) is type(plan)
+        assert repr(again) == repr(plan)
+        assert_same_bits(case.run(again), expected)
+    for duplicate in (copy.copy(plan), copy.deepcopy(plan)):
+        assert_same_bits(case.run(duplicate), expected)
+
+
+@pytest.mark.parametrize("family", PLANS)
+def test_a_pickle_is_packed_anew_where_it_is_loaded(family: str) -> None:
+    """It holds weights, not panels: under another instruction set it computes like a plan made there."""
+    slow, fast = slowest_and_fastest()
+    case = CASES[family]()
+    fastsep.set_isa(slow)
+    data = pickle.dumps(case.plan(PLANS[family]))
+    fastsep.set_isa(fast)
+    assert_same_bits(case.run(pickle.loads(data)), case.run(case.plan(PLANS[family])))
+
+
+def test_a_pickle_loads_in_another_process(tmp_path: Any) -> None:
+    case = CASES["separable"]()
+    plan = case.plan(fastsep.SeparableConv)
+    inputs = case.operands["inputs"]
+    (tmp_path / "plan").write_bytes(pickle.dumps((plan, inputs, plan(inputs))))
+    program = f"""
+        import pickle
+        from bounds import assert_same_bits
+        plan, inputs, expected = pickle.loads(open({str(tmp_path / "plan")!r}, "rb").read())
+        assert_same_bits(plan(inputs), expected)
+    """
+    output_of(program)
+
+
+@pytest.mark.parametrize("family", PLANS)
+def test_plans_are_immutable(family: str) -> None:
+    plan = CASES[family]().plan(PLANS[family])
+    visible = [name for name in dir(plan) if not name.startswith("__")]
+    for name in (*visible, "strides", "threads", "something_new"):
+        with pytest.raises(AttributeError):
+            setattr(plan, name, None)
+        with pytest.raises(AttributeError):
+            delattr(plan, name)
+
+
+@pytest.mark.parametrize("family", PLANS)
+def test_plans_print_themselves(family: str) -> None:
+    case = CASES[family](channels=11)
+    plan = case.plan(PLANS[family])
+    assert type(plan).__name__ in repr(plan)
+    assert "11" in repr(plan)
+    assert "float32" in repr(plan)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("family", PLANS)
+def test_describe(family: str, data_format: str) -> None:
+    case = CASES[family](size=56)
+    if data_format == "channels_first":
+        case = channels_first(case)
+    plan = case.plan(PLANS[family])
+    description = plan.describe(case.operands["inputs"].shape)
+    assert tuple(description.output_shape) == case.run(plan).shape
+    # Every weight is multiplied and added once for every output pixel that it belongs to.
+    kernels = [array for name, array in case.operands.items() if "kernel" in name]
+    assert description.flops >= 2 * 2 * 56 * 57 * sum(kernel.size for kernel in kernels)
+    smallest = (
+        case.operands["inputs"].nbytes + case.run(plan).nbytes + sum(kernel.nbytes for kernel in kernels)
+    )
+    assert description.bytes >= smallest
+    assert description.scratch_bytes >= 0
+    assert description.roofline_seconds > 0
+    table = str(description)
+    for name in (
+        "output_shape",
+        "tile",
+        "fusion",
+        "threads",
+        "flops",
+        "bytes",
+        "scratch_bytes",
+        "roofline_seconds",
+    ):
+        assert name in description.to_dict()
+        assert description.to_dict()[name] == getattr(description, name)
+    assert str(description.output_shape[-1]) in table
+    assert len(table.splitlines()) >= 5

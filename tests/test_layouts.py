@@ -1,0 +1,182 @@
+"""Where the numbers lie in memory: any layout gives the same bits, and `out` may be anywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from bounds import assert_same_bits
+from calls import CASES, FUNCTIONS, PLANS, channels_first, compute
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from strategies import LAYOUTS, Case, depthwise_cases, in_layout, numbers
+
+import fastsep
+
+Array = NDArray[Any]
+
+pytestmark = pytest.mark.usefixtures("isa")
+
+
+def contiguous(view: Array) -> Array:
+    """The same values in a new array, C-contiguous, in native byte order."""
+    return np.array(view, dtype=view.dtype.newbyteorder("="), order="C")
+
+
+def memory_of(view: Array) -> Array:
+    """The array that owns the memory."""
+    while isinstance(view.base, np.ndarray):
+        view = view.base
+    return view
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("family", CASES)
+def test_any_layout_of_any_operand_gives_the_same_bits(family: str, layout: str, dtype: Any) -> None:
+    case = CASES[family](dtype)
+    for name in case.operands:
+        moved = in_layout(case.operands[name], layout)
+        owner = memory_of(moved)
+        before = owner.tobytes()
+        expected = compute(family, Case(case.operands | {name: contiguous(moved)}, case.options))
+        assert_same_bits(compute(family, Case(case.operands | {name: moved}, case.options)), expected)
+        assert owner.tobytes() == before, f"{name} was written to"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("family", CASES)
+def test_channels_first_is_a_layout_of_the_same_numbers(family: str, layout: str) -> None:
+    case = CASES[family]()
+    expected = np.moveaxis(compute(family, case), -1, 1)
+    first = channels_first(case)
+    assert_same_bits(compute(family, first), expected)
+    if layout != "zero strides":
+        moved = {name: in_layout(array, layout) for name, array in first.operands.items()}
+        assert_same_bits(compute(family, Case(moved, first.options)), expected)
+
+
+@given(depthwise_cases(), st.sampled_from([layout for layout in LAYOUTS if layout != "zero strides"]))
+def test_layouts_with_every_geometry(case: Case, layout: str) -> None:
+    moved = Case({name: in_layout(array, layout) for name, array in case.operands.items()}, case.options)
+    assert_same_bits(moved.call(fastsep.depthwise_conv), case.call(fastsep.depthwise_conv))
+
+
+OUT_LAYOUTS = ("fortran", "transposed", "negative strides", "sliced channels", "sliced pixels", "unaligned")
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("layout", OUT_LAYOUTS)
+@pytest.mark.parametrize("family", CASES)
+def test_out_in_any_layout(family: str, layout: str, data_format: str) -> None:
+    """The result is written where it belongs and the gaps between its elements are left alone."""
+    case = CASES[family]()
+    if data_format == "channels_first":
+        case = channels_first(case)
+    expected = compute(family, case)
+    out = in_layout(np.full(expected.shape, -7.0, expected.dtype), layout)
+    owner = memory_of(out)
+    gaps = owner.copy()
+    assert compute(family, case, out=out) is out
+    assert_same_bits(out, expected)
+    out[...] = -7.0
+    np.testing.assert_array_equal(owner, gaps)
+
+
+@pytest.mark.parametrize("family", FUNCTIONS)
+def test_functions_return_out(family: str) -> None:
+    case = CASES[family]()
+    expected = case.call(FUNCTIONS[family])
+    out = np.empty_like(expected)
+    assert case.call(FUNCTIONS[family], out=out) is out
+    assert_same_bits(out, expected)
+
+
+def shifted_pair(shape: tuple[int, ...], dtype: Any, elements: int) -> tuple[Array, Array]:
+    """Two arrays of one shape in one memory, the second so many elements after the first."""
+    size = int(np.prod(shape))
+    memory = np.zeros(size + abs(elements), dtype)
+    first, second = memory[:size].reshape(shape), memory[abs(elements) :].reshape(shape)
+    return (first, second) if elements >= 0 else (second, first)
+
+
+# Elements between the starts of `out` and of the operand: the same place, one channel, a pixel or so, a row.
+SHIFTS = (0, 1, -1, 8, -8, 20, -20, 200, -200)
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+@pytest.mark.parametrize("family", CASES)
+@pytest.mark.parametrize("name", ["inputs", "residual"])
+def test_out_overlaps_an_image(family: str, name: str, shift: int) -> None:
+    case = CASES[family](
+        **({"filters": 12, "channels": 12} if family in ("conv", "pointwise", "separable") else {})
+    )
+    if name not in case.operands:
+        # The block's residual is its input, so the first parameter covers it.
+        name = "inputs"
+    expected = compute(family, case)
+    operand, out = shifted_pair(expected.shape, expected.dtype, shift)
+    assert operand.shape == case.operands[name].shape
+    operand[...] = case.operands[name]
+    assert compute(family, Case(case.operands | {name: operand}, case.options), out=out) is out
+    assert_same_bits(out, expected)
+
+
+@pytest.mark.parametrize("width", range(1, 12))
+@pytest.mark.parametrize("channels", [1, 4, 8, 11])
+def test_out_is_the_residual(width: int, channels: int) -> None:
+    """A residual that is added in place, where the last register tile of a row may overlap its neighbour."""
+    inputs = numbers(1, (1, 5, width, channels), np.float32)
+    residual = numbers(2, (1, 5, width, channels), np.float32)
+    for plan in (
+        fastsep.DepthwiseConv(numbers(3, (3, 3, channels, 1), np.float32), padding="same"),
+        fastsep.PointwiseConv(numbers(4, (channels, channels), np.float32)),
+        fastsep.Conv(numbers(5, (3, 3, channels, channels), np.float32), padding="same"),
+    ):
+        expected = plan(inputs, residual=residual)
+        both = residual.copy()
+        assert plan(inputs, both, residual=both) is both
+        assert_same_bits(both, expected)
+
+
+@pytest.mark.parametrize("family", CASES)
+def test_out_is_the_input_read_backwards(family: str) -> None:
+    case = CASES[family](
+        **({"filters": 12, "channels": 12} if family in ("conv", "pointwise", "separable") else {})
+    )
+    expected = compute(family, case)
+    memory = np.empty_like(expected)
+    inputs = memory[:, ::-1, ::-1]
+    inputs[...] = case.operands["inputs"]
+    compute(family, Case(case.operands | {"inputs": inputs}, case.options), out=memory)
+    assert_same_bits(memory, expected)
+
+
+@pytest.mark.parametrize("family", FUNCTIONS)
+def test_out_overlaps_the_weights_and_the_biases(family: str) -> None:
+    case = CASES[family]()
+    expected = case.call(FUNCTIONS[family])
+    for name in case.operands:
+        if name in ("inputs", "residual"):
+            continue
+        weights = case.operands[name]
+        memory = np.zeros(max(expected.size, weights.size), expected.dtype)
+        out = memory[: expected.size].reshape(expected.shape)
+        shared = memory[: weights.size].reshape(weights.shape)
+        shared[...] = weights
+        Case(case.operands | {name: shared}, case.options).call(FUNCTIONS[family], out=out)
+        assert_same_bits(out, expected)
+
+
+@pytest.mark.parametrize("family", PLANS)
+def test_a_plan_keeps_its_own_weights(family: str) -> None:
+    """Writing to the arrays it was made from changes nothing."""
+    case = CASES[family]()
+    plan = case.plan(PLANS[family])
+    expected = case.run(plan)
+    for name, array in case.operands.items():
+        if name not in ("inputs", "residual"):
+            array[...] = np.nan
+    assert_same_bits(case.run(plan), expected)
