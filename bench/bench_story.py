@@ -1,0 +1,17 @@
+"""The rows of the story, timed. `make bench` runs this and draws up the report."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.measure import measure, thread_counts
+from bench.story import ROWS, Row
+
+
+@pytest.mark.parametrize("threads", thread_counts())
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_story(benchmark: BenchmarkFixture, row: Row, threads: int) -> None:
+    benchmark.group = row.step
+    benchmark.extra_info.update(step=row.step, label=row.label)
+    measure(benchmark, row.block(), row.variant, threads)

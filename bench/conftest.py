@@ -1,0 +1,138 @@
+"""What the benchmarks share: the machine's description and its roofline."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+
+def measures(session: pytest.Session) -> bool:
+    """Tell whether this run holds benchmarks that will be timed."""
+    config = session.config
+    if config.option.collectonly or getattr(config.option, "benchmark_disable", False):
+        return False
+    return any("benchmark" in getattr(item, "fixturenames", ()) for item in session.items)
+
+
+class RooflineRecorder:
+    """Measures the machine's roofline before, amid and after the benchmarks; the best of the three counts.
+
+    One measurement could fall into a second in which the machine is busy with something else, and would then
+    flatter everything compared with it.
+    """
+
+    def __init__(self, benchmarks: int) -> None:
+        import fastsep.roofline
+        from bench.measure import thread_counts
+
+        self.measure = fastsep.roofline.measure
+        self.rooflines: dict[int, list[Any]] = {threads: [] for threads in thread_counts()}
+        self.finished = 0
+        self.middle = benchmarks // 2
+
+    def record(self) -> None:
+        """Measure the roofline of every thread count."""
+        for threads, rooflines in self.rooflines.items():
+            rooflines.append(self.measure(threads))
+
+    def seconds(self, threads: int, multiply_adds: int, moved_bytes: int) -> float:
+        """Return the least time that the machine at its best would take."""
+        return float(
+            min(roofline.seconds(2 * multiply_adds, moved_bytes) for roofline in self.rooflines[threads])
+        )
+
+    def best(self) -> list[dict[str, Any]]:
+        """Return the best figures seen, for the report's header."""
+        return [
+            {
+                "threads": threads,
+                "flops_per_second": max(roofline.flops_per_second for roofline in rooflines),
+                "bytes_per_second": {
+                    level: max(roofline.bytes_per_second[level] for roofline in rooflines)
+                    for level in rooflines[0].bytes_per_second
+                },
+            }
+            for threads, rooflines in self.rooflines.items()
+        ]
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Measure again when half of the benchmarks are done."""
+        self.finished += 1
+        if self.finished == self.middle:
+            self.record()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Measure the roofline around the benchmarks."""
+    if not measures(session):
+        return (yield)
+    recorder = RooflineRecorder(len(session.items))
+    session.config.pluginmanager.register(recorder, "roofline-recorder")
+    recorder.record()
+    outcome = yield
+    recorder.record()
+    for timed in timed_benchmarks(session.config):
+        info = timed.extra_info
+        info["roofline_seconds"] = recorder.seconds(
+            info["threads"], info["multiply_adds"], info["compulsory_bytes"]
+        )
+    return outcome
+
+
+def timed_benchmarks(config: pytest.Config) -> list[Any]:
+    """Return what pytest-benchmark has timed without errors."""
+    session = getattr(config, "_benchmarksession", None)
+    return [] if session is None else [timed for timed in session.benchmarks if not timed.has_error]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """Add what a reader must know to compare the figures with their own."""
+    import numpy as np
+    import threadpoolctl
+
+    import fastsep
+    from bench.measure import thread_counts
+
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    # Which kernels the BLAS runs: OPENBLAS_CORETYPE can name older ones than the CPU allows.
+    kernels = {library.get("architecture") for library in threadpoolctl.threadpool_info()} - {None}
+    machine_info["fastsep"] = {
+        "version": fastsep.__version__,
+        "isa": fastsep.get_isa(),
+        "threads": thread_counts()[-1],
+        "numpy": np.__version__,
+        "blas": " ".join([blas["name"], blas["version"], *sorted(kernels)]),
+        "python": platform.python_version(),
+    }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(
+    config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
+) -> None:
+    """Put the roofline into the JSON."""
+    recorder = config.pluginmanager.getplugin("roofline-recorder")
+    if recorder is not None:
+        output_json["rooflines"] = recorder.best()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print how near to the roofline every benchmark came."""
+    timed = timed_benchmarks(config)
+    if not timed or config.pluginmanager.getplugin("roofline-recorder") is None:
+        return
+    terminalreporter.section("share of the roofline")
+    terminalreporter.write_line(f"{'ms':>10} {'GFLOP/s':>9} {'roofline':>9}  threads")
+    for benchmark in timed:
+        info = benchmark.extra_info
+        seconds = benchmark.stats.median
+        terminalreporter.write_line(
+            f"{seconds * 1e3:10.3f} {2e-9 * info['multiply_adds'] / seconds:9.1f} "
+            f"{info['roofline_seconds'] / seconds:9.0%}  {info['threads']:>7}  "
+            f"{info['step']}: {info['label']}"
+        )
