@@ -1,0 +1,88 @@
+# Every target that needs an environment makes .venv itself; only the stamps below decide what is out of date.
+# No two recipes run at once, whatever -j says: they share .venv, and nothing may run beside a measurement.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+KERNELS := $(wildcard src/_kernels/*.pyx src/_kernels/*.c src/_kernels/*.h src/_kernels/*.inc \
+	src/fastsep/*.pxd src/fastsep/include/*.h)
+
+# Prints the requirements of the build, or of an extra, so that pyproject.toml is the only place to name them.
+REQUIREMENTS := import sys, tomllib; \
+	table = tomllib.load(open("pyproject.toml", "rb")); \
+	extras = table["project"]["optional-dependencies"]; \
+	print(*{"build": table["build-system"]["requires"], **extras}[sys.argv[1]], sep="\n")
+define install
+	@echo "installing the requirements of: $(1)"
+	@$(RUN) -c '$(REQUIREMENTS)' $(1) | $(RUN) -m pip install --quiet --requirement /dev/stdin
+endef
+
+.PHONY: help
+help: ## this text
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\n'; printf '  %s\n' \
+		'PYTHON=python3.12   which Python makes .venv (3.11 or newer; python3 by default)' \
+		'ARGS="-k depthwise" further arguments of pytest for test and test-isa'
+
+$(VENV)/.stamp-environment:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("fastsep needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.stamp-build: $(VENV)/.stamp-environment pyproject.toml setup.py $(KERNELS)
+	$(call install,build)
+	$(RUN) -m pip install --quiet --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.stamp-test: $(VENV)/.stamp-environment pyproject.toml
+	$(call install,dev)
+	@touch $@
+
+$(VENV)/.stamp-bench: $(VENV)/.stamp-environment pyproject.toml
+	$(call install,bench)
+	@touch $@
+
+.PHONY: dev
+dev: $(VENV)/.stamp-build $(VENV)/.stamp-test $(VENV)/.stamp-bench ## editable install in .venv, with what tests and benchmarks need
+
+.PHONY: test
+test: $(VENV)/.stamp-build $(VENV)/.stamp-test ## run the tests
+	$(RUN) -m pytest $(ARGS)
+
+.PHONY: test-isa
+test-isa: $(VENV)/.stamp-build $(VENV)/.stamp-test ## run the tests once with each instruction set chosen at import
+	@for isa in $$($(RUN) -c 'import fastsep; print(*fastsep.available_isas())'); do \
+		echo "FASTSEP_ISA=$$isa"; \
+		FASTSEP_ISA=$$isa $(RUN) -m pytest $(ARGS); \
+	done
+
+.PHONY: bench
+bench: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## standard against separable convolution on a photograph; writes build/bench/
+	$(RUN) -m bench
+
+.PHONY: readme
+readme: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## put the table of the last `make bench` into README.md
+	$(RUN) -m bench --update-readme
+
+.PHONY: asm
+asm: $(VENV)/.stamp-build ## check the machine code: FMA present, inner loops free of spills
+	$(RUN) tools/check_assembly.py
+
+.PHONY: lint
+lint: $(VENV)/.stamp-build $(VENV)/.stamp-test $(VENV)/.stamp-bench ## ruff, its formatter, and mypy
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+.PHONY: clean
+clean: ## remove build products and caches; keeps .venv
+	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(VENV)/.stamp-build
+	rm -f src/fastsep/*.so
+	find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} +
