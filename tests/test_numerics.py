@@ -230,6 +230,57 @@ def test_the_floating_point_state_is_left_alone(family: str, threads: int) -> No
     assert np.float32(1) + np.float32(2**-24) == 1
 
 
+# ---- order -----------------------------------------------------------------------------------------------
+
+
+def in_order(inputs: Array, kernel: Array, strides: int, fused: bool) -> Array:
+    """Convolve in float32 with one rounding after another: taps ascending, then channels ascending.
+
+    Operands of few bits make every product and every sum of longdoubles exact, so that the one rounding to
+    float32 is that of a fused multiply-add.
+    """
+    sizes, _ = _reference.output_geometry(inputs.shape[1:3], kernel.shape[:2], strides)
+    total = np.zeros((inputs.shape[0], *sizes, kernel.shape[-1]), np.float32)
+    for row, column, channel in np.ndindex(kernel.shape[:3]):
+        rows = slice(row, row + (sizes[0] - 1) * strides + 1, strides)
+        columns = slice(column, column + (sizes[1] - 1) * strides + 1, strides)
+        product = (
+            inputs[:, rows, columns, channel, np.newaxis].astype(np.longdouble) * kernel[row, column, channel]
+        )
+        total = (total + (product if fused else product.astype(np.float32))).astype(np.float32)
+    return total
+
+
+def few_bits(seed: int, shape: tuple[int, ...]) -> Array:
+    """Numbers of 14 bits within four binades: products need 28 bits, more than float32 has."""
+    generator = np.random.default_rng(seed)
+    return (generator.integers(-(2**13), 2**13, shape) * 2.0 ** generator.integers(-14, -10, shape)).astype(
+        np.float32
+    )
+
+
+@pytest.mark.parametrize("strides", [1, 2, 3])
+@pytest.mark.parametrize("taps", [1, 3, 4, 5, 7])
+def test_order_of_summation(isa: str, taps: int, strides: int) -> None:
+    """The contract's order, to the bit, in every family; generic has no FMA and rounds every product."""
+    fused = isa != "generic"
+    inputs = few_bits(1, (2, 11, 13, 10))
+    kernel = few_bits(2, (taps, taps, 10, 21))
+    expected = in_order(inputs, kernel, strides, fused)
+    assert_same_bits(fastsep.conv(inputs, kernel, strides), expected)
+    groups = [in_order(inputs[..., :5], kernel[..., :5, :7], strides, fused)]
+    groups.append(in_order(inputs[..., 5:], kernel[..., :5, 7:14], strides, fused))
+    assert_same_bits(fastsep.conv(inputs, kernel[..., :5, :14], strides), np.concatenate(groups, axis=-1))
+    filters = few_bits(3, (taps, taps, 10, 2))
+    channels = [
+        in_order(inputs[..., c : c + 1], filters[..., c : c + 1, m : m + 1], strides, fused)
+        for c, m in np.ndindex(10, 2)
+    ]
+    assert_same_bits(fastsep.depthwise_conv(inputs, filters, strides), np.concatenate(channels, axis=-1))
+    if taps == 1 and strides == 1:
+        assert_same_bits(fastsep.pointwise_conv(inputs, kernel[0, 0]), expected)
+
+
 # ---- position ---------------------------------------------------------------------------------------------
 
 

@@ -34,8 +34,10 @@ cdef enum:
     GROUP_PIXELS = 48
     MOST_PIXELS = 384
 
+cdef double TILE_SECONDS = 0.02
 
-cdef void lay_out(inverted_residual_call *call, int threads) noexcept nogil:
+
+cdef void lay_out(inverted_residual_call *call, int threads, double seconds) noexcept nogil:
     cdef const depthwise_plan *d = call.plan.depthwise
     cdef int64_t item = d.kernels.bytes, height = call.out.shape[2], width = call.out.shape[3]
     cdef int64_t row_bytes, budget, images, blocks, pixels, size, inputs = call.plan.expand.panels.inputs
@@ -64,6 +66,9 @@ cdef void lay_out(inverted_residual_call *call, int threads) noexcept nogil:
         if height * d.window.strides[1] >= 20 * halo * blocks * 2:
             blocks *= 2
         call.block_rows = max(1, (height + blocks - 1) // blocks)
+    # A tile is no longer than a slab may be, so that Ctrl-C is heard; 64 rows make the halo cheap.
+    blocks = max(64, <int64_t>(height * images * TILE_SECONDS / max(seconds, TILE_SECONDS)))
+    call.block_rows = min(call.block_rows, blocks)
     call.row_blocks = (height + call.block_rows - 1) // call.block_rows
 
     # Rows of a group: an even number that gives the panels enough pixels.
@@ -248,7 +253,7 @@ cdef class InvertedResidualPlan:
         for axis in range(3):
             call.before[axis] = pad_before(&self.plan.depthwise.window, axis, call.x.shape[1 + axis])
         count = threads_for(threads, self.seconds(&call.x, &call.out))
-        lay_out(call, count)
+        lay_out(call, count, self.seconds(&call.x, &call.out))
         return count
 
     def run(self, x, out, residual, int rank, bint channels_first, threads):
