@@ -2,9 +2,9 @@
 
     python tools/check_assembly.py
 
-Compiles src/_kernels/isa_avx2.c as setup.py does, finds the innermost loops that hold fused multiply-adds, and
-prints for each hot kernel: FMAs, vector loads, broadcasts and spills of its busiest loop. Fails if the object
-holds no FMA, if a hot kernel has none, or if its busiest loop spills more than SPILLS_ALLOWED says.
+Compiles src/_kernels/isa_avx2.c as setup.py does, finds the innermost loops that hold fused multiply-adds,
+and prints for each hot kernel: FMAs, vector loads, broadcasts and spills of its busiest loop. Fails if the
+object holds no FMA, if a hot kernel has none, or if its busiest loop spills more than SPILLS_ALLOWED says.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 KERNELS = Path(__file__).resolve().parent.parent / "src" / "_kernels"
 FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC", "-g0"]
 
-# Vectors on the stack that the busiest loop of a kernel may read or write. The pointwise loops must hold none. A
-# turn of a depthwise loop is a whole register tile with its epilogue: it reads the two bounds of the clamp, and
-# what else GCC 12 keeps there was counted and is not to grow.
+# Vectors on the stack that the busiest loop of a kernel may read or write. Pointwise loops must hold none.
+# A turn of a depthwise loop is a whole register tile with its epilogue: it reads the two bounds of the
+# clamp, and what else GCC 12 keeps there was counted and is not to grow.
 SPILLS_ALLOWED = {
     "pointwise_panel_1": 0,
     "pointwise_panel_2": 0,
@@ -103,9 +103,8 @@ def main() -> int:
             symbol = f"{kernel}_{dtype}_avx2"
             loops = [count(body) for body in innermost_loops(found.get(symbol, []))]
             busiest = max(loops, key=lambda loop: loop.fmas, default=Loop())
-            print(
-                f"{symbol:<32} {busiest.fmas:>5} {busiest.loads:>6} {busiest.broadcasts:>11} {busiest.spills:>7}"
-            )
+            counts = f"{busiest.fmas:>5} {busiest.loads:>6} {busiest.broadcasts:>11} {busiest.spills:>7}"
+            print(f"{symbol:<32} {counts}")
             if not busiest.fmas:
                 failures.append(f"{symbol}: no inner loop with an FMA")
             elif busiest.spills > allowed:
