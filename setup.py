@@ -64,6 +64,7 @@ def extension(name: str, *c_sources: str) -> Extension:
 MODULES = [
     "arrays",
     "threads",
+    "job",
     "pointwise",
     "direct",
     "depthwise",

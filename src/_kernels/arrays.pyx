@@ -4,7 +4,7 @@ from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyO
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
-from fastsep._arrays cimport array, cursor, rectangle, source, window
+from fastsep._arrays cimport array, cursor, destination, rectangle, source, window
 from fastsep._isa cimport (
     FS_CLAMP,
     FS_GELU,
@@ -15,6 +15,7 @@ from fastsep._isa cimport (
     FS_SILU,
     fs_activation,
     fs_epilogue,
+    fs_panel,
     fs_real_kernels,
     fs_relayout,
     fs_row,
@@ -75,6 +76,12 @@ cdef int fill_window(window *w, object spec) except -1:
         if not isinstance(padding, str):
             w.pads[offset + axis][0], w.pads[offset + axis][1] = padding[axis]
     return 0
+
+
+cdef tuple spatial_output(const window *w, tuple spatial):
+    """Spatial shape of the output for one of the input, of the same rank."""
+    cdef int offset = 3 - len(spatial), axis
+    return tuple([output_size(w, offset + axis, spatial[axis]) for axis in range(len(spatial))])
 
 
 cdef int fill_epilogue(fs_epilogue *epilogue, object activation) except -1:
@@ -247,6 +254,60 @@ cdef void stage_window(const fs_real_kernels *kernels, const window *w, const ar
             at.row = row
             stage(kernels, x, at, high - low, r.channel // repeat, r.channels // repeat, repeat,
                   <char *>to.data + low * to.pixel_stride, to.pixel_stride)
+
+
+# ---- where outputs go ------------------------------------------------------------------------------------
+
+
+cdef int64_t lay_out_destination(destination *to, int64_t item_bytes, int64_t at,
+                                 int64_t staged_bytes) noexcept nogil:
+    """Decide what is staged; its scratch begins at `at`, `staged_bytes` for each. Returns where the rest begins."""
+    to.stage_out = channels_apart(&to.out, item_bytes)
+    to.stage_residual = to.residual.data != NULL and channels_apart(&to.residual, item_bytes)
+    staged_bytes = (staged_bytes + 63) // 64 * 64
+    to.out_at = at
+    to.residual_at = at + staged_bytes * to.stage_out
+    return to.residual_at + staged_bytes * to.stage_residual
+
+
+cdef void fill_destination(const fs_real_kernels *kernels, const destination *to, cursor at, int64_t rows,
+                           int64_t columns, int64_t first_channel, int64_t channels, char *scratch, fs_panel *work,
+                           char **pointers) noexcept nogil:
+    """Point a panel's work at the pixels of a rectangle that begins at `at`: 2 · rows · columns pointers."""
+    cdef int64_t i, item = kernels.bytes, row_bytes = columns * channels * item
+    cdef char **out = pointers
+    cdef char **residual = pointers + rows * columns
+    cdef int64_t first_row = at.row
+    cdef char *staged
+    work.out = out
+    work.residual = <const char **>residual if to.residual.data != NULL else NULL
+    for i in range(rows):
+        at.row = first_row + i
+        if to.stage_out:
+            fill_pointers(out, scratch + to.out_at + i * row_bytes, channels * item, columns)
+        else:
+            fill_pointers(out, pixel_address(&to.out, at) + first_channel * item, to.out.strides[3], columns)
+        if to.stage_residual:
+            staged = scratch + to.residual_at + i * row_bytes
+            stage(kernels, &to.residual, at, columns, first_channel, channels, 1, staged, channels * item)
+            fill_pointers(residual, staged, channels * item, columns)
+        elif to.residual.data != NULL:
+            fill_pointers(residual, pixel_address(&to.residual, at) + first_channel * item, to.residual.strides[3],
+                          columns)
+        out += columns
+        residual += columns
+
+
+cdef void flush_destination(const fs_real_kernels *kernels, const destination *to, cursor at, int64_t rows,
+                            int64_t columns, int64_t first_channel, int64_t channels,
+                            const char *scratch) noexcept nogil:
+    """Copy a staged rectangle to the array it belongs to."""
+    cdef int64_t i, pixel_bytes = channels * kernels.bytes, first_row = at.row
+    if to.stage_out:
+        for i in range(rows):
+            at.row = first_row + i
+            unstage(kernels, scratch + to.out_at + i * columns * pixel_bytes, pixel_bytes, &to.out, at, columns,
+                    first_channel, channels)
 
 
 cdef double predicted_seconds(const fs_real_kernels *kernels, double flops, double moved_bytes) noexcept nogil:

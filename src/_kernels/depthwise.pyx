@@ -14,7 +14,6 @@ from fastsep._arrays cimport (
     effective,
     fill_epilogue,
     fill_window,
-    output_size,
     pad_before,
     pixel_address,
     predicted_seconds,
@@ -24,15 +23,16 @@ from fastsep._arrays cimport (
     rows_seen,
     source,
     source_of_array,
+    spatial_output,
     stage,
     stage_window,
     unstage,
-    view,
     window,
 )
 from fastsep._depthwise cimport depthwise_call, depthwise_plan
 from fastsep._isa cimport FS_STRIP_INPUTS, caches, fs_real_kernels, fs_row, fs_strip, kernels_named
-from fastsep._threads cimport run_tiles, threads_for
+from fastsep._job cimport CALL_WORDS, CompiledPlan, job
+from fastsep._threads cimport threads_for
 
 # A visit of 128 channels keeps 3×3 weights (4.5 KB) and six columns of four rows (12 KB) in L1, and still uses
 # whole cache lines.
@@ -321,7 +321,7 @@ cdef void depthwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
                     r.channels)
 
 
-cdef class DepthwisePlan:
+cdef class DepthwisePlan(CompiledPlan):
     """Packed weights of a depthwise convolution; immutable.
 
     `kernel` (taps, inputs · multiplier) and `bias` are contiguous native arrays, `spec` = (taps, strides,
@@ -336,8 +336,7 @@ cdef class DepthwisePlan:
 
     def output_shape(self, spatial):
         """Spatial shape of the output for one of the input, of the same rank."""
-        cdef int offset = 3 - len(spatial), axis
-        return tuple([output_size(&self.plan.window, offset + axis, spatial[axis]) for axis in range(len(spatial))])
+        return spatial_output(&self.plan.window, spatial)
 
     cdef double seconds(self, const array *out) noexcept:
         cdef double outputs = 1.0
@@ -348,39 +347,29 @@ cdef class DepthwisePlan:
                                  (1.0 + self.plan.window.strides[1] * self.plan.window.strides[2]) * outputs
                                  * self.plan.kernels.bytes)
 
-    cdef int prepare(self, depthwise_call *call, View x, View out, View residual, object threads) except -1:
-        cdef int axis, count
+    cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
+        cdef depthwise_call *call = <depthwise_call *>work.call
+        cdef int axis
+        work.seconds = self.seconds(&out.array)
+        work.threads = threads_for(threads, work.seconds)
         call.plan = &self.plan
         call.x = x.array
         call.out = out.array
         call.residual = residual.array
         for axis in range(3):
             call.before[axis] = pad_before(&self.plan.window, axis, call.x.shape[1 + axis])
-        count = threads_for(threads, self.seconds(&call.out))
-        lay_out(call, count)
-        return count
+        lay_out(call, work.threads)
+        work.run_tile = depthwise_tile
+        work.tiles = (call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks
+                      * call.channel_blocks)
+        work.scratch_bytes = call.scratch_bytes
+        return 0
 
-    def run(self, x, out, residual, int rank, bint channels_first, threads):
-        cdef View x_view = view(x, rank, channels_first, False)
-        cdef View out_view = view(out, rank, channels_first, True)
-        cdef View residual_view = view(residual, rank, channels_first, False)
-        cdef depthwise_call call
-        cdef int count = self.prepare(&call, x_view, out_view, residual_view, threads)
-        run_tiles(depthwise_tile, &call, call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks
-                  * call.channel_blocks, call.scratch_bytes, count, self.seconds(&call.out))
+    cdef str tile(self, const job *work):
+        cdef const depthwise_call *call = <const depthwise_call *>work.call
+        channels = min(call.block_channels, self.plan.channels)
+        return f"{call.block_rows} rows × {call.block_columns} columns × {channels} channels"
 
-    def layout(self, x, out, int rank, bint channels_first, threads):
-        """How a call would be cut: a dict for `describe`."""
-        cdef View x_view = view(x, rank, channels_first, False)
-        cdef View out_view = view(out, rank, channels_first, False)
-        cdef depthwise_call call
-        cdef int count = self.prepare(&call, x_view, out_view, view(None, rank, channels_first, False), threads)
-        cdef int64_t tiles = (call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks
-                              * call.channel_blocks)
-        return {
-            "tile": f"{call.block_rows} rows × {call.block_columns} columns × "
-                    f"{min(call.block_channels, self.plan.channels)} channels",
-            "tiles": tiles,
-            "threads": max(1, min(count, tiles)),
-            "scratch_bytes": call.scratch_bytes * max(1, min(count, tiles)),
-        }
+
+if sizeof(depthwise_call) > CALL_WORDS * sizeof(int64_t):
+    raise ImportError("fastsep._job.CALL_WORDS is too small for depthwise_call")

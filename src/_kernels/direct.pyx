@@ -9,28 +9,28 @@ from fastsep._arrays cimport (
     channels_apart,
     columns_seen,
     cursor,
+    fill_destination,
     fill_epilogue,
     fill_pointers,
     fill_window,
-    output_size,
+    flush_destination,
+    lay_out_destination,
     pad_before,
-    pixel_address,
     predicted_seconds,
     rectangle,
     ring_bytes,
     row_of,
     source,
     source_of_array,
-    stage,
+    spatial_output,
     stage_window,
-    unstage,
-    view,
     window,
 )
 from fastsep._direct cimport direct_call, direct_plan
 from fastsep._isa cimport fs_panel, fs_row, kernels_named
+from fastsep._job cimport CALL_WORDS, CompiledPlan, job
 from fastsep._pointwise cimport pack_panels, panel_at, panels, pixels_for_cache, run_panels
-from fastsep._threads cimport run_tiles, threads_for
+from fastsep._threads cimport threads_for
 
 cdef enum:
     # Bytes of the table of tap pointers: a third of L1, the rest is for weights and pixels.
@@ -40,24 +40,22 @@ cdef enum:
 cdef void lay_out(direct_call *call, int threads) noexcept nogil:
     cdef const direct_plan *plan = call.plan
     cdef const panels *p = &plan.panels
-    cdef int64_t item = p.kernels.bytes, pixels, tiles, width = call.out.shape[3], size
+    cdef int64_t item = p.kernels.bytes, pixels, tiles, width = call.to.out.shape[3], size
     call.stage_x = channels_apart(&call.x, item)
-    call.stage_out = channels_apart(&call.out, item)
-    call.stage_residual = call.residual.data != NULL and channels_apart(&call.residual, item)
 
     pixels = pixels_for_cache(p.inputs * item)
     pixels = min(pixels, max(48, TABLE_BYTES // (p.taps * <int64_t>sizeof(char *))))
     call.column_blocks = max(1, (width + pixels // 2) // pixels)
     call.block_columns = max(1, (width + call.column_blocks - 1) // call.column_blocks)
     call.column_blocks = (width + call.block_columns - 1) // call.block_columns
-    call.block_rows = max(1, min(call.out.shape[2], pixels // call.block_columns))
-    tiles = call.out.shape[0] * call.out.shape[1] * call.column_blocks
-    if threads > 1 and tiles * call.out.shape[2] < 4 * threads * call.block_rows:
+    call.block_rows = max(1, min(call.to.out.shape[2], pixels // call.block_columns))
+    tiles = call.to.out.shape[0] * call.to.out.shape[1] * call.column_blocks
+    if threads > 1 and tiles * call.to.out.shape[2] < 4 * threads * call.block_rows:
         # Few rows a tile rather than few panels: each tile builds its own table of pointers.
-        call.block_rows = max(1, min(call.block_rows, tiles * call.out.shape[2] // (4 * threads)))
+        call.block_rows = max(1, min(call.block_rows, tiles * call.to.out.shape[2] // (4 * threads)))
         if call.block_rows * call.block_columns < 24:
-            call.block_rows = max(1, min(call.out.shape[2], 24 // call.block_columns))
-    call.row_blocks = (call.out.shape[2] + call.block_rows - 1) // call.block_rows
+            call.block_rows = max(1, min(call.to.out.shape[2], 24 // call.block_columns))
+    call.row_blocks = (call.to.out.shape[2] + call.block_rows - 1) // call.block_rows
     tiles *= call.row_blocks
     call.block_panels = p.groups * p.count
     if threads > 1 and tiles < 4 * threads and tiles > 0:
@@ -69,10 +67,8 @@ cdef void lay_out(direct_call *call, int threads) noexcept nogil:
     call.ring_at = ((p.taps + 2) * pixels * sizeof(char *) + 63) // 64 * 64
     size = ring_bytes(&plan.window, call.block_rows, columns_seen(&plan.window, call.block_columns),
                       p.groups * p.inputs * item)
-    call.out_at = call.ring_at + (size + 63) // 64 * 64 * call.stage_x
-    size = pixels * p.groups * p.outputs * item
-    call.residual_at = call.out_at + (size + 63) // 64 * 64 * call.stage_out
-    call.scratch_bytes = call.residual_at + size * call.stage_residual
+    call.scratch_bytes = lay_out_destination(&call.to, item, call.ring_at + (size + 63) // 64 * 64 * call.stage_x,
+                                             pixels * p.groups * p.outputs * item)
 
 
 cdef void fill_taps(const direct_plan *plan, const source *input, const int64_t *before, const rectangle *r,
@@ -106,10 +102,8 @@ cdef void direct_tile(const void *opaque, int64_t tile, char *scratch) noexcept 
     cdef const direct_plan *plan = call.plan
     cdef const panels *p = &plan.panels
     cdef int64_t item = p.kernels.bytes, i, index, last, group, next_group, first_channel, last_channel
-    cdef int64_t vectors, outputs, pixels, pixel_bytes
+    cdef int64_t vectors, outputs, pixels, channels
     cdef const char **table = <const char **>scratch
-    cdef char **out
-    cdef const char **residual
     cdef rectangle r
     cdef source input
     cdef cursor at
@@ -118,15 +112,15 @@ cdef void direct_tile(const void *opaque, int64_t tile, char *scratch) noexcept 
     last = min(p.groups * p.count, index + call.block_panels)
     tile = tile // call.panel_blocks
     r.column = tile % call.column_blocks * call.block_columns
-    r.columns = min(call.block_columns, call.out.shape[3] - r.column)
+    r.columns = min(call.block_columns, call.to.out.shape[3] - r.column)
     tile = tile // call.column_blocks
     r.row = tile % call.row_blocks * call.block_rows
-    r.rows = min(call.block_rows, call.out.shape[2] - r.row)
+    r.rows = min(call.block_rows, call.to.out.shape[2] - r.row)
     tile = tile // call.row_blocks
-    r.depth = tile % call.out.shape[1]
+    r.depth = tile % call.to.out.shape[1]
     r.channel = 0
     r.channels = p.groups * p.inputs
-    at.batch = tile // call.out.shape[1]
+    at.batch = tile // call.to.out.shape[1]
     at.depth = r.depth
     at.row = r.row
     at.column = r.column
@@ -144,31 +138,13 @@ cdef void direct_tile(const void *opaque, int64_t tile, char *scratch) noexcept 
     first_channel += index // p.count * p.outputs
     panel_at(p, (last - 1) % p.count, &last_channel, &vectors, &outputs)
     last_channel += (last - 1) // p.count * p.outputs + outputs
-    pixel_bytes = (last_channel - first_channel) * item
-    out = <char **>(table + p.taps * pixels)
-    residual = <const char **>(out + pixels)
-    for i in range(r.rows):
-        at.row = r.row + i
-        if call.stage_out:
-            fill_pointers(out + i * r.columns, scratch + call.out_at + i * r.columns * pixel_bytes, pixel_bytes,
-                          r.columns)
-        else:
-            fill_pointers(out + i * r.columns, pixel_address(&call.out, at) + first_channel * item,
-                          call.out.strides[3], r.columns)
-        if call.stage_residual:
-            stage(p.kernels, &call.residual, at, r.columns, first_channel, last_channel - first_channel, 1,
-                  scratch + call.residual_at + i * r.columns * pixel_bytes, pixel_bytes)
-            fill_pointers(<char **>residual + i * r.columns,
-                          scratch + call.residual_at + i * r.columns * pixel_bytes, pixel_bytes, r.columns)
-        elif call.residual.data != NULL:
-            fill_pointers(<char **>residual + i * r.columns, pixel_address(&call.residual, at) + first_channel * item,
-                          call.residual.strides[3], r.columns)
+    channels = last_channel - first_channel
+    fill_destination(p.kernels, &call.to, at, r.rows, r.columns, first_channel, channels, scratch, &work,
+                     <char **>(table + p.taps * pixels))
 
     work.pixels = pixels
     work.rows = table
     work.rows_stride = pixels
-    work.out = out
-    work.residual = residual if call.residual.data != NULL else NULL
     work.epilogue = &plan.epilogue
     while index < last:
         group = index // p.count
@@ -178,14 +154,10 @@ cdef void direct_tile(const void *opaque, int64_t tile, char *scratch) noexcept 
                    (group * p.outputs + i - first_channel) * item)
         index = next_group
 
-    if call.stage_out:
-        for i in range(r.rows):
-            at.row = r.row + i
-            unstage(p.kernels, scratch + call.out_at + i * r.columns * pixel_bytes, pixel_bytes, &call.out, at,
-                    r.columns, first_channel, last_channel - first_channel)
+    flush_destination(p.kernels, &call.to, at, r.rows, r.columns, first_channel, channels, scratch)
 
 
-cdef class DirectPlan:
+cdef class DirectPlan(CompiledPlan):
     """Packed weights of a standard convolution; immutable.
 
     `kernel` (taps · inputs a group, outputs) and `bias` are contiguous native arrays, `spec` = (taps, strides,
@@ -204,8 +176,7 @@ cdef class DirectPlan:
 
     def output_shape(self, spatial):
         """Spatial shape of the output for one of the input, of the same rank."""
-        cdef int offset = 3 - len(spatial), axis
-        return tuple([output_size(&self.plan.window, offset + axis, spatial[axis]) for axis in range(len(spatial))])
+        return spatial_output(&self.plan.window, spatial)
 
     cdef double seconds(self, const array *out) noexcept:
         cdef const panels *p = &self.plan.panels
@@ -215,38 +186,28 @@ cdef class DirectPlan:
             outputs *= out.shape[axis]
         return predicted_seconds(p.kernels, 2.0 * outputs * p.taps * p.inputs, outputs * p.kernels.bytes)
 
-    cdef int prepare(self, direct_call *call, View x, View out, View residual, object threads) except -1:
-        cdef int axis, count
+    cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
+        cdef direct_call *call = <direct_call *>work.call
+        cdef int axis
+        work.seconds = self.seconds(&out.array)
+        work.threads = threads_for(threads, work.seconds)
         call.plan = &self.plan
         call.x = x.array
-        call.out = out.array
-        call.residual = residual.array
+        call.to.out = out.array
+        call.to.residual = residual.array
         for axis in range(3):
             call.before[axis] = pad_before(&self.plan.window, axis, call.x.shape[1 + axis])
-        count = threads_for(threads, self.seconds(&call.out))
-        lay_out(call, count)
-        return count
+        lay_out(call, work.threads)
+        work.run_tile = direct_tile
+        work.tiles = (call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks * call.column_blocks
+                      * call.panel_blocks)
+        work.scratch_bytes = call.scratch_bytes
+        return 0
 
-    def run(self, x, out, residual, int rank, bint channels_first, threads):
-        cdef View x_view = view(x, rank, channels_first, False)
-        cdef View out_view = view(out, rank, channels_first, True)
-        cdef View residual_view = view(residual, rank, channels_first, False)
-        cdef direct_call call
-        cdef int count = self.prepare(&call, x_view, out_view, residual_view, threads)
-        run_tiles(direct_tile, &call, call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks
-                  * call.panel_blocks, call.scratch_bytes, count, self.seconds(&call.out))
+    cdef str tile(self, const job *work):
+        cdef const direct_call *call = <const direct_call *>work.call
+        return f"{call.block_rows} rows × {call.block_columns} columns × {call.block_panels} panels"
 
-    def layout(self, x, out, int rank, bint channels_first, threads):
-        """How a call would be cut: a dict for `describe`."""
-        cdef View x_view = view(x, rank, channels_first, False)
-        cdef View out_view = view(out, rank, channels_first, False)
-        cdef direct_call call
-        cdef int count = self.prepare(&call, x_view, out_view, view(None, rank, channels_first, False), threads)
-        cdef int64_t tiles = (call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks
-                              * call.panel_blocks)
-        return {
-            "tile": f"{call.block_rows} rows × {call.block_columns} columns × {call.block_panels} panels",
-            "tiles": tiles,
-            "threads": max(1, min(count, tiles)),
-            "scratch_bytes": call.scratch_bytes * max(1, min(count, tiles)),
-        }
+
+if sizeof(direct_call) > CALL_WORDS * sizeof(int64_t):
+    raise ImportError("fastsep._job.CALL_WORDS is too small for direct_call")

@@ -9,7 +9,10 @@ from fastsep._arrays cimport (
     channels_apart,
     columns_seen,
     cursor,
+    fill_destination,
     fill_pointers,
+    flush_destination,
+    lay_out_destination,
     pad_before,
     pixel_address,
     rectangle,
@@ -19,15 +22,14 @@ from fastsep._arrays cimport (
     rows_seen,
     source,
     stage,
-    unstage,
-    view,
     window_range,
 )
 from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, row_table_bytes, run_channels
 from fastsep._inverted_residual cimport inverted_residual_call
 from fastsep._isa cimport caches, fs_panel, fs_row
+from fastsep._job cimport CALL_WORDS, CompiledPlan, job
 from fastsep._pointwise cimport PointwisePlan, panels, run_panels
-from fastsep._threads cimport run_tiles, threads_for
+from fastsep._threads cimport threads_for
 
 cdef enum:
     # Pixels for which streaming the weights of a panel from L2 or L3 does not bind: see pointwise.md.
@@ -39,18 +41,16 @@ cdef double TILE_SECONDS = 0.02
 
 cdef void lay_out(inverted_residual_call *call, int threads, double seconds) noexcept nogil:
     cdef const depthwise_plan *d = call.plan.depthwise
-    cdef int64_t item = d.kernels.bytes, height = call.out.shape[2], width = call.out.shape[3]
+    cdef int64_t item = d.kernels.bytes, height = call.to.out.shape[2], width = call.to.out.shape[3]
     cdef int64_t row_bytes, budget, images, blocks, pixels, size, inputs = call.plan.expand.panels.inputs
     cdef int64_t halo
     call.stage_x = channels_apart(&call.x, item)
-    call.stage_out = channels_apart(&call.out, item)
-    call.stage_residual = call.residual.data != NULL and channels_apart(&call.residual, item)
 
     # Columns: the whole width, unless two output rows of it overflow half of L2.
     budget = caches().level2 // 2
     row_bytes = ring_bytes(&d.window, 2, d.window.strides[2], d.channels * item)
     pixels = max(16, budget // max(row_bytes, 1))
-    images = call.out.shape[0] * call.out.shape[1]
+    images = call.to.out.shape[0] * call.to.out.shape[1]
     call.column_blocks = max(1, (width + pixels - 1) // pixels)
     if height == 1 and threads > 1 and images < 2 * threads:
         call.column_blocks = max(call.column_blocks, min(2 * threads, (width + 31) // 32))
@@ -84,10 +84,9 @@ cdef void lay_out(inverted_residual_call *call, int threads, double seconds) noe
     call.depthwise_at = call.ring_at + (size + 63) // 64 * 64
     pixels = call.group_rows * call.block_columns
     call.x_at = call.depthwise_at + (pixels * d.channels * item + 63) // 64 * 64
-    call.out_at = call.x_at + (call.most_pixels * inputs * item + 63) // 64 * 64 * call.stage_x
-    size = pixels * call.plan.project.panels.outputs * item
-    call.residual_at = call.out_at + (size + 63) // 64 * 64 * call.stage_out
-    call.scratch_bytes = call.residual_at + size * call.stage_residual
+    size = (call.most_pixels * inputs * item + 63) // 64 * 64 * call.stage_x
+    call.scratch_bytes = lay_out_destination(&call.to, item, call.x_at + size,
+                                             pixels * call.plan.project.panels.outputs * item)
 
 
 cdef void expand_rows(const inverted_residual_call *call, int64_t batch, int64_t depth, int64_t first, int64_t last,
@@ -135,43 +134,22 @@ cdef void project_rows(const inverted_residual_call *call, int64_t batch, const 
                        char *scratch) noexcept nogil:
     """Project the depthwise outputs of a rectangle and store them."""
     cdef const panels *p = &call.plan.project.panels
-    cdef int64_t i, pixels = r.rows * r.columns, pixel_bytes = p.outputs * p.kernels.bytes
-    cdef const char **rows = <const char **>(scratch + call.pointers_at)
-    cdef char **out = <char **>(rows + pixels)
-    cdef const char **residual = <const char **>(out + pixels)
+    cdef int64_t pixels = r.rows * r.columns
+    cdef char **rows = <char **>(scratch + call.pointers_at)
     cdef cursor at
     cdef fs_panel work
     at.batch = batch
     at.depth = r.depth
+    at.row = r.row
     at.column = r.column
-    fill_pointers(<char **>rows, r.out, r.out_pixel_stride, pixels)
-    for i in range(r.rows):
-        at.row = r.row + i
-        if call.stage_out:
-            fill_pointers(out + i * r.columns, scratch + call.out_at + i * r.columns * pixel_bytes, pixel_bytes,
-                          r.columns)
-        else:
-            fill_pointers(out + i * r.columns, pixel_address(&call.out, at), call.out.strides[3], r.columns)
-        if call.stage_residual:
-            stage(p.kernels, &call.residual, at, r.columns, 0, p.outputs, 1,
-                  scratch + call.residual_at + i * r.columns * pixel_bytes, pixel_bytes)
-            fill_pointers(<char **>residual + i * r.columns,
-                          scratch + call.residual_at + i * r.columns * pixel_bytes, pixel_bytes, r.columns)
-        elif call.residual.data != NULL:
-            fill_pointers(<char **>residual + i * r.columns, pixel_address(&call.residual, at),
-                          call.residual.strides[3], r.columns)
+    fill_pointers(rows, r.out, r.out_pixel_stride, pixels)
+    fill_destination(p.kernels, &call.to, at, r.rows, r.columns, 0, p.outputs, scratch, &work, rows + pixels)
     work.pixels = pixels
-    work.rows = rows
+    work.rows = <const char **>rows
     work.rows_stride = pixels
-    work.out = out
-    work.residual = residual if call.residual.data != NULL else NULL
     work.epilogue = &call.plan.project.epilogue
     run_panels(p, 0, 0, p.count, &work, 0)
-    if call.stage_out:
-        for i in range(r.rows):
-            at.row = r.row + i
-            unstage(p.kernels, scratch + call.out_at + i * r.columns * pixel_bytes, pixel_bytes, &call.out, at,
-                    r.columns, 0, p.outputs)
+    flush_destination(p.kernels, &call.to, at, r.rows, r.columns, 0, p.outputs, scratch)
 
 
 cdef void inverted_residual_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
@@ -182,13 +160,13 @@ cdef void inverted_residual_tile(const void *opaque, int64_t tile, char *scratch
     cdef rectangle r
     cdef source ring
     r.column = tile % call.column_blocks * call.block_columns
-    r.columns = min(call.block_columns, call.out.shape[3] - r.column)
+    r.columns = min(call.block_columns, call.to.out.shape[3] - r.column)
     tile = tile // call.column_blocks
     r.row = tile % call.row_blocks * call.block_rows
-    last_row = min(r.row + call.block_rows, call.out.shape[2])
+    last_row = min(r.row + call.block_rows, call.to.out.shape[2])
     tile = tile // call.row_blocks
-    r.depth = tile % call.out.shape[1]
-    batch = tile // call.out.shape[1]
+    r.depth = tile % call.to.out.shape[1]
+    batch = tile // call.to.out.shape[1]
     r.channel = 0
     r.channels = d.channels
     r.residual = NULL
@@ -215,13 +193,14 @@ cdef void inverted_residual_tile(const void *opaque, int64_t tile, char *scratch
         r.row += r.rows
 
 
-cdef class InvertedResidualPlan:
+cdef class InvertedResidualPlan(CompiledPlan):
     """Expansion, depthwise and projection run as one; immutable."""
 
     def __init__(self, PointwisePlan expand, DepthwisePlan depthwise, PointwisePlan project):
         self.expand = expand
         self.depthwise = depthwise
         self.project = project
+        self.isa = project.isa
         self.plan.expand = &expand.plan
         self.plan.depthwise = &depthwise.plan
         self.plan.project = &project.plan
@@ -229,10 +208,6 @@ cdef class InvertedResidualPlan:
     def output_shape(self, spatial):
         """Spatial shape of the output for one of the input, of the same rank."""
         return self.depthwise.output_shape(spatial)
-
-    @property
-    def isa(self):
-        return self.project.isa
 
     cdef double seconds(self, const array *x, const array *out) noexcept:
         cdef int64_t pixels = 1, inputs = 1
@@ -244,37 +219,27 @@ cdef class InvertedResidualPlan:
                 + 2.0 * pixels * self.plan.depthwise.channels * self.plan.depthwise.taps
                 / (self.plan.depthwise.kernels.lanes * 2 * 2 * 3e9 * 0.6))
 
-    cdef int prepare(self, inverted_residual_call *call, View x, View out, View residual, object threads) except -1:
-        cdef int axis, count
+    cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
+        cdef inverted_residual_call *call = <inverted_residual_call *>work.call
+        cdef int axis
+        work.seconds = self.seconds(&x.array, &out.array)
+        work.threads = threads_for(threads, work.seconds)
         call.plan = self.plan
         call.x = x.array
-        call.out = out.array
-        call.residual = residual.array
+        call.to.out = out.array
+        call.to.residual = residual.array
         for axis in range(3):
             call.before[axis] = pad_before(&self.plan.depthwise.window, axis, call.x.shape[1 + axis])
-        count = threads_for(threads, self.seconds(&call.x, &call.out))
-        lay_out(call, count, self.seconds(&call.x, &call.out))
-        return count
+        lay_out(call, work.threads, work.seconds)
+        work.run_tile = inverted_residual_tile
+        work.tiles = call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks * call.column_blocks
+        work.scratch_bytes = call.scratch_bytes
+        return 0
 
-    def run(self, x, out, residual, int rank, bint channels_first, threads):
-        cdef View x_view = view(x, rank, channels_first, False)
-        cdef View out_view = view(out, rank, channels_first, True)
-        cdef View residual_view = view(residual, rank, channels_first, False)
-        cdef inverted_residual_call call
-        cdef int count = self.prepare(&call, x_view, out_view, residual_view, threads)
-        run_tiles(inverted_residual_tile, &call, call.out.shape[0] * call.out.shape[1] * call.row_blocks
-                  * call.column_blocks, call.scratch_bytes, count, self.seconds(&call.x, &call.out))
+    cdef str tile(self, const job *work):
+        cdef const inverted_residual_call *call = <const inverted_residual_call *>work.call
+        return f"{call.block_rows} rows × {call.block_columns} columns, {call.group_rows} rows at a time"
 
-    def layout(self, x, out, int rank, bint channels_first, threads):
-        """How a call would be cut: a dict for `describe`."""
-        cdef View x_view = view(x, rank, channels_first, False)
-        cdef View out_view = view(out, rank, channels_first, False)
-        cdef inverted_residual_call call
-        cdef int count = self.prepare(&call, x_view, out_view, view(None, rank, channels_first, False), threads)
-        cdef int64_t tiles = call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks
-        return {
-            "tile": f"{call.block_rows} rows × {call.block_columns} columns, {call.group_rows} rows at a time",
-            "tiles": tiles,
-            "threads": max(1, min(count, tiles)),
-            "scratch_bytes": call.scratch_bytes * max(1, min(count, tiles)),
-        }
+
+if sizeof(inverted_residual_call) > CALL_WORDS * sizeof(int64_t):
+    raise ImportError("fastsep._job.CALL_WORDS is too small for inverted_residual_call")

@@ -20,11 +20,11 @@ from fastsep._arrays cimport (
     predicted_seconds,
     stage,
     unstage,
-    view,
 )
 from fastsep._isa cimport caches, fs_panel, fs_real_kernels, kernels_named
+from fastsep._job cimport CALL_WORDS, CompiledPlan, job
 from fastsep._pointwise cimport panels, pointwise_call, pointwise_plan
-from fastsep._threads cimport run_tiles, threads_for
+from fastsep._threads cimport threads_for
 
 # ---- panels ----------------------------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ cdef void pointwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
             next_row(&at, &call.out)
 
 
-cdef class PointwisePlan:
+cdef class PointwisePlan(CompiledPlan):
     """Packed weights of a pointwise convolution; immutable.
 
     `kernel` (inputs, outputs) and `bias` (outputs,) are contiguous native arrays; `activation` is
@@ -235,38 +235,30 @@ cdef class PointwisePlan:
         return predicted_seconds(p.kernels, 2.0 * pixels * p.inputs * p.outputs,
                                  1.0 * p.kernels.bytes * (pixels * (p.inputs + p.outputs) + p.inputs * p.outputs))
 
-    cdef int prepare(self, pointwise_call *call, View x, View out, View residual, object threads) except -1:
-        cdef int axis, count
+    cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
+        cdef pointwise_call *call = <pointwise_call *>work.call
         cdef int64_t pixels = 1
+        cdef int axis
         for axis in range(4):
             pixels *= out.array.shape[axis]
+        work.seconds = self.seconds(pixels)
+        work.threads = threads_for(threads, work.seconds)
         call.plan = &self.plan
         call.x = x.array
         call.out = out.array
         call.residual = residual.array
-        count = threads_for(threads, self.seconds(pixels))
-        lay_out(call, count)
-        return count
+        lay_out(call, work.threads)
+        work.run_tile = pointwise_tile
+        work.tiles = call.pixel_blocks * call.panel_blocks if pixels else 0
+        work.scratch_bytes = call.scratch_bytes
+        return 0
 
-    def run(self, x, out, residual, int rank, bint channels_first, threads):
-        cdef View x_view = view(x, rank, channels_first, False)
-        cdef View out_view = view(out, rank, channels_first, True)
-        cdef View residual_view = view(residual, rank, channels_first, False)
-        cdef pointwise_call call
-        cdef int count = self.prepare(&call, x_view, out_view, residual_view, threads)
-        run_tiles(pointwise_tile, &call, call.pixel_blocks * call.panel_blocks if call.pixels else 0, call.scratch_bytes,
-                  count, self.seconds(call.pixels))
+    cdef str tile(self, const job *work):
+        cdef const pointwise_call *call = <const pointwise_call *>work.call
+        cdef const panels *p = &self.plan.panels
+        channels = min(p.outputs, call.block_panels * PANEL_VECTORS * p.kernels.lanes)
+        return f"{call.block_pixels} pixels × {channels} channels"
 
-    def layout(self, x, out, int rank, bint channels_first, threads):
-        """How a call would be cut: a dict for `describe`."""
-        cdef View x_view = view(x, rank, channels_first, False)
-        cdef View out_view = view(out, rank, channels_first, False)
-        cdef pointwise_call call
-        cdef int count = self.prepare(&call, x_view, out_view, view(None, rank, channels_first, False), threads)
-        cdef int64_t tiles = call.pixel_blocks * call.panel_blocks if call.pixels else 0
-        return {
-            "tile": f"{call.block_pixels} pixels × {min(self.plan.panels.outputs, call.block_panels * PANEL_VECTORS * self.plan.panels.kernels.lanes)} channels",
-            "tiles": tiles,
-            "threads": max(1, min(count, tiles)),
-            "scratch_bytes": call.scratch_bytes * max(1, min(count, tiles)),
-        }
+
+if sizeof(pointwise_call) > CALL_WORDS * sizeof(int64_t):
+    raise ImportError("fastsep._job.CALL_WORDS is too small for pointwise_call")

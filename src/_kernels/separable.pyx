@@ -9,23 +9,23 @@ from fastsep._arrays cimport (
     channels_apart,
     columns_seen,
     cursor,
+    fill_destination,
     fill_pointers,
+    flush_destination,
+    lay_out_destination,
     pad_before,
-    pixel_address,
     rectangle,
     ring_bytes,
     source,
     source_of_array,
-    stage,
     stage_window,
-    unstage,
-    view,
 )
 from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, row_table_bytes, run_channels
 from fastsep._isa cimport caches, fs_panel, fs_row
+from fastsep._job cimport CALL_WORDS, CompiledPlan, job
 from fastsep._pointwise cimport PointwisePlan, panel_at, panels, run_panels
 from fastsep._separable cimport separable_call
-from fastsep._threads cimport run_tiles, threads_for
+from fastsep._threads cimport threads_for
 
 
 cdef enum:
@@ -46,7 +46,7 @@ cdef void share_out(separable_call *call, int threads, int64_t images) noexcept 
     less than 48 pixels a tile lose to streaming the weights (measured: 10 % at 24 pixels)."""
     cdef const panels *p = &call.plan.pointwise.panels
     cdef double best = 1e300, cost, load, perfect
-    cdef int64_t height = call.out.shape[2], split, blocks, rows, pixels, taps = call.plan.depthwise.taps
+    cdef int64_t height = call.to.out.shape[2], split, blocks, rows, pixels, taps = call.plan.depthwise.taps
     cdef int64_t best_rows = call.block_rows, most = (height + call.block_rows - 1) // call.block_rows
     for split in range(1, min(p.count, 4 * threads) + 1):
         for blocks in range(most, min(height, max(most, 8 * threads)) + 1):
@@ -68,10 +68,8 @@ cdef void lay_out(separable_call *call, int threads) noexcept nogil:
     cdef const depthwise_plan *d = call.plan.depthwise
     cdef const panels *p = &call.plan.pointwise.panels
     cdef int64_t item = p.kernels.bytes, pixels, tiles, blocks, size
-    cdef int64_t height = call.out.shape[2], width = call.out.shape[3]
+    cdef int64_t height = call.to.out.shape[2], width = call.to.out.shape[3]
     call.stage_x = d.repeat > 1 or channels_apart(&call.x, item)
-    call.stage_out = channels_apart(&call.out, item)
-    call.stage_residual = call.residual.data != NULL and channels_apart(&call.residual, item)
 
     # Two rows share depthwise inputs, so a wide image is cut into columns before a tile falls to one row.
     # Depthwise outputs of a tile fill L1: tiles half that size are 5 % slower at 512² × 32, twice that size too.
@@ -85,7 +83,7 @@ cdef void lay_out(separable_call *call, int threads) noexcept nogil:
     blocks = max(1, (height + call.block_rows // 2) // call.block_rows)
     call.block_rows = even_rows(height, blocks)
     call.block_panels = p.count
-    tiles = call.out.shape[0] * call.out.shape[1] * call.column_blocks
+    tiles = call.to.out.shape[0] * call.to.out.shape[1] * call.column_blocks
     if threads > 1 and 0 < tiles * blocks < 8 * threads:
         share_out(call, threads, tiles)
     call.panel_blocks = (p.count + call.block_panels - 1) // call.block_panels
@@ -96,21 +94,17 @@ cdef void lay_out(separable_call *call, int threads) noexcept nogil:
     call.depthwise_at = call.pointers_at + (3 * pixels * sizeof(char *) + 63) // 64 * 64
     call.ring_at = call.depthwise_at + (pixels * d.channels * item + 63) // 64 * 64
     size = ring_bytes(&d.window, call.block_rows, columns_seen(&d.window, call.block_columns), d.channels * item)
-    call.out_at = call.ring_at + (size + 63) // 64 * 64 * call.stage_x
-    size = pixels * p.outputs * item
-    call.residual_at = call.out_at + (size + 63) // 64 * 64 * call.stage_out
-    call.scratch_bytes = call.residual_at + size * call.stage_residual
+    call.scratch_bytes = lay_out_destination(&call.to, item, call.ring_at + (size + 63) // 64 * 64 * call.stage_x,
+                                             pixels * p.outputs * item)
 
 
 cdef void separable_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
     cdef const separable_call *call = <const separable_call *>opaque
     cdef const depthwise_plan *d = call.plan.depthwise
     cdef const panels *p = &call.plan.pointwise.panels
-    cdef int64_t item = p.kernels.bytes, i, pixels, pixel_bytes, first, last, first_channel, last_channel
+    cdef int64_t item = p.kernels.bytes, pixels, first, last, first_channel, last_channel, channels
     cdef int64_t vectors, outputs
-    cdef const char **middle
-    cdef char **out
-    cdef const char **residual
+    cdef char **middle
     cdef rectangle r
     cdef source input
     cdef cursor at
@@ -119,15 +113,15 @@ cdef void separable_tile(const void *opaque, int64_t tile, char *scratch) noexce
     last = min(p.count, first + call.block_panels)
     tile = tile // call.panel_blocks
     r.column = tile % call.column_blocks * call.block_columns
-    r.columns = min(call.block_columns, call.out.shape[3] - r.column)
+    r.columns = min(call.block_columns, call.to.out.shape[3] - r.column)
     tile = tile // call.column_blocks
     r.row = tile % call.row_blocks * call.block_rows
-    r.rows = min(call.block_rows, call.out.shape[2] - r.row)
+    r.rows = min(call.block_rows, call.to.out.shape[2] - r.row)
     tile = tile // call.row_blocks
-    r.depth = tile % call.out.shape[1]
+    r.depth = tile % call.to.out.shape[1]
     r.channel = 0
     r.channels = d.channels
-    at.batch = tile // call.out.shape[1]
+    at.batch = tile // call.to.out.shape[1]
     at.depth = r.depth
     at.row = r.row
     at.column = r.column
@@ -146,60 +140,34 @@ cdef void separable_tile(const void *opaque, int64_t tile, char *scratch) noexce
 
     panel_at(p, first, &first_channel, &vectors, &outputs)
     panel_at(p, last - 1, &last_channel, &vectors, &outputs)
-    last_channel += outputs
-    pixel_bytes = (last_channel - first_channel) * item
-    middle = <const char **>(scratch + call.pointers_at)
-    out = <char **>(middle + pixels)
-    residual = <const char **>(out + pixels)
-    fill_pointers(<char **>middle, r.out, r.out_pixel_stride, pixels)
-    for i in range(r.rows):
-        at.row = r.row + i
-        if call.stage_out:
-            fill_pointers(out + i * r.columns, scratch + call.out_at + i * r.columns * pixel_bytes, pixel_bytes,
-                          r.columns)
-        else:
-            fill_pointers(out + i * r.columns, pixel_address(&call.out, at) + first_channel * item,
-                          call.out.strides[3], r.columns)
-        if call.stage_residual:
-            stage(p.kernels, &call.residual, at, r.columns, first_channel, last_channel - first_channel, 1,
-                  scratch + call.residual_at + i * r.columns * pixel_bytes, pixel_bytes)
-            fill_pointers(<char **>residual + i * r.columns,
-                          scratch + call.residual_at + i * r.columns * pixel_bytes, pixel_bytes, r.columns)
-        elif call.residual.data != NULL:
-            fill_pointers(<char **>residual + i * r.columns, pixel_address(&call.residual, at) + first_channel * item,
-                          call.residual.strides[3], r.columns)
+    channels = last_channel + outputs - first_channel
+    middle = <char **>(scratch + call.pointers_at)
+    fill_pointers(middle, r.out, r.out_pixel_stride, pixels)
+    fill_destination(p.kernels, &call.to, at, r.rows, r.columns, first_channel, channels, scratch, &work,
+                     middle + pixels)
 
     work.pixels = pixels
-    work.rows = middle
+    work.rows = <const char **>middle
     work.rows_stride = pixels
-    work.out = out
-    work.residual = residual if call.residual.data != NULL else NULL
     work.epilogue = &call.plan.pointwise.epilogue
     run_panels(p, 0, first, last, &work, 0)
 
-    if call.stage_out:
-        for i in range(r.rows):
-            at.row = r.row + i
-            unstage(p.kernels, scratch + call.out_at + i * r.columns * pixel_bytes, pixel_bytes, &call.out, at,
-                    r.columns, first_channel, last_channel - first_channel)
+    flush_destination(p.kernels, &call.to, at, r.rows, r.columns, first_channel, channels, scratch)
 
 
-cdef class SeparablePlan:
+cdef class SeparablePlan(CompiledPlan):
     """A depthwise and a pointwise plan run as one; immutable."""
 
     def __init__(self, DepthwisePlan depthwise, PointwisePlan pointwise):
         self.depthwise = depthwise
         self.pointwise = pointwise
+        self.isa = pointwise.isa
         self.plan.depthwise = &depthwise.plan
         self.plan.pointwise = &pointwise.plan
 
     def output_shape(self, spatial):
         """Spatial shape of the output for one of the input, of the same rank."""
         return self.depthwise.output_shape(spatial)
-
-    @property
-    def isa(self):
-        return self.pointwise.isa
 
     cdef double seconds(self, const array *out) noexcept:
         cdef int64_t pixels = 1
@@ -210,38 +178,28 @@ cdef class SeparablePlan:
                 + 2.0 * pixels * self.plan.depthwise.channels * self.plan.depthwise.taps
                 / (self.plan.depthwise.kernels.lanes * 2 * 2 * 3e9 * 0.6))
 
-    cdef int prepare(self, separable_call *call, View x, View out, View residual, object threads) except -1:
-        cdef int axis, count
+    cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
+        cdef separable_call *call = <separable_call *>work.call
+        cdef int axis
+        work.seconds = self.seconds(&out.array)
+        work.threads = threads_for(threads, work.seconds)
         call.plan = self.plan
         call.x = x.array
-        call.out = out.array
-        call.residual = residual.array
+        call.to.out = out.array
+        call.to.residual = residual.array
         for axis in range(3):
             call.before[axis] = pad_before(&self.plan.depthwise.window, axis, call.x.shape[1 + axis])
-        count = threads_for(threads, self.seconds(&call.out))
-        lay_out(call, count)
-        return count
+        lay_out(call, work.threads)
+        work.run_tile = separable_tile
+        work.tiles = (call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks * call.column_blocks
+                      * call.panel_blocks)
+        work.scratch_bytes = call.scratch_bytes
+        return 0
 
-    def run(self, x, out, residual, int rank, bint channels_first, threads):
-        cdef View x_view = view(x, rank, channels_first, False)
-        cdef View out_view = view(out, rank, channels_first, True)
-        cdef View residual_view = view(residual, rank, channels_first, False)
-        cdef separable_call call
-        cdef int count = self.prepare(&call, x_view, out_view, residual_view, threads)
-        run_tiles(separable_tile, &call, call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks
-                  * call.panel_blocks, call.scratch_bytes, count, self.seconds(&call.out))
+    cdef str tile(self, const job *work):
+        cdef const separable_call *call = <const separable_call *>work.call
+        return f"{call.block_rows} rows × {call.block_columns} columns × {call.block_panels} panels"
 
-    def layout(self, x, out, int rank, bint channels_first, threads):
-        """How a call would be cut: a dict for `describe`."""
-        cdef View x_view = view(x, rank, channels_first, False)
-        cdef View out_view = view(out, rank, channels_first, False)
-        cdef separable_call call
-        cdef int count = self.prepare(&call, x_view, out_view, view(None, rank, channels_first, False), threads)
-        cdef int64_t tiles = (call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks
-                              * call.panel_blocks)
-        return {
-            "tile": f"{call.block_rows} rows × {call.block_columns} columns × {call.block_panels} panels",
-            "tiles": tiles,
-            "threads": max(1, min(count, tiles)),
-            "scratch_bytes": call.scratch_bytes * max(1, min(count, tiles)),
-        }
+
+if sizeof(separable_call) > CALL_WORDS * sizeof(int64_t):
+    raise ImportError("fastsep._job.CALL_WORDS is too small for separable_call")

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from fastsep._isa cimport fs_epilogue, fs_real_kernels, fs_row
+from fastsep._isa cimport fs_epilogue, fs_panel, fs_real_kernels, fs_row
 
 # Axes of everything inside: batch, depth, height, width, channels. Lower ranks have leading spatial axes of 1.
 cdef enum:
@@ -46,6 +46,12 @@ cdef struct rectangle:
     const char *residual       # or NULL
     int64_t residual_row_stride, residual_pixel_stride
 
+# Where the pixels of a call go and what is added to them; arrays whose channels are apart by way of scratch.
+cdef struct destination:
+    array out, residual
+    bint stage_out, stage_residual
+    int64_t out_at, residual_at         # in scratch
+
 cdef int64_t effective(const window *w, int axis) noexcept nogil
 cdef int64_t output_size(const window *w, int axis, int64_t size) noexcept nogil
 cdef int64_t pad_before(const window *w, int axis, int64_t size) noexcept nogil
@@ -70,8 +76,16 @@ cdef void ring_for(const window *w, const int64_t *shape, char *ring, int64_t ro
 cdef void stage_window(const fs_real_kernels *kernels, const window *w, const array *x, int64_t batch,
                        const int64_t *before, const rectangle *r, int64_t repeat, const char *zeros, char *ring,
                        source *result) noexcept nogil
+cdef int64_t lay_out_destination(destination *to, int64_t item_bytes, int64_t at, int64_t staged_bytes) noexcept nogil
+cdef void fill_destination(const fs_real_kernels *kernels, const destination *to, cursor at, int64_t rows,
+                           int64_t columns, int64_t first_channel, int64_t channels, char *scratch, fs_panel *work,
+                           char **pointers) noexcept nogil
+cdef void flush_destination(const fs_real_kernels *kernels, const destination *to, cursor at, int64_t rows,
+                            int64_t columns, int64_t first_channel, int64_t channels,
+                            const char *scratch) noexcept nogil
 cdef double predicted_seconds(const fs_real_kernels *kernels, double flops, double moved_bytes) noexcept nogil
 cdef int fill_window(window *w, object spec) except -1
+cdef tuple spatial_output(const window *w, tuple spatial)
 cdef int fill_epilogue(fs_epilogue *epilogue, object activation) except -1
 
 

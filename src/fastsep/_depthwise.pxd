@@ -2,8 +2,9 @@
 
 from libc.stdint cimport int64_t
 
-from fastsep._arrays cimport Packed, View, array, rectangle, source, window
+from fastsep._arrays cimport Packed, array, rectangle, source, window
 from fastsep._isa cimport fs_epilogue, fs_real_kernels, fs_row
+from fastsep._job cimport CompiledPlan
 
 cdef struct depthwise_plan:
     const fs_real_kernels *kernels
@@ -36,9 +37,7 @@ cdef struct depthwise_call:
 cdef void depthwise_tile(const void *call, int64_t tile, char *scratch) noexcept nogil
 
 
-cdef class DepthwisePlan:
+cdef class DepthwisePlan(CompiledPlan):
     cdef depthwise_plan plan
     cdef Packed packed
-    cdef readonly str isa
     cdef double seconds(self, const array *out) noexcept
-    cdef int prepare(self, depthwise_call *call, View x, View out, View residual, object threads) except -1

@@ -2,8 +2,9 @@
 
 from libc.stdint cimport int64_t
 
-from fastsep._arrays cimport Packed, View, array
+from fastsep._arrays cimport Packed, array
 from fastsep._isa cimport fs_epilogue, fs_panel, fs_real_kernels
+from fastsep._job cimport CompiledPlan
 
 cdef struct panels:
     const fs_real_kernels *kernels
@@ -36,9 +37,7 @@ cdef struct pointwise_call:
 cdef void pointwise_tile(const void *call, int64_t tile, char *scratch) noexcept nogil
 
 
-cdef class PointwisePlan:
+cdef class PointwisePlan(CompiledPlan):
     cdef pointwise_plan plan
     cdef Packed packed
-    cdef readonly str isa
     cdef double seconds(self, int64_t pixels) noexcept
-    cdef int prepare(self, pointwise_call *call, View x, View out, View residual, object threads) except -1

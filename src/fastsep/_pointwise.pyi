@@ -1,18 +1,13 @@
 """Types of the compiled module; its documentation is in src/_kernels."""
 
-from typing import Any
-
+from fastsep._job import CompiledPlan
 from fastsep._validate import Array
 
-class PointwisePlan:
+class PointwisePlan(CompiledPlan):
     def __init__(
-        self, kernel: Array, bias: Array | None, activation: tuple[str, float, float], isa: str
+        self,
+        kernel: Array,
+        bias: Array | None,
+        activation: tuple[str, float, float],
+        isa: str,
     ) -> None: ...
-    isa: str
-    def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]: ...
-    def run(
-        self, x: Array, out: Array, residual: Array | None, rank: int, channels_first: bool, threads: object
-    ) -> None: ...
-    def layout(
-        self, x: Array, out: Array, rank: int, channels_first: bool, threads: object
-    ) -> dict[str, Any]: ...

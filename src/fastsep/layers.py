@@ -3,181 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from fastsep import _validate
 from fastsep._activations import Activation, epilogue
 from fastsep._depthwise import DepthwisePlan
-from fastsep._describe import Description
 from fastsep._direct import DirectPlan
 from fastsep._inverted_residual import InvertedResidualPlan
 from fastsep._isa import get_isa
+from fastsep._job import CompiledPlan
+from fastsep._plan import Plan, frozen, frozen_bias, frozen_depthwise_kernel, matrix, taps_text
 from fastsep._pointwise import PointwisePlan
 from fastsep._separable import SeparablePlan
 from fastsep._threads import check as check_threads
 from fastsep._validate import Array
-from fastsep.roofline import remembered
 
 
-def _frozen(value: Array) -> Array:
-    """A private contiguous copy that nobody can write to: what a pickle holds."""
-    copy = np.array(value, order="C")
-    copy.flags.writeable = False
-    return copy
-
-
-def _depthwise_kernel(value: object, name: str) -> Array:
-    return _frozen(_validate.kernel(value, name, "(*K, C, M) with one to three axes K", (1, 2, 3)))
-
-
-def _offsets(
-    value: object, name: str, channels: int, dtype: np.dtype[Any], dtype_of: str = "kernel"
-) -> Array | None:
-    checked = _validate.bias(value, name, channels, dtype, dtype_of)
-    return None if checked is None else _frozen(checked)
-
-
-def _matrix(kernel: Array, rows: int) -> Array:
-    return np.ascontiguousarray(kernel).reshape(rows, -1)
-
-
-class _Plan:
-    """What all plans share: immutability, pickling, and the one way a call takes."""
-
-    __slots__ = (
-        "_arguments",
-        "_channels_first",
-        "_dtype",
-        "_inputs",
-        "_isa",
-        "_outputs",
-        "_ranks",
-        "_threads",
-    )
-    _dtype_of: ClassVar[str] = "kernel"  # the argument that fixes the dtype of all others
-    _arguments: dict[str, Any]  # of the constructor, weights as private copies: what a pickle holds
-    _channels_first: bool
-    _dtype: np.dtype[Any]
-    _inputs: int
-    _isa: str
-    _outputs: int
-    _ranks: tuple[int, ...]  # spatial axes that inputs may have
-    _threads: int | None
-
-    def _set(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            object.__setattr__(self, name, value)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a {type(self).__name__} is immutable; make a new one to change {name}")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"a {type(self).__name__} is immutable; {name} cannot be deleted")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self._arguments)
-
-    # A subclass says which compiled plan serves an input of so many channels.
-    def _compiled(self, channels: int) -> Any:
-        raise NotImplementedError
-
-    def _run(self, inputs: object, out: object, residual: object, threads: object) -> Array:
-        first = self._channels_first
-        if threads is None:
-            threads = self._threads
-        x = _validate.inputs(inputs, self._ranks, first, self._dtype, self._dtype_of)
-        batch, spatial, channels = _validate.split_shape(x.shape, first)
-        compiled = self._compiled(channels)
-        shape = _validate.join_shape(batch, compiled.output_shape(spatial), self._outputs, first)
-        addend = _validate.residual(residual, shape, self._dtype)
-        result = target = _validate.out(out, shape, self._dtype)
-        if out is not None and (
-            np.may_share_memory(target, x) or (addend is not None and np.may_share_memory(target, addend))
-        ):
-            target = np.empty(shape, self._dtype)
-        compiled.run(x, target, addend, x.ndim - 2, first, threads)
-        if target is not result:
-            result[...] = target
-        return result
-
-    def _work(self, compiled: Any, batch: int, inputs: int, outputs: int, channels: int) -> tuple[int, int]:
-        """Floating-point operations and bytes of weights, for so many input and output pixels."""
-        raise NotImplementedError
-
-    def _fusion(self, compiled: Any) -> str:
-        return "epilogue: bias, residual and activation in registers"
-
-    def describe(self, input_shape: tuple[int, ...], threads: int | None = None) -> Description:
-        """How this plan would run on contiguous inputs of one shape.
-
-        Parameters
-        ----------
-        input_shape : tuple of int
-            In the plan's data format, batch included.
-        threads : int or None
-            As for a call.
-
-        Returns
-        -------
-        Description
-            Its `str` is a table; `to_dict()` gives the figures. The first call measures the machine's roofs,
-            which takes about a third of a second.
-
-        Raises
-        ------
-        ValueError
-            The plan cannot take such a shape.
-        """
-        first = self._channels_first
-        x = _validate.inputs(
-            np.empty(_validate.shape(input_shape), self._dtype), self._ranks, first, self._dtype
-        )
-        batch, spatial, channels = _validate.split_shape(x.shape, first)
-        compiled = self._compiled(channels)
-        spatial_out = compiled.output_shape(spatial)
-        shape = _validate.join_shape(batch, spatial_out, self._outputs, first)
-        if threads is None:
-            threads = self._threads
-        layout = compiled.layout(x, np.empty(shape, self._dtype), x.ndim - 2, first, threads)
-        flops, weights = self._work(compiled, batch, math.prod(spatial), math.prod(spatial_out), channels)
-        moved = (math.prod(x.shape) + math.prod(shape) + weights) * self._dtype.itemsize
-        roofs = remembered(layout["threads"], str(self._dtype), self._isa)
-        return Description(
-            plan=repr(self),
-            input_shape=x.shape,
-            output_shape=shape,
-            dtype=str(self._dtype),
-            isa=self._isa,
-            fusion=self._fusion(compiled),
-            flops=flops,
-            bytes=moved,
-            roofline_seconds=roofs.seconds(flops, moved),
-            **layout,
-        )
-
-    def _options(self) -> str:
-        """The arguments that are not weights and not defaults, for `repr`."""
-        shown = []
-        for name, value in self._arguments.items():
-            if isinstance(value, np.ndarray):
-                if "bias" in name:
-                    shown.append(name)
-            elif value not in (None, False) and not (name in ("strides", "dilation_rate") and value == 1):
-                shown.append(f"{name}={value!r}")
-        return "".join(f", {option}" for option in shown) + f", {self._dtype}, {self._isa}"
-
-
-def _rebuild(kind: type[_Plan], arguments: dict[str, Any]) -> _Plan:
-    return kind(**arguments)
-
-
-def _taps(shape: tuple[int, ...]) -> str:
-    return "×".join(str(size) for size in shape)
-
-
-class Conv(_Plan):
+class Conv(Plan):
     """Standard convolution, with groups.
 
     Parameters
@@ -210,7 +54,7 @@ class Conv(_Plan):
     _activation: tuple[str, float, float]
     _bias: Array | None
     _kernel: Array
-    _plans: dict[int, Any]  # by input channels: groups only show when inputs come
+    _plans: dict[int, CompiledPlan]  # by input channels: groups only show when inputs come
     _window: _validate.Window
 
     def __init__(
@@ -225,10 +69,10 @@ class Conv(_Plan):
         activation: Activation = None,
         threads: int | None = None,
     ) -> None:
-        weights = _frozen(
+        weights = frozen(
             _validate.kernel(kernel, "kernel", "(*K, Cin/groups, Cout) with one to three axes K", (1, 2, 3))
         )
-        offsets = _offsets(bias, "bias", weights.shape[-1], weights.dtype)
+        offsets = frozen_bias(bias, "bias", weights.shape[-1], weights.dtype)
         check_threads(threads)
         self._set(
             _kernel=weights,
@@ -256,30 +100,30 @@ class Conv(_Plan):
         # The usual case, one group, is packed now.
         self._compiled(weights.shape[-2])
 
-    def _compiled(self, channels: int) -> Any:
+    def _compiled(self, channels: int) -> CompiledPlan:
         plan = self._plans.get(channels)
         if plan is None:
             count = _validate.groups(channels, self._kernel.shape)
             plan = self._plans[channels] = self._pack(count)
         return plan
 
-    def _pack(self, count: int) -> Any:
+    def _pack(self, count: int) -> CompiledPlan:
         """The family that fits: pointwise, depthwise or standard. All three sum in the same order."""
         taps, strides, _, pads = self._window
         rows = math.prod(taps)
         one_tap = rows == 1 and all(step == 1 for step in strides)
         if one_tap and count == 1 and (isinstance(pads, str) or not any(map(any, pads))):
             return PointwisePlan(
-                _matrix(self._kernel, self._kernel.shape[-2]), self._bias, self._activation, self._isa
+                matrix(self._kernel, self._kernel.shape[-2]), self._bias, self._activation, self._isa
             )
         if self._kernel.shape[-2] == 1 and count > 1:
             multiplier = self._outputs // count
             return DepthwisePlan(
-                _matrix(self._kernel, rows), self._bias, multiplier, self._window, self._activation, self._isa
+                matrix(self._kernel, rows), self._bias, multiplier, self._window, self._activation, self._isa
             )
         rows *= self._kernel.shape[-2]
         return DirectPlan(
-            _matrix(self._kernel, rows), self._bias, count, self._window, self._activation, self._isa
+            matrix(self._kernel, rows), self._bias, count, self._window, self._activation, self._isa
         )
 
     def __call__(
@@ -311,20 +155,22 @@ class Conv(_Plan):
         """
         return self._run(inputs, out, residual, threads)
 
-    def _work(self, compiled: Any, batch: int, inputs: int, outputs: int, channels: int) -> tuple[int, int]:
+    def _work(
+        self, compiled: CompiledPlan, batch: int, inputs: int, outputs: int, channels: int
+    ) -> tuple[int, int]:
         size = self._kernel.size
         return 2 * batch * outputs * size, size
 
-    def _fusion(self, compiled: Any) -> str:
+    def _fusion(self, compiled: CompiledPlan) -> str:
         kind = {"PointwisePlan": "pointwise", "DepthwisePlan": "depthwise"}.get(type(compiled).__name__)
         return super()._fusion(compiled) + (f" (runs as a {kind} convolution)" if kind else "")
 
     def __repr__(self) -> str:
         inputs, outputs = self._kernel.shape[-2:]
-        return f"Conv({_taps(self._kernel.shape[:-2])}, {inputs} → {outputs}{self._options()})"
+        return f"Conv({taps_text(self._kernel.shape[:-2])}, {inputs} → {outputs}{self._options()})"
 
 
-class DepthwiseConv(_Plan):
+class DepthwiseConv(Plan):
     """Depthwise convolution: every channel with filters of its own.
 
     Parameters
@@ -361,9 +207,9 @@ class DepthwiseConv(_Plan):
         activation: Activation = None,
         threads: int | None = None,
     ) -> None:
-        weights = _depthwise_kernel(kernel, "kernel")
+        weights = frozen_depthwise_kernel(kernel, "kernel")
         channels, multiplier = weights.shape[-2:]
-        offsets = _offsets(bias, "bias", channels * multiplier, weights.dtype)
+        offsets = frozen_bias(bias, "bias", channels * multiplier, weights.dtype)
         window = _validate.window(weights.shape[:-2], strides, padding, dilation_rate)
         curve = epilogue(activation, "activation", weights.dtype)
         check_threads(threads)
@@ -371,7 +217,7 @@ class DepthwiseConv(_Plan):
         self._set(
             _kernel=weights,
             _plan=DepthwisePlan(
-                _matrix(weights, math.prod(window[0])), offsets, multiplier, window, curve, isa
+                matrix(weights, math.prod(window[0])), offsets, multiplier, window, curve, isa
             ),
             _ranks=(weights.ndim - 2,),
             _channels_first=_validate.channels_first(data_format),
@@ -391,7 +237,7 @@ class DepthwiseConv(_Plan):
             },
         )
 
-    def _compiled(self, channels: int) -> Any:
+    def _compiled(self, channels: int) -> CompiledPlan:
         _validate.input_channels(channels, self._kernel.shape[-2], "kernel")
         return self._plan
 
@@ -406,16 +252,18 @@ class DepthwiseConv(_Plan):
         """Convolve; parameters as in `Conv.__call__`."""
         return self._run(inputs, out, residual, threads)
 
-    def _work(self, compiled: Any, batch: int, inputs: int, outputs: int, channels: int) -> tuple[int, int]:
+    def _work(
+        self, compiled: CompiledPlan, batch: int, inputs: int, outputs: int, channels: int
+    ) -> tuple[int, int]:
         return 2 * batch * outputs * self._kernel.size, self._kernel.size
 
     def __repr__(self) -> str:
         channels, multiplier = self._kernel.shape[-2:]
         times = f" × {multiplier}" if multiplier > 1 else ""
-        return f"DepthwiseConv({_taps(self._kernel.shape[:-2])}, {channels}{times}{self._options()})"
+        return f"DepthwiseConv({taps_text(self._kernel.shape[:-2])}, {channels}{times}{self._options()})"
 
 
-class PointwiseConv(_Plan):
+class PointwiseConv(Plan):
     """Pointwise convolution: a linear layer over channels, at every pixel.
 
     Parameters
@@ -448,14 +296,14 @@ class PointwiseConv(_Plan):
         activation: Activation = None,
         threads: int | None = None,
     ) -> None:
-        weights = _frozen(_validate.pointwise_kernel(kernel, "kernel"))
-        offsets = _offsets(bias, "bias", weights.shape[-1], weights.dtype)
+        weights = frozen(_validate.pointwise_kernel(kernel, "kernel"))
+        offsets = frozen_bias(bias, "bias", weights.shape[-1], weights.dtype)
         curve = epilogue(activation, "activation", weights.dtype)
         check_threads(threads)
         isa = get_isa()
         self._set(
             _kernel=weights,
-            _plan=PointwisePlan(_matrix(weights, weights.shape[-2]), offsets, curve, isa),
+            _plan=PointwisePlan(matrix(weights, weights.shape[-2]), offsets, curve, isa),
             _ranks=(weights.ndim - 2,) if weights.ndim > 2 else (1, 2, 3),
             _channels_first=_validate.channels_first(data_format),
             _dtype=weights.dtype,
@@ -471,7 +319,7 @@ class PointwiseConv(_Plan):
             },
         )
 
-    def _compiled(self, channels: int) -> Any:
+    def _compiled(self, channels: int) -> CompiledPlan:
         _validate.input_channels(channels, self._kernel.shape[-2], "kernel")
         return self._plan
 
@@ -486,7 +334,9 @@ class PointwiseConv(_Plan):
         """Convolve; parameters as in `Conv.__call__`."""
         return self._run(inputs, out, residual, threads)
 
-    def _work(self, compiled: Any, batch: int, inputs: int, outputs: int, channels: int) -> tuple[int, int]:
+    def _work(
+        self, compiled: CompiledPlan, batch: int, inputs: int, outputs: int, channels: int
+    ) -> tuple[int, int]:
         return 2 * batch * outputs * self._kernel.size, self._kernel.size
 
     def __repr__(self) -> str:
@@ -494,7 +344,7 @@ class PointwiseConv(_Plan):
         return f"PointwiseConv({inputs} → {outputs}{self._options()})"
 
 
-class SeparableConv(_Plan):
+class SeparableConv(Plan):
     """Depthwise, then pointwise, fused: the array between them never exists.
 
     Parameters
@@ -541,8 +391,8 @@ class SeparableConv(_Plan):
         activation: Activation = None,
         threads: int | None = None,
     ) -> None:
-        depthwise = _depthwise_kernel(depthwise_kernel, "depthwise_kernel")
-        pointwise = _frozen(
+        depthwise = frozen_depthwise_kernel(depthwise_kernel, "depthwise_kernel")
+        pointwise = frozen(
             _validate.pointwise_kernel(
                 pointwise_kernel, "pointwise_kernel", depthwise.dtype, "depthwise_kernel"
             )
@@ -558,10 +408,10 @@ class SeparableConv(_Plan):
                 f"pointwise_kernel must have the form (C·M, Cout) or as many axes as depthwise_kernel, "
                 f"{depthwise.ndim}; got {pointwise.ndim}"
             )
-        between = _offsets(
+        between = frozen_bias(
             depthwise_bias, "depthwise_bias", channels * multiplier, depthwise.dtype, "depthwise_kernel"
         )
-        offsets = _offsets(bias, "bias", pointwise.shape[-1], depthwise.dtype, "depthwise_kernel")
+        offsets = frozen_bias(bias, "bias", pointwise.shape[-1], depthwise.dtype, "depthwise_kernel")
         window = _validate.window(depthwise.shape[:-2], strides, padding, dilation_rate)
         first = epilogue(depthwise_activation, "depthwise_activation", depthwise.dtype)
         second = epilogue(activation, "activation", depthwise.dtype)
@@ -572,9 +422,9 @@ class SeparableConv(_Plan):
             _pointwise_kernel=pointwise,
             _plan=SeparablePlan(
                 DepthwisePlan(
-                    _matrix(depthwise, math.prod(window[0])), between, multiplier, window, first, isa
+                    matrix(depthwise, math.prod(window[0])), between, multiplier, window, first, isa
                 ),
-                PointwisePlan(_matrix(pointwise, channels * multiplier), offsets, second, isa),
+                PointwisePlan(matrix(pointwise, channels * multiplier), offsets, second, isa),
             ),
             _ranks=(depthwise.ndim - 2,),
             _channels_first=_validate.channels_first(data_format),
@@ -597,7 +447,7 @@ class SeparableConv(_Plan):
             },
         )
 
-    def _compiled(self, channels: int) -> Any:
+    def _compiled(self, channels: int) -> CompiledPlan:
         _validate.input_channels(channels, self._depthwise_kernel.shape[-2], "depthwise_kernel")
         return self._plan
 
@@ -612,21 +462,23 @@ class SeparableConv(_Plan):
         """Convolve; parameters as in `Conv.__call__`."""
         return self._run(inputs, out, residual, threads)
 
-    def _work(self, compiled: Any, batch: int, inputs: int, outputs: int, channels: int) -> tuple[int, int]:
+    def _work(
+        self, compiled: CompiledPlan, batch: int, inputs: int, outputs: int, channels: int
+    ) -> tuple[int, int]:
         size = self._depthwise_kernel.size + self._pointwise_kernel.size
         return 2 * batch * outputs * size, size
 
-    def _fusion(self, compiled: Any) -> str:
+    def _fusion(self, compiled: CompiledPlan) -> str:
         return "depthwise → pointwise: the depthwise outputs of a tile stay in cache"
 
     def __repr__(self) -> str:
         channels, multiplier = self._depthwise_kernel.shape[-2:]
         times = f" × {multiplier}" if multiplier > 1 else ""
-        taps = _taps(self._depthwise_kernel.shape[:-2])
+        taps = taps_text(self._depthwise_kernel.shape[:-2])
         return f"SeparableConv({taps}, {channels}{times} → {self._outputs}{self._options()})"
 
 
-class InvertedResidual(_Plan):
+class InvertedResidual(Plan):
     """MobileNetV2's block, fused: expand, depthwise, project, and add the input.
 
     Parameters
@@ -680,7 +532,7 @@ class InvertedResidual(_Plan):
         residual: bool = False,
         threads: int | None = None,
     ) -> None:
-        depthwise = _depthwise_kernel(depthwise_kernel, "depthwise_kernel")
+        depthwise = frozen_depthwise_kernel(depthwise_kernel, "depthwise_kernel")
         dtype = depthwise.dtype
         channels, multiplier = depthwise.shape[-2:]
         if multiplier != 1:
@@ -688,7 +540,7 @@ class InvertedResidual(_Plan):
                 "depthwise_kernel must have the form (*K, C, 1) in an inverted residual; "
                 f"got shape {depthwise.shape}"
             )
-        project = _frozen(
+        project = frozen(
             _validate.pointwise_kernel(project_kernel, "project_kernel", dtype, "depthwise_kernel")
         )
         if project.shape[-2] != channels:
@@ -697,7 +549,7 @@ class InvertedResidual(_Plan):
             )
         expand = None
         if expand_kernel is not None:
-            expand = _frozen(
+            expand = frozen(
                 _validate.pointwise_kernel(expand_kernel, "expand_kernel", dtype, "depthwise_kernel")
             )
             if expand.shape[-1] != channels:
@@ -715,9 +567,11 @@ class InvertedResidual(_Plan):
         if not isinstance(residual, bool):
             raise TypeError(f"residual must be True or False: the inputs are added, or not; got {residual!r}")
         biases = {
-            "expand_bias": _offsets(expand_bias, "expand_bias", channels, dtype, "depthwise_kernel"),
-            "depthwise_bias": _offsets(depthwise_bias, "depthwise_bias", channels, dtype, "depthwise_kernel"),
-            "bias": _offsets(bias, "bias", project.shape[-1], dtype, "depthwise_kernel"),
+            "expand_bias": frozen_bias(expand_bias, "expand_bias", channels, dtype, "depthwise_kernel"),
+            "depthwise_bias": frozen_bias(
+                depthwise_bias, "depthwise_bias", channels, dtype, "depthwise_kernel"
+            ),
+            "bias": frozen_bias(bias, "bias", project.shape[-1], dtype, "depthwise_kernel"),
         }
         window = _validate.window(depthwise.shape[:-2], strides, padding, dilation_rate)
         inputs = channels if expand is None else expand.shape[-2]
@@ -731,14 +585,14 @@ class InvertedResidual(_Plan):
         check_threads(threads)
         isa = get_isa()
         middle = DepthwisePlan(
-            _matrix(depthwise, math.prod(window[0])), biases["depthwise_bias"], 1, window, curve, isa
+            matrix(depthwise, math.prod(window[0])), biases["depthwise_bias"], 1, window, curve, isa
         )
-        last = PointwisePlan(_matrix(project, channels), biases["bias"], linear, isa)
+        last = PointwisePlan(matrix(project, channels), biases["bias"], linear, isa)
         if expand is None:
             plan: InvertedResidualPlan | SeparablePlan = SeparablePlan(middle, last)
         else:
             plan = InvertedResidualPlan(
-                PointwisePlan(_matrix(expand, inputs), biases["expand_bias"], curve, isa), middle, last
+                PointwisePlan(matrix(expand, inputs), biases["expand_bias"], curve, isa), middle, last
             )
         self._set(
             _expand_kernel=expand,
@@ -768,7 +622,7 @@ class InvertedResidual(_Plan):
             },
         )
 
-    def _compiled(self, channels: int) -> Any:
+    def _compiled(self, channels: int) -> CompiledPlan:
         name = "depthwise_kernel" if self._expand_kernel is None else "expand_kernel"
         _validate.input_channels(channels, self._inputs, name)
         return self._plan
@@ -784,16 +638,18 @@ class InvertedResidual(_Plan):
                 )
         return self._run(inputs, out, inputs if self._residual else None, threads)
 
-    def _work(self, compiled: Any, batch: int, inputs: int, outputs: int, channels: int) -> tuple[int, int]:
+    def _work(
+        self, compiled: CompiledPlan, batch: int, inputs: int, outputs: int, channels: int
+    ) -> tuple[int, int]:
         expand = 0 if self._expand_kernel is None else self._expand_kernel.size
         rest = self._depthwise_kernel.size + self._project_kernel.size
         return 2 * batch * (inputs * expand + outputs * rest), expand + rest
 
-    def _fusion(self, compiled: Any) -> str:
+    def _fusion(self, compiled: CompiledPlan) -> str:
         start = "" if self._expand_kernel is None else "expand → "
         return f"{start}depthwise → project: rows of the expanded image live in cache only"
 
     def __repr__(self) -> str:
-        taps = _taps(self._depthwise_kernel.shape[:-2])
+        taps = taps_text(self._depthwise_kernel.shape[:-2])
         widths = f"{self._inputs} → {self._depthwise_kernel.shape[-2]} → {self._outputs}"
         return f"InvertedResidual({taps}, {widths}{self._options()})"

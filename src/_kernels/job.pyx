@@ -1,0 +1,38 @@
+"""What all compiled plans do alike: look at the arrays, prepare a job, run it or describe it."""
+
+from fastsep._arrays cimport View, view
+from fastsep._job cimport job
+from fastsep._threads cimport run_tiles
+
+
+cdef class CompiledPlan:
+    """Packed weights and geometry of one family; immutable. A family fills `prepare`, `tile` and `output_shape`."""
+
+    cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
+        raise NotImplementedError
+
+    cdef str tile(self, const job *work):
+        raise NotImplementedError
+
+    def run(self, x, out, residual, int rank, bint channels_first, threads):
+        """Compute `out`. The Python face has checked every array."""
+        cdef View x_view = view(x, rank, channels_first, False)
+        cdef View out_view = view(out, rank, channels_first, True)
+        cdef View residual_view = view(residual, rank, channels_first, False)
+        cdef job work
+        self.prepare(&work, x_view, out_view, residual_view, threads)
+        run_tiles(work.run_tile, work.call, work.tiles, work.scratch_bytes, work.threads, work.seconds)
+
+    def layout(self, x, out, int rank, bint channels_first, threads):
+        """How a call would be cut: a dict for `describe`."""
+        cdef View x_view = view(x, rank, channels_first, False)
+        cdef View out_view = view(out, rank, channels_first, False)
+        cdef job work
+        self.prepare(&work, x_view, out_view, view(None, rank, channels_first, False), threads)
+        used = max(1, min(work.threads, work.tiles))
+        return {
+            "tile": self.tile(&work),
+            "tiles": work.tiles,
+            "threads": used,
+            "scratch_bytes": work.scratch_bytes * used,
+        }

@@ -1,0 +1,15 @@
+"""Types of the compiled module; its documentation is in src/_kernels."""
+
+from typing import Any
+
+from fastsep._validate import Array
+
+class CompiledPlan:
+    isa: str
+    def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]: ...
+    def run(
+        self, x: Array, out: Array, residual: Array | None, rank: int, channels_first: bool, threads: object
+    ) -> None: ...
+    def layout(
+        self, x: Array, out: Array, rank: int, channels_first: bool, threads: object
+    ) -> dict[str, Any]: ...

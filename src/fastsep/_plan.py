@@ -1,0 +1,172 @@
+"""What the plans of layers.py share: immutability, pickling, description, and the one way a call takes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastsep import _validate
+from fastsep._describe import Description
+from fastsep._job import CompiledPlan
+from fastsep._validate import Array
+from fastsep.roofline import remembered
+
+
+def frozen(value: Array) -> Array:
+    """A private contiguous copy that nobody can write to: what a pickle holds."""
+    copy = np.array(value, order="C")
+    copy.flags.writeable = False
+    return copy
+
+
+def frozen_depthwise_kernel(value: object, name: str) -> Array:
+    return frozen(_validate.kernel(value, name, "(*K, C, M) with one to three axes K", (1, 2, 3)))
+
+
+def frozen_bias(
+    value: object, name: str, channels: int, dtype: np.dtype[Any], dtype_of: str = "kernel"
+) -> Array | None:
+    checked = _validate.bias(value, name, channels, dtype, dtype_of)
+    return None if checked is None else frozen(checked)
+
+
+def matrix(kernel: Array, rows: int) -> Array:
+    return np.ascontiguousarray(kernel).reshape(rows, -1)
+
+
+class Plan:
+    """What all plans share: immutability, pickling, and the one way a call takes."""
+
+    __slots__ = (
+        "_arguments",
+        "_channels_first",
+        "_dtype",
+        "_inputs",
+        "_isa",
+        "_outputs",
+        "_ranks",
+        "_threads",
+    )
+    _dtype_of: ClassVar[str] = "kernel"  # the argument that fixes the dtype of all others
+    _arguments: dict[str, Any]  # of the constructor, weights as private copies: what a pickle holds
+    _channels_first: bool
+    _dtype: np.dtype[Any]
+    _inputs: int
+    _isa: str
+    _outputs: int
+    _ranks: tuple[int, ...]  # spatial axes that inputs may have
+    _threads: int | None
+
+    def _set(self, **attributes: Any) -> None:
+        for name, value in attributes.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a {type(self).__name__} is immutable; make a new one to change {name}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a {type(self).__name__} is immutable; {name} cannot be deleted")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self._arguments)
+
+    # A subclass says which compiled plan serves an input of so many channels.
+    def _compiled(self, channels: int) -> CompiledPlan:
+        raise NotImplementedError
+
+    def _run(self, inputs: object, out: object, residual: object, threads: object) -> Array:
+        first = self._channels_first
+        if threads is None:
+            threads = self._threads
+        x = _validate.inputs(inputs, self._ranks, first, self._dtype, self._dtype_of)
+        batch, spatial, channels = _validate.split_shape(x.shape, first)
+        compiled = self._compiled(channels)
+        shape = _validate.join_shape(batch, compiled.output_shape(spatial), self._outputs, first)
+        addend = _validate.residual(residual, shape, self._dtype)
+        result = target = _validate.out(out, shape, self._dtype)
+        if out is not None and (
+            np.may_share_memory(target, x) or (addend is not None and np.may_share_memory(target, addend))
+        ):
+            target = np.empty(shape, self._dtype)
+        compiled.run(x, target, addend, x.ndim - 2, first, threads)
+        if target is not result:
+            result[...] = target
+        return result
+
+    def _work(
+        self, compiled: CompiledPlan, batch: int, inputs: int, outputs: int, channels: int
+    ) -> tuple[int, int]:
+        """Floating-point operations and bytes of weights, for so many input and output pixels."""
+        raise NotImplementedError
+
+    def _fusion(self, compiled: CompiledPlan) -> str:
+        return "epilogue: bias, residual and activation in registers"
+
+    def describe(self, input_shape: tuple[int, ...], threads: int | None = None) -> Description:
+        """How this plan would run on contiguous inputs of one shape.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            In the plan's data format, batch included.
+        threads : int or None
+            As for a call.
+
+        Returns
+        -------
+        Description
+            Its `str` is a table; `to_dict()` gives the figures. The first call measures the machine's roofs,
+            which takes about a third of a second.
+
+        Raises
+        ------
+        ValueError
+            The plan cannot take such a shape.
+        """
+        first = self._channels_first
+        x = _validate.inputs(
+            np.empty(_validate.shape(input_shape), self._dtype), self._ranks, first, self._dtype
+        )
+        batch, spatial, channels = _validate.split_shape(x.shape, first)
+        compiled = self._compiled(channels)
+        spatial_out = compiled.output_shape(spatial)
+        shape = _validate.join_shape(batch, spatial_out, self._outputs, first)
+        if threads is None:
+            threads = self._threads
+        layout = compiled.layout(x, np.empty(shape, self._dtype), x.ndim - 2, first, threads)
+        flops, weights = self._work(compiled, batch, math.prod(spatial), math.prod(spatial_out), channels)
+        moved = (math.prod(x.shape) + math.prod(shape) + weights) * self._dtype.itemsize
+        roofs = remembered(layout["threads"], str(self._dtype), self._isa)
+        return Description(
+            plan=repr(self),
+            input_shape=x.shape,
+            output_shape=shape,
+            dtype=str(self._dtype),
+            isa=self._isa,
+            fusion=self._fusion(compiled),
+            flops=flops,
+            bytes=moved,
+            roofline_seconds=roofs.seconds(flops, moved),
+            **layout,
+        )
+
+    def _options(self) -> str:
+        """The arguments that are not weights and not defaults, for `repr`."""
+        shown = []
+        for name, value in self._arguments.items():
+            if isinstance(value, np.ndarray):
+                if "bias" in name:
+                    shown.append(name)
+            elif value not in (None, False) and not (name in ("strides", "dilation_rate") and value == 1):
+                shown.append(f"{name}={value!r}")
+        return "".join(f", {option}" for option in shown) + f", {self._dtype}, {self._isa}"
+
+
+def _rebuild(kind: type[Plan], arguments: dict[str, Any]) -> Plan:
+    return kind(**arguments)
+
+
+def taps_text(shape: tuple[int, ...]) -> str:
+    return "×".join(str(size) for size in shape)
