@@ -28,17 +28,21 @@ SERIAL = os.environ.get("FASTSEP_NO_OPENMP", "0") not in ("", "0")
 
 class BuildExtensions(build_ext):
     def build_extensions(self) -> None:
-        msvc = self.compiler.compiler_type == "msvc"
-        openmp = [] if SERIAL else ["/openmp"] if msvc else ["-fopenmp"]
-        if openmp and not msvc and not self.compiles_openmp(openmp):
+        if self.compiler.compiler_type == "msvc":
+            sys.exit(
+                "fastsep's kernels are written in the vector extensions of GCC and Clang, which MSVC does not "
+                "have. Build with MinGW-w64's gcc (setup.cfg: [build_ext] compiler = mingw32)."
+            )
+        openmp = [] if SERIAL else ["-fopenmp"]
+        if openmp and not self.compiles_openmp(openmp):
             sys.exit(
                 "fastsep needs a C compiler with OpenMP; this one did not compile a program with -fopenmp. "
                 "Install one (Debian and Ubuntu: gcc; macOS: `brew install gcc`, then CC=gcc-14), or set "
                 "FASTSEP_NO_OPENMP=1 to build a version that uses one thread."
             )
         for extension in self.extensions:
-            extension.extra_compile_args = ["/O2", "/std:c11", *openmp] if msvc else [*FLAGS, *openmp]
-            extension.extra_link_args = [] if msvc else openmp
+            extension.extra_compile_args = [*FLAGS, *openmp]
+            extension.extra_link_args = openmp
         super().build_extensions()
 
     def compiles_openmp(self, flags: list[str]) -> bool:

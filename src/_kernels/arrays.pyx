@@ -310,10 +310,15 @@ cdef void flush_destination(const fs_real_kernels *kernels, const destination *t
                     first_channel, channels)
 
 
+cdef double compute_seconds(const fs_real_kernels *kernels, double flops) noexcept nogil:
+    """Serial time of so much arithmetic: 60 % of two vector FMA (or mul + add) pipes at 3 GHz."""
+    return flops / (kernels.lanes * 2 * 2 * 3e9 * 0.6)
+
+
 cdef double predicted_seconds(const fs_real_kernels *kernels, double flops, double moved_bytes) noexcept nogil:
-    """Serial time of a call, for the choice of threads and slabs only: 60 % of two vector FMA (or mul + add) pipes
-    at 3 GHz, and 20 GB/s. Right within a factor of three on the machines measured, which is all it is used for."""
-    return max(flops / (kernels.lanes * 2 * 2 * 3e9 * 0.6), moved_bytes / 20e9)
+    """Serial time of a call, for the choice of threads and slabs only, at 20 GB/s. Right within a factor of three on
+    the machines measured, which is all it is used for."""
+    return max(compute_seconds(kernels, flops), moved_bytes / 20e9)
 
 
 # ---- memory ----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from fastsep._arrays cimport (
     array,
     channels_apart,
     columns_seen,
+    compute_seconds,
     cursor,
     fill_destination,
     fill_pointers,
@@ -216,8 +217,8 @@ cdef class InvertedResidualPlan(CompiledPlan):
             pixels *= out.shape[axis]
             inputs *= x.shape[axis]
         return (self.expand.seconds(inputs) + self.project.seconds(pixels)
-                + 2.0 * pixels * self.plan.depthwise.channels * self.plan.depthwise.taps
-                / (self.plan.depthwise.kernels.lanes * 2 * 2 * 3e9 * 0.6))
+                + compute_seconds(self.plan.depthwise.kernels,
+                                  2.0 * pixels * self.plan.depthwise.channels * self.plan.depthwise.taps))
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef inverted_residual_call *call = <inverted_residual_call *>work.call

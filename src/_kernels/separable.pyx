@@ -8,6 +8,7 @@ from fastsep._arrays cimport (
     array,
     channels_apart,
     columns_seen,
+    compute_seconds,
     cursor,
     fill_destination,
     fill_pointers,
@@ -175,8 +176,8 @@ cdef class SeparablePlan(CompiledPlan):
         for axis in range(4):
             pixels *= out.shape[axis]
         return (self.pointwise.seconds(pixels)
-                + 2.0 * pixels * self.plan.depthwise.channels * self.plan.depthwise.taps
-                / (self.plan.depthwise.kernels.lanes * 2 * 2 * 3e9 * 0.6))
+                + compute_seconds(self.plan.depthwise.kernels,
+                                  2.0 * pixels * self.plan.depthwise.channels * self.plan.depthwise.taps))
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef separable_call *call = <separable_call *>work.call
