@@ -13,6 +13,7 @@ from setuptools.command.build_ext import build_ext
 KERNELS = Path("src/_kernels")
 HEADERS = [str(path) for pattern in ("*.h", "*.inc") for path in sorted(KERNELS.glob(pattern))]
 C_SOURCES = ["dispatch.c", "isa_generic.c", "isa_avx2.c"]
+DRIVERS = ["pointwise", "direct", "depthwise", "separable", "inverted_residual", "naive", "roofline"]
 # Contraction off: an FMA is only where simd.h says so. No -march: targets are set by pragma in the stubs.
 FLAGS = [
     "-std=gnu11",
@@ -24,28 +25,30 @@ FLAGS = [
     "-Wno-unused-function",
 ]
 SERIAL = os.environ.get("FASTSEP_NO_OPENMP", "0") not in ("", "0")
+DIRECTIVES = {"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True}
+
+NO_OPENMP = """\
+fastsep needs a C compiler with OpenMP; this one did not compile a program with -fopenmp. Install one
+(Debian and Ubuntu: gcc; macOS: `brew install gcc`, then CC=gcc-14), or set FASTSEP_NO_OPENMP=1 to build a
+version that uses one thread."""
+MSVC = """\
+fastsep's kernels are written in the vector extensions of GCC and Clang, which MSVC does not have. Build with
+MinGW-w64's gcc (setup.cfg: [build_ext] compiler = mingw32)."""
 
 
 class BuildExtensions(build_ext):
     def build_extensions(self) -> None:
         if self.compiler.compiler_type == "msvc":
-            sys.exit(
-                "fastsep's kernels are written in the vector extensions of GCC and Clang, which MSVC does not "
-                "have. Build with MinGW-w64's gcc (setup.cfg: [build_ext] compiler = mingw32)."
-            )
+            sys.exit(MSVC)
         openmp = [] if SERIAL else ["-fopenmp"]
-        if openmp and not self.compiles_openmp(openmp):
-            sys.exit(
-                "fastsep needs a C compiler with OpenMP; this one did not compile a program with -fopenmp. "
-                "Install one (Debian and Ubuntu: gcc; macOS: `brew install gcc`, then CC=gcc-14), or set "
-                "FASTSEP_NO_OPENMP=1 to build a version that uses one thread."
-            )
+        if openmp and not self.compiles(openmp):
+            sys.exit(NO_OPENMP)
         for extension in self.extensions:
             extension.extra_compile_args = [*FLAGS, *openmp]
             extension.extra_link_args = openmp
         super().build_extensions()
 
-    def compiles_openmp(self, flags: list[str]) -> bool:
+    def compiles(self, flags: list[str]) -> bool:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
             source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
@@ -57,27 +60,14 @@ class BuildExtensions(build_ext):
 
 
 def extension(name: str, *c_sources: str) -> Extension:
+    sources = [KERNELS / f"{name}.pyx", *(KERNELS / source for source in c_sources)]
     return Extension(
-        f"fastsep._{name}",
-        [str(KERNELS / f"{name}.pyx"), *(str(KERNELS / source) for source in c_sources)],
-        include_dirs=[str(KERNELS)],
-        depends=HEADERS,
+        f"fastsep._{name}", [str(s) for s in sources], include_dirs=[str(KERNELS)], depends=HEADERS
     )
 
 
-MODULES = [
-    "arrays",
-    "threads",
-    "job",
-    "pointwise",
-    "direct",
-    "depthwise",
-    "separable",
-    "inverted_residual",
-    "naive",
-    "roofline",
-]
-
+# What all modules share of Cython itself, once; cythonize writes the file.
+shared = Extension("fastsep._cyutility", ["build/cython/_cyutility.c"])
 setup(
     packages=["fastsep"],
     package_dir={"": "src"},
@@ -85,20 +75,13 @@ setup(
     ext_modules=cythonize(
         [
             extension("isa", *C_SOURCES),
-            *(extension(name) for name in MODULES),
-            # What all modules share of Cython itself, once; cythonize writes the file.
-            Extension("fastsep._cyutility", ["build/cython/_cyutility.c"]),
+            *(extension(name) for name in ["arrays", "threads", "job", *DRIVERS]),
+            shared,
         ],
         include_path=["src"],
         build_dir="build/cython",
         shared_utility_qualified_name="fastsep._cyutility",
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "freethreading_compatible": True,
-        },
+        compiler_directives={**DIRECTIVES, "freethreading_compatible": True},
     ),
     cmdclass={"build_ext": BuildExtensions},
 )
