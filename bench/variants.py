@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import fastsep._naive
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 import fastsep
+import fastsep._naive
 from bench.blocks import Array, Block, Stage
 from bench.shapes import Activation
 

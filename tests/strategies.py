@@ -70,7 +70,7 @@ def geometries(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], dict[
     """Spatial size, taps, and strides, padding and dilation_rate in each of their forms."""
     rank = draw(st.sampled_from([2, 1, 3]))
     largest_size, most_taps = {1: (40, 9), 2: (12, 7), 3: (6, 4)}[rank]
-    spatial = draw(st.tuples(*[st.integers(1, largest_size)] * rank))
+    spatial = draw(st.tuples(*[st.integers(0, largest_size)] * rank))
     taps = draw(st.tuples(*[st.integers(1, most_taps)] * rank))
 
     def per_axis(values: st.SearchStrategy[Any]) -> Any:

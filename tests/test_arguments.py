@@ -323,7 +323,7 @@ def test_flat_pairs_show_the_right_form(family: str, padding: Any) -> None:
 )
 @pytest.mark.parametrize("family", LAYERS)
 def test_bad_paddings(family: str, padding: Any, error: type[Exception]) -> None:
-    refused_option(family, "padding", padding, error, "padding", "-1|1.5|1.0|None|True|1, 1|1., 1.")
+    refused_option(family, "padding", padding, error, "padding", re.escape(repr(padding)))
 
 
 def test_flat_padding_of_one_axis() -> None:

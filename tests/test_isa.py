@@ -187,3 +187,51 @@ def test_describe(family: str, data_format: str) -> None:
         assert description.to_dict()[name] == getattr(description, name)
     assert str(description.output_shape[-1]) in table
     assert len(table.splitlines()) >= 5
+
+
+# ---- immutability -----------------------------------------------------------------------------------------
+
+
+def test_describe_measures_with_the_instruction_set_of_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real = fastsep.roofline.measure
+
+    def measure(threads: int, dtype: str, isa: str) -> fastsep.roofline.Roofline:
+        asked.append(isa)
+        return real(threads, dtype, isa)
+
+    monkeypatch.setattr(fastsep.roofline, "measure", measure)
+    fastsep.roofline.remembered.cache_clear()
+    chosen = fastsep.get_isa()
+    try:
+        fastsep.set_isa("generic")
+        plan = fastsep.DepthwiseConv(np.ones((3, 3, 8, 1), np.float32))
+        fastsep.set_isa(fastsep.available_isas()[-1])
+        plan.describe((1, 9, 9, 8), threads=1)
+    finally:
+        fastsep.set_isa(chosen)
+        fastsep.roofline.remembered.cache_clear()
+    assert asked == ["generic"]
+
+
+def test_lists_given_to_a_plan_are_not_kept() -> None:
+    strides, padding = [2, 2], [[1, 1], [1, 1]]
+    kernel = np.ones((3, 3, 4, 1), np.float32)
+    plan = fastsep.DepthwiseConv(kernel, strides, padding)
+    text, x = repr(plan), np.ones((1, 8, 8, 4), np.float32)
+    strides[:] = [1, 1]
+    padding[0][0] = 5
+    assert repr(plan) == text
+    assert pickle.loads(pickle.dumps(plan))(x).shape == plan(x).shape == (1, 4, 4, 4)
+
+
+def test_a_plan_is_made_once() -> None:
+    plan = fastsep.PointwiseConv(np.ones((4, 4), np.float32))
+    with pytest.raises(AttributeError, match="immutable"):
+        plan.__init__(np.zeros((4, 4), np.float32))  # type: ignore[misc]
+
+
+def test_a_copy_of_a_plan_is_the_plan() -> None:
+    plan = fastsep.PointwiseConv(np.ones((4, 4), np.float32))
+    assert copy.copy(plan) is plan
+    assert copy.deepcopy(plan) is plan

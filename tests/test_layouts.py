@@ -180,3 +180,59 @@ def test_a_plan_keeps_its_own_weights(family: str) -> None:
         if name not in ("inputs", "residual"):
             array[...] = np.nan
     assert_same_bits(case.run(plan), expected)
+
+
+# ---- outputs that overlap themselves, windows far beyond the image ---------------------------------------
+
+
+def test_out_that_overlaps_itself_is_refused() -> None:
+    x, kernel = np.ones((1, 6, 6, 4), np.float32), np.ones((3, 3, 4, 1), np.float32)
+    memory = np.zeros(4 * 4 * 4 + 64, np.float32)
+    for strides in [(4, 64, 4, 4), (4, 64, 0, 4), (4, 64, 16, 2), (4, 8, 16, 4)]:
+        out = np.lib.stride_tricks.as_strided(memory, (1, 4, 4, 4), strides)
+        with pytest.raises(ValueError, match="out must not overlap itself"):
+            fastsep.depthwise_conv(x, kernel, out=out)
+
+
+def test_out_whose_axes_interleave_without_meeting_is_taken() -> None:
+    x, kernel = numbers(1, (1, 4, 5, 3), np.float32), numbers(2, (1, 1, 3, 1), np.float32)
+    memory = np.zeros(400, np.float32)
+    # Columns 3 elements apart, channels 20: the channels reach across rows, and no two elements meet.
+    out = np.lib.stride_tricks.as_strided(memory, (1, 4, 5, 3), (1600, 4 * 60, 4 * 3, 4 * 20))
+    fastsep.depthwise_conv(x, kernel, out=out)
+    assert_same_bits(out, fastsep.depthwise_conv(x, kernel))
+
+
+def test_interleaved_out_and_inputs_share_no_element() -> None:
+    both = numbers(3, (1, 6, 6, 8), np.float32)
+    x, out = both[..., ::2], both[..., 1::2]
+    kernel = numbers(4, (3, 3, 4, 1), np.float32)
+    expected = fastsep.depthwise_conv(x.copy(), kernel, padding="same")
+    assert_same_bits(fastsep.depthwise_conv(x, kernel, padding="same", out=out), expected)
+
+
+@pytest.mark.parametrize("dilation", [10_000, 10**9])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_dilation_far_beyond_the_image(data_format: str, dilation: int) -> None:
+    """Only the middle tap meets the image; scratch is sized by the image and not by the window."""
+    shape = (1, 9, 8, 6) if data_format == "channels_last" else (1, 6, 9, 8)
+    x = numbers(5, shape, np.float32)
+    options = {"padding": "same", "data_format": data_format, "dilation_rate": dilation}
+    kernel = numbers(6, (3, 3, 6, 1), np.float32)
+    plan = fastsep.DepthwiseConv(kernel, **options)
+    channels = kernel[1, 1, :, 0] if data_format == "channels_last" else kernel[1, 1, :, 0][:, None, None]
+    np.testing.assert_array_equal(plan(x), x * channels)
+    assert plan.describe(shape).scratch_bytes < 100_000
+    standard = numbers(7, (3, 3, 6, 5), np.float32)
+    mix = fastsep.conv(x, standard, **options)
+    assert_same_bits(mix, fastsep.pointwise_conv(x, standard[1, 1].copy(), data_format=data_format))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_empty_outputs_on_any_number_of_threads(threads: int) -> None:
+    weights = np.ones((3, 3, 8, 1), np.float32), np.ones((8, 16), np.float32)
+    for size in ((1, 5), (5, 1), (0, 5), (0, 0)):
+        x = np.ones((1, *size, 8), np.float32)
+        assert fastsep.separable_conv(x, *weights, threads=threads).size == 0
+        assert fastsep.depthwise_conv(x, weights[0], threads=threads).size == 0
+        assert fastsep.conv(x, np.ones((3, 3, 8, 4), np.float32), threads=threads).size == 0

@@ -13,7 +13,15 @@ from bounds import assert_same_bits
 from calls import CASES, FUNCTIONS, PLANS, channels_first, compute
 from hypothesis import given
 from programs import output_of
-from strategies import Case, conv_cases, depthwise_cases, inverted_residual_cases, numbers, pointwise_cases
+from strategies import (
+    Case,
+    conv_cases,
+    depthwise_cases,
+    inverted_residual_cases,
+    numbers,
+    pointwise_cases,
+    separable_cases,
+)
 
 import fastsep
 from fastsep import _threads
@@ -52,6 +60,14 @@ def test_same_bits_in_every_depthwise(case: Case) -> None:
 def test_same_bits_in_every_pointwise(case: Case) -> None:
     assert_same_bits(
         case.call(fastsep.pointwise_conv, threads=3), case.call(fastsep.pointwise_conv, threads=1)
+    )
+
+
+@pytest.mark.usefixtures("isa")
+@given(separable_cases())
+def test_same_bits_in_every_separable(case: Case) -> None:
+    assert_same_bits(
+        case.call(fastsep.separable_conv, threads=3), case.call(fastsep.separable_conv, threads=1)
     )
 
 
@@ -233,7 +249,8 @@ def test_multiprocessing_with_fork() -> None:
 def test_interrupt_stops_a_long_call(family: str, options: dict[str, int], threads: int) -> None:
     """Ctrl-C in the middle: the call is left with part of `out` unwritten, and the plan still works after it.
 
-    The generic kernels are the slowest, so that the call is under way when the signal comes.
+    The signal comes when the first output has been written; the generic kernels are the slowest, so that
+    most of the call is still to be done.
     """
     program = f"""
         import os, signal, threading
@@ -251,15 +268,22 @@ def test_interrupt_stops_a_long_call(family: str, options: dict[str, int], threa
         corner = np.ascontiguousarray(inputs[:1, :3, :3])
         before = plan(corner, threads=1)
         out = np.full((*inputs.shape[:-1], before.shape[-1]), np.nan)
-        timer = threading.Timer(0.15, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
+        first = out.reshape(-1, out.shape[-1])[0]
+
+        def interrupt():
+            while np.isnan(first[0]):
+                pass
+            os.kill(os.getpid(), signal.SIGINT)
+
+        watcher = threading.Thread(target=interrupt)
+        watcher.start()
         try:
             plan(inputs, out, threads={threads})
         except KeyboardInterrupt:
             print("interrupted", np.isnan(out).any())
         else:
             print("not interrupted")
-        timer.join()
+        watcher.join()
         assert_same_bits(plan(corner, threads={threads}), before)
         print("usable")
     """

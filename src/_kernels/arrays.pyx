@@ -21,6 +21,8 @@ from fastsep._isa cimport (
     fs_row,
 )
 
+cdef int64_t MOST_BYTES = <int64_t>1 << 46
+
 # ---- windows ---------------------------------------------------------------------------------------------
 
 
@@ -199,18 +201,18 @@ cdef void unstage(const fs_real_kernels *kernels, const char *pixels, int64_t fr
     kernels.relayout(&move)
 
 
-cdef int64_t rows_seen(const window *w, int64_t rows) noexcept nogil:
-    """Input rows from the first that `rows` output rows see to the last."""
-    return (rows - 1) * w.strides[1] + effective(w, 1)
+cdef int64_t seen(const window *w, const int64_t *shape, int axis, int64_t outputs) noexcept nogil:
+    """Input positions from the first that `outputs` outputs see to the last, as far as the image has them."""
+    return min(shape[axis], (outputs - 1) * w.strides[axis] + effective(w, axis))
 
 
-cdef int64_t columns_seen(const window *w, int64_t columns) noexcept nogil:
-    return (columns - 1) * w.strides[2] + effective(w, 2)
-
-
-cdef int64_t ring_bytes(const window *w, int64_t rows, int64_t columns, int64_t pixel_bytes) noexcept nogil:
-    """Scratch for the input of `rows` output rows, `columns` input pixels wide."""
-    return effective(w, 0) * rows_seen(w, rows) * columns * pixel_bytes
+cdef int64_t ring_bytes(const window *w, const int64_t *shape, int64_t rows, int64_t columns,
+                        int64_t pixel_bytes) noexcept nogil:
+    """Scratch for what a rectangle of outputs sees of an image of `shape`; saturates where 64 bits would not do,
+    and then no allocation succeeds."""
+    cdef int64_t high = seen(w, shape, 0, 1), wide = seen(w, shape, 2, columns)
+    cdef double exact = <double>high * seen(w, shape, 1, rows) * wide * pixel_bytes
+    return MOST_BYTES if exact > MOST_BYTES else high * seen(w, shape, 1, rows) * wide * pixel_bytes
 
 
 cdef void ring_for(const window *w, const int64_t *shape, char *ring, int64_t rows, int64_t columns, int64_t column,
@@ -220,8 +222,8 @@ cdef void ring_for(const window *w, const int64_t *shape, char *ring, int64_t ro
     cdef int axis
     result.strides[2] = pixel_bytes
     result.strides[1] = columns * pixel_bytes
-    result.ring[0] = effective(w, 0)
-    result.ring[1] = rows_seen(w, rows)
+    result.ring[0] = max(1, seen(w, shape, 0, 1))
+    result.ring[1] = max(1, seen(w, shape, 1, rows))
     result.strides[0] = result.ring[1] * result.strides[1]
     result.data = ring - column * pixel_bytes
     for axis in range(3):
@@ -337,6 +339,14 @@ cdef Packed allocate(int64_t size):
     packed.data = packed.memory + (64 - <uintptr_t>packed.memory % 64)
     packed.size = size
     return packed
+
+
+cdef bint is_empty(const array *x) noexcept nogil:
+    cdef int axis
+    for axis in range(5):
+        if x.shape[axis] == 0:
+            return True
+    return False
 
 
 cdef class View:

@@ -9,9 +9,7 @@ from fastsep._arrays cimport (
     allocate,
     array,
     channels_apart,
-    columns_seen,
     cursor,
-    effective,
     fill_epilogue,
     fill_window,
     pad_before,
@@ -20,7 +18,7 @@ from fastsep._arrays cimport (
     rectangle,
     ring_bytes,
     row_of,
-    rows_seen,
+    seen,
     source,
     source_of_array,
     spatial_output,
@@ -215,7 +213,8 @@ cdef int64_t common_multiple(int64_t a, int64_t b) noexcept nogil:
 
 cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     cdef const depthwise_plan *p = &call.plan[0]
-    cdef int64_t item = p.kernels.bytes, unit = p.kernels.lanes, blocks, work, seen, budget
+    cdef int64_t item = p.kernels.bytes, unit = p.kernels.lanes, blocks, work, held, budget
+    cdef const int64_t *image = &call.x.shape[1]
     call.stage_x = p.repeat > 1 or channels_apart(&call.x, item)
     call.stage_out = channels_apart(&call.out, item)
     call.stage_residual = call.residual.data != NULL and channels_apart(&call.residual, item)
@@ -232,8 +231,9 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     call.block_columns = call.out.shape[3]
     budget = max(16, 2 * TILE_WORK // max(work, 1))
     if call.stage_x or call.stage_out or call.stage_residual:
-        seen = (effective(&p.window, 0) * rows_seen(&p.window, 2) * p.window.strides[2] + 4) * call.block_channels * item
-        budget = min(budget, max(16, caches().level2 // 2 // max(seen, 1)))
+        held = seen(&p.window, image, 0, 1) * seen(&p.window, image, 1, 2) * p.window.strides[2] + 4
+        held *= call.block_channels * item
+        budget = min(budget, max(16, caches().level2 // 2 // max(held, 1)))
     if call.block_columns > budget:
         blocks = (call.block_columns + budget - 1) // budget
         call.block_columns = (call.block_columns + blocks - 1) // blocks
@@ -245,19 +245,18 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     if threads > 1 and blocks * call.out.shape[2] < 4 * threads * call.block_rows:
         call.block_rows = max(1, blocks * call.out.shape[2] // (4 * threads))
     if call.stage_x:
-        seen = effective(&p.window, 0) * columns_seen(&p.window, call.block_columns) * call.block_channels * item
-        call.block_rows = min(call.block_rows, max(2, caches().level2 // 2 // max(seen * p.window.strides[1], 1)))
+        held = seen(&p.window, image, 0, 1) * seen(&p.window, image, 2, call.block_columns) * call.block_channels * item
+        call.block_rows = min(call.block_rows, max(2, caches().level2 // 2 // max(held * p.window.strides[1], 1)))
     blocks = 2 * partner(p)
     call.block_rows = min((call.block_rows + blocks - 1) // blocks * blocks, max(call.out.shape[2], 1))
     call.row_blocks = (call.out.shape[2] + call.block_rows - 1) // call.block_rows
 
     call.ring_at = row_table_bytes(p)
-    seen = ring_bytes(&p.window, call.block_rows, columns_seen(&p.window, call.block_columns),
-                      call.block_channels * item)
-    call.out_at = call.ring_at + (seen + 63) // 64 * 64 * call.stage_x
-    seen = call.block_rows * call.block_columns * call.block_channels * item
-    call.residual_at = call.out_at + (seen + 63) // 64 * 64 * call.stage_out
-    call.scratch_bytes = call.residual_at + seen * call.stage_residual
+    held = ring_bytes(&p.window, image, call.block_rows, call.block_columns, call.block_channels * item)
+    call.out_at = call.ring_at + (held + 63) // 64 * 64 * call.stage_x
+    held = call.block_rows * call.block_columns * call.block_channels * item
+    call.residual_at = call.out_at + (held + 63) // 64 * 64 * call.stage_out
+    call.scratch_bytes = call.residual_at + held * call.stage_residual
 
 
 cdef void depthwise_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
@@ -285,8 +284,8 @@ cdef void depthwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
     at.column = r.column
 
     if call.stage_x:
-        stage_window(p.kernels, &p.window, &call.x, at.batch, call.before, &r, p.repeat, p.zeros, scratch + call.ring_at,
-                     &input)
+        stage_window(p.kernels, &p.window, &call.x, at.batch, call.before, &r, p.repeat, p.zeros,
+                     scratch + call.ring_at, &input)
     else:
         source_of_array(&call.x, at.batch, p.zeros, &input)
         input.data += r.channel * item
@@ -325,7 +324,8 @@ cdef class DepthwisePlan(CompiledPlan):
     """Packed weights of a depthwise convolution; immutable.
 
     `kernel` (taps, inputs · multiplier) and `bias` are contiguous native arrays, `spec` = (taps, strides,
-    dilation_rate, padding) by axis, `activation` = (name, low, high), `isa` the table to use. All were checked by the Python face.
+    dilation_rate, padding) by axis, `activation` = (name, low, high), `isa` the table to use. All were checked by
+    the Python face.
     """
 
     def __init__(self, kernel, bias, int64_t depth_multiplier, spec, activation, str isa):

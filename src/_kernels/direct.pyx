@@ -7,7 +7,6 @@ from fastsep._arrays cimport (
     allocate,
     array,
     channels_apart,
-    columns_seen,
     cursor,
     fill_destination,
     fill_epilogue,
@@ -65,8 +64,7 @@ cdef void lay_out(direct_call *call, int threads) noexcept nogil:
 
     pixels = call.block_rows * call.block_columns
     call.ring_at = ((p.taps + 2) * pixels * sizeof(char *) + 63) // 64 * 64
-    size = ring_bytes(&plan.window, call.block_rows, columns_seen(&plan.window, call.block_columns),
-                      p.groups * p.inputs * item)
+    size = ring_bytes(&plan.window, &call.x.shape[1], call.block_rows, call.block_columns, p.groups * p.inputs * item)
     call.scratch_bytes = lay_out_destination(&call.to, item, call.ring_at + (size + 63) // 64 * 64 * call.stage_x,
                                              pixels * p.groups * p.outputs * item)
 
@@ -91,8 +89,9 @@ cdef void fill_taps(const direct_plan *plan, const source *input, const int64_t 
                            (r.row + y) * w.strides[1] - before[1] + h * w.dilation[1], &row)
                     step = w.strides[2] * row.pixel_stride
                     fill_pointers(<char **>to, <char *>plan.zeros, 0, inside)
-                    fill_pointers(<char **>to + inside, <char *>row.data + (at + inside * w.strides[2]) * row.pixel_stride,
-                                  step, last - inside)
+                    fill_pointers(<char **>to + inside,
+                                  <char *>row.data + (at + inside * w.strides[2]) * row.pixel_stride, step,
+                                  last - inside)
                     fill_pointers(<char **>to + last, <char *>plan.zeros, 0, r.columns - last)
                     to += r.columns
 
@@ -161,7 +160,8 @@ cdef class DirectPlan(CompiledPlan):
     """Packed weights of a standard convolution; immutable.
 
     `kernel` (taps · inputs a group, outputs) and `bias` are contiguous native arrays, `spec` = (taps, strides,
-    dilation_rate, padding) by axis, `activation` = (name, low, high), `isa` the table to use. All were checked by the Python face.
+    dilation_rate, padding) by axis, `activation` = (name, low, high), `isa` the table to use. All were checked by
+    the Python face.
     """
 
     def __init__(self, kernel, bias, int64_t groups, spec, activation, str isa):

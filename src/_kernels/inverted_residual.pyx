@@ -7,7 +7,6 @@ from fastsep._arrays cimport (
     View,
     array,
     channels_apart,
-    columns_seen,
     compute_seconds,
     cursor,
     fill_destination,
@@ -20,7 +19,7 @@ from fastsep._arrays cimport (
     ring_bytes,
     ring_for,
     row_of,
-    rows_seen,
+    seen,
     source,
     stage,
     window_range,
@@ -45,11 +44,13 @@ cdef void lay_out(inverted_residual_call *call, int threads, double seconds) noe
     cdef int64_t item = d.kernels.bytes, height = call.to.out.shape[2], width = call.to.out.shape[3]
     cdef int64_t row_bytes, budget, images, blocks, pixels, size, inputs = call.plan.expand.panels.inputs
     cdef int64_t halo
+    cdef const int64_t *image = &call.x.shape[1]
     call.stage_x = channels_apart(&call.x, item)
 
     # Columns: the whole width, unless two output rows of it overflow half of L2.
     budget = caches().level2 // 2
-    row_bytes = ring_bytes(&d.window, 2, d.window.strides[2], d.channels * item)
+    row_bytes = ring_bytes(&d.window, image, 2, 2, d.channels * item) // max(1, seen(&d.window, image, 2, 2))
+    row_bytes *= d.window.strides[2]
     pixels = max(16, budget // max(row_bytes, 1))
     images = call.to.out.shape[0] * call.to.out.shape[1]
     call.column_blocks = max(1, (width + pixels - 1) // pixels)
@@ -63,7 +64,7 @@ cdef void lay_out(inverted_residual_call *call, int threads, double seconds) noe
     images *= call.column_blocks
     if threads > 1 and 0 < images < 4 * threads:
         blocks = (threads + images - 1) // images
-        halo = rows_seen(&d.window, 1) - d.window.strides[1]
+        halo = seen(&d.window, image, 1, 1) - d.window.strides[1]
         if height * d.window.strides[1] >= 20 * halo * blocks * 2:
             blocks *= 2
         call.block_rows = max(1, (height + blocks - 1) // blocks)
@@ -76,12 +77,12 @@ cdef void lay_out(inverted_residual_call *call, int threads, double seconds) noe
     call.group_rows = max(2, (GROUP_PIXELS + call.block_columns - 1) // call.block_columns)
     call.group_rows = min((call.group_rows + 1) // 2 * 2, call.block_rows)
 
-    pixels = columns_seen(&d.window, call.block_columns)
-    call.most_pixels = min(MOST_PIXELS, rows_seen(&d.window, call.group_rows) * pixels)
+    pixels = seen(&d.window, image, 2, call.block_columns)
+    call.most_pixels = min(MOST_PIXELS, seen(&d.window, image, 1, call.group_rows) * pixels)
     call.most_pixels = max(call.most_pixels, call.group_rows * call.block_columns)
     call.pointers_at = row_table_bytes(d)
     call.ring_at = call.pointers_at + (3 * call.most_pixels * sizeof(char *) + 63) // 64 * 64
-    size = ring_bytes(&d.window, call.group_rows, pixels, d.channels * item)
+    size = ring_bytes(&d.window, image, call.group_rows, call.block_columns, d.channels * item)
     call.depthwise_at = call.ring_at + (size + 63) // 64 * 64
     pixels = call.group_rows * call.block_columns
     call.x_at = call.depthwise_at + (pixels * d.channels * item + 63) // 64 * 64

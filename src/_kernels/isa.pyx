@@ -17,14 +17,6 @@ cdef int chosen = 0
 cdef cache_sizes sizes
 
 
-cdef const fs_kernels *kernels() noexcept nogil:
-    return fs_isa(chosen)
-
-
-cdef const fs_real_kernels *kernels_for(int64_t item_bytes) noexcept nogil:
-    return &fs_isa(chosen).types[0 if item_bytes == 4 else 1]
-
-
 cdef const fs_real_kernels *kernels_named(str isa, int64_t item_bytes) except NULL:
     """The table that a plan was made for, whatever is chosen now."""
     cdef int i
@@ -96,7 +88,9 @@ def _choose(name, source):
                 )
             chosen = i
             return
-    raise ValueError(f"{source}={name!r} is not an instruction set of fastsep; available here: {', '.join(available_isas())}")
+    raise ValueError(
+        f"{source}={name!r} is not an instruction set of fastsep; available here: {', '.join(available_isas())}"
+    )
 
 
 def cpu_features():
@@ -107,6 +101,15 @@ def cpu_features():
 def cache_bytes():
     """Data cache sizes in bytes by level, as the operating system reports them (or the fallback in use)."""
     return {"L1": sizes.level1, "L2": sizes.level2, "L3": sizes.level3}
+
+
+def vectors(name):
+    """Of one instruction set: bytes of a vector, vector registers, and whether it fuses multiply and add."""
+    cdef int i
+    for i in range(fs_isa_count()):
+        if fs_isa(i).name.decode() == name:
+            return fs_isa(i).vector_bytes, fs_isa(i).vector_registers, bool(fs_isa(i).has_fma)
+    raise ValueError(f"name={name!r} is not an instruction set of fastsep")
 
 
 def register_tiles(name):

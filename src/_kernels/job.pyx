@@ -1,12 +1,17 @@
 """What all compiled plans do alike: look at the arrays, prepare a job, run it or describe it."""
 
-from fastsep._arrays cimport View, view
+from fastsep._arrays cimport View, is_empty, view
 from fastsep._job cimport job
 from fastsep._threads cimport run_tiles
 
+from fastsep._threads import check
+
 
 cdef class CompiledPlan:
-    """Packed weights and geometry of one family; immutable. A family fills `prepare`, `tile` and `output_shape`."""
+    """Packed weights and geometry of one family; immutable.
+
+    A family fills `prepare`, `tile` and `output_shape`. `prepare` never sees an empty output.
+    """
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         raise NotImplementedError
@@ -20,6 +25,9 @@ cdef class CompiledPlan:
         cdef View out_view = view(out, rank, channels_first, True)
         cdef View residual_view = view(residual, rank, channels_first, False)
         cdef job work
+        if is_empty(&out_view.array):
+            check(threads)
+            return
         self.prepare(&work, x_view, out_view, residual_view, threads)
         run_tiles(work.run_tile, work.call, work.tiles, work.scratch_bytes, work.threads, work.seconds)
 
@@ -28,6 +36,9 @@ cdef class CompiledPlan:
         cdef View x_view = view(x, rank, channels_first, False)
         cdef View out_view = view(out, rank, channels_first, False)
         cdef job work
+        if is_empty(&out_view.array):
+            check(threads)
+            return {"tile": "none: the output is empty", "tiles": 0, "threads": 1, "scratch_bytes": 0}
         self.prepare(&work, x_view, out_view, view(None, rank, channels_first, False), threads)
         used = max(1, min(work.threads, work.tiles))
         return {

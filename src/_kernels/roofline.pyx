@@ -7,13 +7,13 @@ from libc.string cimport memset
 
 import time
 
-from fastsep._isa cimport fs_real_kernels, kernels_for
+from fastsep._isa cimport fs_real_kernels, kernels_named
 from fastsep._threads cimport threads_for
 
 
-def fma_burst(int item_bytes, int threads, int64_t repetitions):
+def fma_burst(str isa, int item_bytes, int threads, int64_t repetitions):
     """Floating-point operations per second of `threads` at once, in one burst."""
-    cdef const fs_real_kernels *kernels = kernels_for(item_bytes)
+    cdef const fs_real_kernels *kernels = kernels_named(isa, item_bytes)
     cdef double done = 0.0, begun, ended
     cdef int i
     threads = threads_for(threads, 1.0)
@@ -28,7 +28,7 @@ def fma_burst(int item_bytes, int threads, int64_t repetitions):
     return done / (ended - begun)
 
 
-def memory_burst(int item_bytes, int threads, int64_t size, double moved):
+def memory_burst(str isa, int item_bytes, int threads, int64_t size, double moved):
     """Bytes per second of `threads` at once, each over `size` bytes of its own, moving about `moved` bytes each.
 
     Returns
@@ -36,7 +36,7 @@ def memory_burst(int item_bytes, int threads, int64_t size, double moved):
     tuple of float
         Reading only; copying one half to the other (bytes read and written both count).
     """
-    cdef const fs_real_kernels *kernels = kernels_for(item_bytes)
+    cdef const fs_real_kernels *kernels = kernels_named(isa, item_bytes)
     cdef char *memory
     cdef char *base
     cdef int64_t repetitions = max(1, <int64_t>(moved / size)), half = size // 2

@@ -7,7 +7,6 @@ from fastsep._arrays cimport (
     View,
     array,
     channels_apart,
-    columns_seen,
     compute_seconds,
     cursor,
     fill_destination,
@@ -94,7 +93,7 @@ cdef void lay_out(separable_call *call, int threads) noexcept nogil:
     call.pointers_at = row_table_bytes(d)
     call.depthwise_at = call.pointers_at + (3 * pixels * sizeof(char *) + 63) // 64 * 64
     call.ring_at = call.depthwise_at + (pixels * d.channels * item + 63) // 64 * 64
-    size = ring_bytes(&d.window, call.block_rows, columns_seen(&d.window, call.block_columns), d.channels * item)
+    size = ring_bytes(&d.window, &call.x.shape[1], call.block_rows, call.block_columns, d.channels * item)
     call.scratch_bytes = lay_out_destination(&call.to, item, call.ring_at + (size + 63) // 64 * 64 * call.stage_x,
                                              pixels * p.outputs * item)
 

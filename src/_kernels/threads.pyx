@@ -14,6 +14,8 @@ from libc.stdlib cimport free, malloc
 
 from fastsep._threads cimport run_tile_function
 
+from time import perf_counter
+
 cdef extern from *:
     """
     #ifdef _OPENMP
@@ -41,8 +43,10 @@ cdef extern from *:
     int fs_inside_parallel() noexcept nogil
     void fs_at_fork(void (*child)() noexcept nogil) noexcept nogil
 
-# Between two slabs the calling thread looks for Ctrl-C.
-cdef double SLAB_SECONDS = 0.05
+# Between two slabs the calling thread looks for Ctrl-C. The first slab is sized by prediction, and small, because
+# curves, staging and the generic kernels take several times as long; the others by how long the last one took.
+cdef double SLAB_SECONDS = 0.04
+cdef double FIRST_SLAB = 0.25
 # A parallel region costs 1 µs with spinning workers, 44 µs with sleeping ones: below this much serial time a
 # second thread has nothing to win.
 cdef double PARALLEL_SECONDS = 12e-6
@@ -163,6 +167,7 @@ cdef int run_tiles(run_tile_function run_tile, const void *call, int64_t tiles, 
     cdef char *memory = NULL
     cdef char *scratch = NULL
     cdef int64_t first = 0, last, slab
+    cdef double begun, elapsed
     if tiles <= 0:
         return 0
     if threads > tiles:
@@ -175,17 +180,19 @@ cdef int run_tiles(run_tile_function run_tile, const void *call, int64_t tiles, 
         raise MemoryError(f"no room for {scratch_bytes * threads} bytes of scratch")
     scratch = memory + (64 - <uintptr_t>memory % 64)
     slab = tiles
-    if seconds > SLAB_SECONDS * threads:
-        slab = <int64_t>(tiles * (SLAB_SECONDS * threads / seconds))
-        slab = max(slab, threads)
+    if seconds > FIRST_SLAB * SLAB_SECONDS * threads:
+        slab = max(threads, <int64_t>(tiles * (FIRST_SLAB * SLAB_SECONDS * threads / seconds)))
     try:
         while first < tiles:
             last = min(first + slab, tiles)
+            begun = perf_counter() if slab < tiles else 0.0
             with nogil:
                 run_slab(run_tile, call, first, last, scratch, scratch_bytes, threads)
-            first = last
-            if first < tiles:
+            if last < tiles:
                 PyErr_CheckSignals()
+                elapsed = perf_counter() - begun
+                slab = max(threads, min(tiles, <int64_t>((last - first) * (SLAB_SECONDS / max(elapsed, 1e-6)))))
+            first = last
     finally:
         free(memory)
     return 0

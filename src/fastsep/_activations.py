@@ -56,8 +56,13 @@ def epilogue(activation: object, name: str, dtype: np.dtype[Any]) -> tuple[str, 
         if not all(isinstance(bound, Real) and not isinstance(bound, bool) for bound in activation):
             raise TypeError(f"{name}=(low, high) must hold two numbers; got {activation!r}")
         # Rounded as the kernel's element type holds them, so that a bound means the same everywhere.
-        with np.errstate(over="ignore"):
-            low, high = (float(dtype.type(bound)) for bound in activation)
+        try:
+            with np.errstate(over="ignore"):
+                low, high = (float(dtype.type(bound)) for bound in activation)
+        except OverflowError:
+            raise ValueError(
+                f"{name}=(low, high) must hold numbers that a float can hold; got {activation!r}"
+            ) from None
         if not low <= high:
             raise ValueError(f"{name}=(low, high) needs low <= high and no NaN; got {activation!r}")
         return "clamp", low, high

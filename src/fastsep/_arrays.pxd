@@ -68,9 +68,9 @@ cdef void unstage(const fs_real_kernels *kernels, const char *pixels, int64_t fr
                   cursor at, int64_t columns, int64_t first_channel, int64_t channels) noexcept nogil
 cdef void window_range(const window *w, const int64_t *before, const int64_t *shape, int axis, int64_t first,
                        int64_t count, int64_t *low, int64_t *high) noexcept nogil
-cdef int64_t rows_seen(const window *w, int64_t rows) noexcept nogil
-cdef int64_t columns_seen(const window *w, int64_t columns) noexcept nogil
-cdef int64_t ring_bytes(const window *w, int64_t rows, int64_t columns, int64_t pixel_bytes) noexcept nogil
+cdef int64_t seen(const window *w, const int64_t *shape, int axis, int64_t outputs) noexcept nogil
+cdef int64_t ring_bytes(const window *w, const int64_t *shape, int64_t rows, int64_t columns,
+                        int64_t pixel_bytes) noexcept nogil
 cdef void ring_for(const window *w, const int64_t *shape, char *ring, int64_t rows, int64_t columns, int64_t column,
                    int64_t pixel_bytes, const char *zeros, source *result) noexcept nogil
 cdef void stage_window(const fs_real_kernels *kernels, const window *w, const array *x, int64_t batch,
@@ -107,4 +107,5 @@ cdef class View:
     cdef bint held
 
 
+cdef bint is_empty(const array *x) noexcept nogil
 cdef View view(object x, int rank, bint channels_first, bint writable)

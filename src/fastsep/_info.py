@@ -38,7 +38,8 @@ def _cpu() -> str:
 
 
 def _tiles(isa: str) -> list[str]:
-    lines = []
+    size, registers, fused = _isa.vectors(isa)
+    lines = [f"{isa}: {registers} registers of {size} bytes, {'fused' if fused else 'separate'} multiply-add"]
     for dtype, tiles in _isa.register_tiles(isa).items():
         panels = ", ".join(
             f"{pixels} × {vectors * tiles['lanes']}" for vectors, pixels in tiles["panel"].items()

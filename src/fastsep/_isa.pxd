@@ -77,7 +77,5 @@ cdef struct cache_sizes:
     int64_t level1, level2, level3
 
 
-cdef const fs_kernels *kernels() noexcept nogil
-cdef const fs_real_kernels *kernels_for(int64_t item_bytes) noexcept nogil
 cdef const fs_real_kernels *kernels_named(str isa, int64_t item_bytes) except NULL
 cdef const cache_sizes *caches() noexcept nogil

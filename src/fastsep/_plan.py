@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -12,6 +12,24 @@ from fastsep._describe import Description
 from fastsep._job import CompiledPlan
 from fastsep._validate import Array
 from fastsep.roofline import remembered
+
+# Not worth a place in `repr`.
+_DEFAULTS = (("strides", 1), ("dilation_rate", 1))
+
+
+def settled(value: Any) -> Any:
+    """An argument that its giver can no longer change: lists become tuples."""
+    return tuple(settled(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def overlap(a: Array, b: Array) -> bool:
+    """Whether two arrays share an element; yes where that is too hard to tell."""
+    if not np.may_share_memory(a, b):
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type] # NumPy's stub knows -1 and 0
+    except np.exceptions.TooHardError:
+        return True
 
 
 def frozen(value: Array) -> Array:
@@ -60,6 +78,9 @@ class Plan:
     _threads: int | None
 
     def _set(self, **attributes: Any) -> None:
+        if hasattr(self, "_arguments"):
+            raise AttributeError(f"a {type(self).__name__} is immutable; make a new one")
+        attributes["_arguments"] = {name: settled(value) for name, value in attributes["_arguments"].items()}
         for name, value in attributes.items():
             object.__setattr__(self, name, value)
 
@@ -68,6 +89,12 @@ class Plan:
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"a {type(self).__name__} is immutable; {name} cannot be deleted")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self._arguments)
@@ -86,9 +113,7 @@ class Plan:
         shape = _validate.join_shape(batch, compiled.output_shape(spatial), self._outputs, first)
         addend = _validate.residual(residual, shape, self._dtype)
         result = target = _validate.out(out, shape, self._dtype)
-        if out is not None and (
-            np.may_share_memory(target, x) or (addend is not None and np.may_share_memory(target, addend))
-        ):
+        if out is not None and (overlap(target, x) or (addend is not None and overlap(target, addend))):
             target = np.empty(shape, self._dtype)
         compiled.run(x, target, addend, x.ndim - 2, first, threads)
         if target is not result:
@@ -126,16 +151,14 @@ class Plan:
             The plan cannot take such a shape.
         """
         first = self._channels_first
-        x = _validate.inputs(
-            np.empty(_validate.shape(input_shape), self._dtype), self._ranks, first, self._dtype
-        )
+        x = _validate.inputs(_validate.unallocated(input_shape, self._dtype), self._ranks, first, self._dtype)
         batch, spatial, channels = _validate.split_shape(x.shape, first)
         compiled = self._compiled(channels)
         spatial_out = compiled.output_shape(spatial)
         shape = _validate.join_shape(batch, spatial_out, self._outputs, first)
         if threads is None:
             threads = self._threads
-        layout = compiled.layout(x, np.empty(shape, self._dtype), x.ndim - 2, first, threads)
+        layout = compiled.layout(x, _validate.unallocated(shape, self._dtype), x.ndim - 2, first, threads)
         flops, weights = self._work(compiled, batch, math.prod(spatial), math.prod(spatial_out), channels)
         moved = (math.prod(x.shape) + math.prod(shape) + weights) * self._dtype.itemsize
         roofs = remembered(layout["threads"], str(self._dtype), self._isa)
@@ -159,7 +182,7 @@ class Plan:
             if isinstance(value, np.ndarray):
                 if "bias" in name:
                     shown.append(name)
-            elif value not in (None, False) and not (name in ("strides", "dilation_rate") and value == 1):
+            elif value is not None and value is not False and (name, value) not in _DEFAULTS:
                 shown.append(f"{name}={value!r}")
         return "".join(f", {option}" for option in shown) + f", {self._dtype}, {self._isa}"
 

@@ -20,20 +20,29 @@ def _shape_of(array: Array) -> str:
     return "(" + ", ".join(str(size) for size in array.shape) + ("," if array.ndim == 1 else "") + ")"
 
 
-def array(value: object, name: str, dtype: np.dtype[Any] | None = None, dtype_of: str = "kernel") -> Array:
-    """`value` as a native-endian float32 or float64 array; only byte-swapped arrays are copied."""
+def dtype_of_array(
+    value: object, name: str, dtype: np.dtype[Any] | None = None, dtype_of: str = "kernel"
+) -> np.dtype[Any]:
+    """The native dtype of an array, checked to be float32 or float64, and `dtype` if given."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name} must be a np.ndarray of float32 or float64; got {type(value).__name__}")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a plain np.ndarray; got a MaskedArray, whose mask would be ignored")
-    native = value.dtype.newbyteorder("=")
+    native: np.dtype[Any] = value.dtype.newbyteorder("=")
     if dtype is not None and native != dtype:
         raise TypeError(
             f"{name} has dtype {value.dtype}, {dtype_of} has dtype {dtype}: they must be the same"
         )
     if native not in _DTYPES:
         raise TypeError(f"{name} must have dtype float32 or float64; got {value.dtype}")
-    return value if value.dtype.isnative else value.astype(native)
+    return native
+
+
+def array(value: Any, name: str, dtype: np.dtype[Any] | None = None, dtype_of: str = "kernel") -> Array:
+    """`value` as a native-endian float32 or float64 array; only byte-swapped arrays are copied."""
+    native = dtype_of_array(value, name, dtype, dtype_of)
+    result: Array = value if value.dtype.isnative else value.astype(native)
+    return result
 
 
 def axes(value: object, name: str, rank: int) -> tuple[int, ...]:
@@ -102,9 +111,9 @@ def padding(value: object, rank: int) -> str | tuple[tuple[int, int], ...]:
 
 
 def channels_first(data_format: object) -> bool:
-    if data_format is None or data_format == "channels_last":
+    if data_format is None or (isinstance(data_format, str) and data_format == "channels_last"):
         return False
-    if data_format == "channels_first":
+    if isinstance(data_format, str) and data_format == "channels_first":
         return True
     raise ValueError(f'data_format must be None, "channels_last" or "channels_first"; got {data_format!r}')
 
@@ -192,6 +201,18 @@ def shape(value: object) -> tuple[int, ...]:
     return tuple(int(size) for size in value)
 
 
+def unallocated(value: object, dtype: np.dtype[Any]) -> Array:
+    """A contiguous array of that shape in name only, for whoever asks its shape and strides."""
+    sizes = shape(value)
+    strides, step = [], dtype.itemsize
+    for size in reversed(sizes):
+        strides.append(step)
+        step *= max(size, 1)
+    if step > 2**63 - 1:
+        raise ValueError(f"input_shape {sizes} needs an array too big for this machine, of {step} bytes")
+    return np.lib.stride_tricks.as_strided(np.empty(1, dtype), sizes, strides[::-1], writeable=False)
+
+
 def split_shape(shape: tuple[int, ...], first: bool) -> tuple[int, tuple[int, ...], int]:
     """(batch, spatial, channels) of a shape in either data format."""
     return (shape[0], shape[2:], shape[1]) if first else (shape[0], shape[1:-1], shape[-1])
@@ -229,22 +250,47 @@ def residual(value: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Arr
     return result
 
 
+def _overlaps_itself(value: Array) -> bool:
+    """Whether two elements of an array share a byte."""
+    steps = sorted(
+        (abs(step), size) for step, size in zip(value.strides, value.shape, strict=True) if size > 1
+    )
+    reach = value.itemsize
+    if value.size == 0:
+        return False
+    for step, size in steps:
+        if step < reach:
+            break
+        reach += step * (size - 1)
+    else:
+        return False
+    # Axes interleave, which is legal as long as no two elements meet: rare, so the plain check will do.
+    offsets = np.zeros(1, np.int64)
+    for step, size in steps:
+        offsets = (offsets[:, np.newaxis] + step * np.arange(size)).ravel()
+    offsets.sort()
+    return bool((np.diff(offsets) < value.itemsize).any())
+
+
 def out(value: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """The array to write to, or a new one."""
     if value is None:
-        return np.empty(shape, dtype)
+        try:
+            return np.empty(shape, dtype)
+        except (MemoryError, ValueError) as error:
+            raise type(error)(f"there is no room for an output of shape {shape}, {dtype}") from None
     if not isinstance(value, np.ndarray):
         raise TypeError(f"out must be a np.ndarray of {dtype}; got {type(value).__name__}")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError("out must be a plain np.ndarray; got a MaskedArray, whose mask would be ignored")
+    if not value.dtype.isnative:
+        raise TypeError(f"out must have the machine's byte order, {dtype}; got {value.dtype.str}")
     if value.dtype != dtype:
         raise TypeError(f"out has dtype {value.dtype}, inputs have dtype {dtype}: they must be the same")
     if value.shape != shape:
         raise ValueError(f"out must have the output's shape {shape}; got {value.shape}")
     if not value.flags.writeable:
         raise ValueError("out must be writeable; got a read-only array")
-    if not value.flags.c_contiguous and any(
-        step == 0 and size > 1 for step, size in zip(value.strides, value.shape, strict=True)
-    ):
-        raise ValueError(f"out must not overlap itself; got strides {value.strides}")
+    if not value.flags.c_contiguous and _overlaps_itself(value):
+        raise ValueError(f"out must not overlap itself; got shape {value.shape}, strides {value.strides}")
     return value

@@ -192,5 +192,4 @@ def pointwise_conv(
 
 def _same_dtype(inputs: object, kernel: object, name: str) -> None:
     """Before any weight is packed: a wrong dtype is the commonest mistake."""
-    weights = _validate.array(kernel, name)
-    _validate.array(inputs, "inputs", weights.dtype, name)
+    _validate.dtype_of_array(inputs, "inputs", _validate.dtype_of_array(kernel, name), name)

@@ -49,7 +49,7 @@ class Roofline:
         return max(flops / self.flops_per_second, moved_bytes / bandwidth)
 
 
-def measure(threads: int = 1, dtype: str = "float32") -> Roofline:
+def measure(threads: int = 1, dtype: str = "float32", isa: str | None = None) -> Roofline:
     """Measure the roofs now (about a third of a second).
 
     Parameters
@@ -58,6 +58,8 @@ def measure(threads: int = 1, dtype: str = "float32") -> Roofline:
         As for a call; -1 is all.
     dtype : str
         "float32" or "float64".
+    isa : str or None
+        Instruction set whose vectors are used; None is the one that new plans use.
 
     Returns
     -------
@@ -65,15 +67,16 @@ def measure(threads: int = 1, dtype: str = "float32") -> Roofline:
         The best of several bursts each: interference only ever slows a burst down.
     """
     threads = _threads.resolve(threads)
+    isa = _isa.get_isa() if isa is None else isa
     item_bytes = np.dtype(dtype).itemsize
     if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64; got {dtype!r}")
     # Bursts long beside the 44 µs that waking a worker can take; calibrated on one thread.
     calibration = 20_000
     begun = time.perf_counter()
-    _roofline.fma_burst(item_bytes, 1, calibration)
+    _roofline.fma_burst(isa, item_bytes, 1, calibration)
     repetitions = int(calibration * _BURST_SECONDS / (time.perf_counter() - begun)) + 1
-    peak = max(_roofline.fma_burst(item_bytes, threads, repetitions) for _ in range(4 * _BURSTS))
+    peak = max(_roofline.fma_burst(isa, item_bytes, threads, repetitions) for _ in range(4 * _BURSTS))
 
     caches = _isa.cache_bytes()
     sizes = {
@@ -84,7 +87,9 @@ def measure(threads: int = 1, dtype: str = "float32") -> Roofline:
     }
     moved = {"L1": 8e8, "L2": 4e8, "L3": 2e8, "DRAM": 2.0 * sizes["DRAM"]}
     bandwidth = {
-        name: max(max(_roofline.memory_burst(item_bytes, threads, size, moved[name])) for _ in range(_BURSTS))
+        name: max(
+            max(_roofline.memory_burst(isa, item_bytes, threads, size, moved[name])) for _ in range(_BURSTS)
+        )
         for name, size in sizes.items()
     }
     # A level is never slower than the one behind it; where it seems so, the measurement was disturbed.
@@ -96,4 +101,4 @@ def measure(threads: int = 1, dtype: str = "float32") -> Roofline:
 @lru_cache(maxsize=16)
 def remembered(threads: int, dtype: str, isa: str) -> Roofline:
     """`measure`, once per process and argument: for `describe`, whose figure is a guide."""
-    return measure(threads, dtype)
+    return measure(threads, dtype, isa)
