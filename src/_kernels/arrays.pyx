@@ -13,6 +13,7 @@ from fastsep._isa cimport (
     FS_HARD_SWISH,
     FS_SIGMOID,
     FS_SILU,
+    caches,
     fs_activation,
     fs_epilogue,
     fs_panel,
@@ -162,6 +163,8 @@ cdef void source_of_array(const array *x, int64_t batch, const char *zeros, sour
     result.ring[0] = result.ring[1] = 0
     result.zeros = zeros
     result.empty = x.shape[3] == 0
+    # A quarter of the last level: the output and other cores want theirs.
+    result.distant = max(x.strides[1] * x.shape[1], x.strides[2] * x.shape[2]) > caches().level3 // 4
 
 
 cdef bint channels_apart(const array *x, int64_t item_bytes) noexcept nogil:
@@ -230,6 +233,7 @@ cdef void ring_for(const window *w, const int64_t *shape, char *ring, int64_t ro
         result.shape[axis] = shape[axis]
     result.zeros = zeros
     result.empty = columns == 0
+    result.distant = False
 
 
 cdef void stage_window(const fs_real_kernels *kernels, const window *w, const array *x, int64_t batch,

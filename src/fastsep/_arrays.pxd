@@ -33,6 +33,7 @@ cdef struct source:
     int64_t shape[3]           # of the image
     const char *zeros          # one pixel of padding
     bint empty                 # every column it could show is padding
+    bint distant               # too large for the last-level cache: worth prefetching
 
 # One pixel of an array.
 cdef struct cursor:

@@ -37,7 +37,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         const fs_row *rows
         int64_t first_column, columns
         int64_t stride, dilation, before, width
-        int64_t channels
+        int64_t channels, ahead
         const char *zeros
         const char **pixels
         const void *weights
