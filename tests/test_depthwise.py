@@ -106,3 +106,15 @@ def test_plan_is_the_same_for_every_image() -> None:
         inputs = numbers(9, (1, height, width, 12), np.float32)
         expected = fastsep.depthwise_conv(inputs, numbers(8, (3, 3, 12, 1), np.float32), padding="same")
         assert_same_bits(plan(inputs), expected)
+
+
+@pytest.mark.parametrize(
+    ("taps", "strides"), [((3, 3), (1, 1)), ((2, 5), (1, 2)), ((3, 3), (2, 2)), ((5, 5), (1, 1))]
+)
+def test_images_beyond_the_cache(taps: tuple[int, int], strides: tuple[int, int]) -> None:
+    """Large enough for the prefetch of rows; whole numbers, so that the sums are exact."""
+    random = np.random.default_rng(0)
+    x = random.integers(-4, 5, (1, 40, 2048, 32)).astype(np.float32)
+    kernel = random.integers(-4, 5, (*taps, 32, 1)).astype(np.float32)
+    expected = _naive.depthwise_conv(x, kernel, strides, "same")
+    np.testing.assert_array_equal(fastsep.depthwise_conv(x, kernel, strides, "same"), expected)

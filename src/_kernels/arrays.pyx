@@ -53,6 +53,13 @@ cdef int64_t pad_before(const window *w, int axis, int64_t size) noexcept nogil:
     return total // 2 if w.padding == 1 else total - total // 2
 
 
+cdef void fill_before(const window *w, const array *x, int64_t *before) noexcept nogil:
+    """Padding before each spatial axis of an input."""
+    cdef int axis
+    for axis in range(3):
+        before[axis] = pad_before(w, axis, x.shape[1 + axis])
+
+
 cdef void window_range(const window *w, const int64_t *before, const int64_t *shape, int axis, int64_t first,
                        int64_t count, int64_t *low, int64_t *high) noexcept nogil:
     """The input positions inside the image that `count` outputs from `first` see: [low, high)."""
@@ -146,6 +153,22 @@ cdef void next_row(cursor *at, const array *x) noexcept nogil:
         if at.depth == x.shape[1]:
             at.depth = 0
             at.batch += 1
+
+
+cdef cursor place_tile(const array *out, int64_t tile, int64_t block_rows, int64_t row_blocks, int64_t block_columns,
+                       int64_t column_blocks, rectangle *r) noexcept nogil:
+    """The rectangle of outputs of a tile, and its first pixel: columns vary fastest, then rows, depth, batch, so that
+    neighbouring tiles share input."""
+    cdef cursor at
+    r.column = at.column = tile % column_blocks * block_columns
+    r.columns = min(block_columns, out.shape[3] - r.column)
+    tile = tile // column_blocks
+    r.row = at.row = tile % row_blocks * block_rows
+    r.rows = min(block_rows, out.shape[2] - r.row)
+    tile = tile // row_blocks
+    r.depth = at.depth = tile % out.shape[1]
+    at.batch = tile // out.shape[1]
+    return at
 
 
 cdef void fill_pointers(char **pointers, char *base, int64_t stride, int64_t count) noexcept nogil:

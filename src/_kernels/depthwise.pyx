@@ -12,7 +12,8 @@ from fastsep._arrays cimport (
     cursor,
     fill_epilogue,
     fill_window,
-    pad_before,
+    fill_before,
+    place_tile,
     pixel_address,
     predicted_seconds,
     rectangle,
@@ -271,21 +272,11 @@ cdef void depthwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
     cdef rectangle r
     cdef source input
     cdef cursor at
-    # Channels vary fastest, then columns, rows, depth, batch: neighbouring tiles share input.
+    # Channels vary fastest: the tiles of one rectangle share lines of input.
     r.channel = tile % call.channel_blocks * call.block_channels
     r.channels = min(call.block_channels, p.channels - r.channel)
-    tile = tile // call.channel_blocks
-    r.column = tile % call.column_blocks * call.block_columns
-    r.columns = min(call.block_columns, call.out.shape[3] - r.column)
-    tile = tile // call.column_blocks
-    r.row = tile % call.row_blocks * call.block_rows
-    r.rows = min(call.block_rows, call.out.shape[2] - r.row)
-    tile = tile // call.row_blocks
-    r.depth = tile % call.out.shape[1]
-    at.batch = tile // call.out.shape[1]
-    at.depth = r.depth
-    at.row = r.row
-    at.column = r.column
+    at = place_tile(&call.out, tile // call.channel_blocks, call.block_rows, call.row_blocks, call.block_columns,
+                    call.column_blocks, &r)
 
     if call.stage_x:
         stage_window(p.kernels, &p.window, &call.x, at.batch, call.before, &r, p.repeat, p.zeros,
@@ -353,15 +344,13 @@ cdef class DepthwisePlan(CompiledPlan):
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef depthwise_call *call = <depthwise_call *>work.call
-        cdef int axis
         work.seconds = self.seconds(&out.array)
         work.threads = threads_for(threads, work.seconds)
         call.plan = &self.plan
         call.x = x.array
         call.out = out.array
         call.residual = residual.array
-        for axis in range(3):
-            call.before[axis] = pad_before(&self.plan.window, axis, call.x.shape[1 + axis])
+        fill_before(&self.plan.window, &call.x, call.before)
         lay_out(call, work.threads)
         work.run_tile = depthwise_tile
         work.tiles = (call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks

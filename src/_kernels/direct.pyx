@@ -14,7 +14,8 @@ from fastsep._arrays cimport (
     fill_window,
     flush_destination,
     lay_out_destination,
-    pad_before,
+    fill_before,
+    place_tile,
     predicted_seconds,
     rectangle,
     ring_bytes,
@@ -109,20 +110,10 @@ cdef void direct_tile(const void *opaque, int64_t tile, char *scratch) noexcept 
     cdef fs_panel work
     index = tile % call.panel_blocks * call.block_panels
     last = min(p.groups * p.count, index + call.block_panels)
-    tile = tile // call.panel_blocks
-    r.column = tile % call.column_blocks * call.block_columns
-    r.columns = min(call.block_columns, call.to.out.shape[3] - r.column)
-    tile = tile // call.column_blocks
-    r.row = tile % call.row_blocks * call.block_rows
-    r.rows = min(call.block_rows, call.to.out.shape[2] - r.row)
-    tile = tile // call.row_blocks
-    r.depth = tile % call.to.out.shape[1]
     r.channel = 0
     r.channels = p.groups * p.inputs
-    at.batch = tile // call.to.out.shape[1]
-    at.depth = r.depth
-    at.row = r.row
-    at.column = r.column
+    at = place_tile(&call.to.out, tile // call.panel_blocks, call.block_rows, call.row_blocks, call.block_columns,
+                    call.column_blocks, &r)
     pixels = r.rows * r.columns
 
     if call.stage_x:
@@ -188,15 +179,13 @@ cdef class DirectPlan(CompiledPlan):
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef direct_call *call = <direct_call *>work.call
-        cdef int axis
         work.seconds = self.seconds(&out.array)
         work.threads = threads_for(threads, work.seconds)
         call.plan = &self.plan
         call.x = x.array
         call.to.out = out.array
         call.to.residual = residual.array
-        for axis in range(3):
-            call.before[axis] = pad_before(&self.plan.window, axis, call.x.shape[1 + axis])
+        fill_before(&self.plan.window, &call.x, call.before)
         lay_out(call, work.threads)
         work.run_tile = direct_tile
         work.tiles = (call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks * call.column_blocks

@@ -13,7 +13,7 @@ from fastsep._arrays cimport (
     fill_pointers,
     flush_destination,
     lay_out_destination,
-    pad_before,
+    fill_before,
     pixel_address,
     rectangle,
     ring_bytes,
@@ -223,15 +223,13 @@ cdef class InvertedResidualPlan(CompiledPlan):
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef inverted_residual_call *call = <inverted_residual_call *>work.call
-        cdef int axis
         work.seconds = self.seconds(&x.array, &out.array)
         work.threads = threads_for(threads, work.seconds)
         call.plan = self.plan
         call.x = x.array
         call.to.out = out.array
         call.to.residual = residual.array
-        for axis in range(3):
-            call.before[axis] = pad_before(&self.plan.depthwise.window, axis, call.x.shape[1 + axis])
+        fill_before(&self.plan.depthwise.window, &call.x, call.before)
         lay_out(call, work.threads, work.seconds)
         work.run_tile = inverted_residual_tile
         work.tiles = call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks * call.column_blocks

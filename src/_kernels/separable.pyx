@@ -13,7 +13,8 @@ from fastsep._arrays cimport (
     fill_pointers,
     flush_destination,
     lay_out_destination,
-    pad_before,
+    fill_before,
+    place_tile,
     rectangle,
     ring_bytes,
     source,
@@ -111,20 +112,10 @@ cdef void separable_tile(const void *opaque, int64_t tile, char *scratch) noexce
     cdef fs_panel work
     first = tile % call.panel_blocks * call.block_panels
     last = min(p.count, first + call.block_panels)
-    tile = tile // call.panel_blocks
-    r.column = tile % call.column_blocks * call.block_columns
-    r.columns = min(call.block_columns, call.to.out.shape[3] - r.column)
-    tile = tile // call.column_blocks
-    r.row = tile % call.row_blocks * call.block_rows
-    r.rows = min(call.block_rows, call.to.out.shape[2] - r.row)
-    tile = tile // call.row_blocks
-    r.depth = tile % call.to.out.shape[1]
     r.channel = 0
     r.channels = d.channels
-    at.batch = tile // call.to.out.shape[1]
-    at.depth = r.depth
-    at.row = r.row
-    at.column = r.column
+    at = place_tile(&call.to.out, tile // call.panel_blocks, call.block_rows, call.row_blocks, call.block_columns,
+                    call.column_blocks, &r)
     pixels = r.rows * r.columns
 
     if call.stage_x:
@@ -180,15 +171,13 @@ cdef class SeparablePlan(CompiledPlan):
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef separable_call *call = <separable_call *>work.call
-        cdef int axis
         work.seconds = self.seconds(&out.array)
         work.threads = threads_for(threads, work.seconds)
         call.plan = self.plan
         call.x = x.array
         call.to.out = out.array
         call.to.residual = residual.array
-        for axis in range(3):
-            call.before[axis] = pad_before(&self.plan.depthwise.window, axis, call.x.shape[1 + axis])
+        fill_before(&self.plan.depthwise.window, &call.x, call.before)
         lay_out(call, work.threads)
         work.run_tile = separable_tile
         work.tiles = (call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks * call.column_blocks
