@@ -38,7 +38,7 @@ $(VENV)/.stamp-environment:
 
 $(VENV)/.stamp-build: $(VENV)/.stamp-environment pyproject.toml setup.py $(KERNELS)
 	$(call install,build)
-	$(RUN) -m pip install --quiet --no-build-isolation --editable .
+	FASTSEP_BUILD_SPLIT=1 $(RUN) -m pip install --quiet --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.stamp-test: $(VENV)/.stamp-environment pyproject.toml

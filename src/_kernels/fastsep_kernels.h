@@ -44,8 +44,8 @@ struct fs_panel {
     const struct fs_epilogue *epilogue;
 };
 
-/* Input columns of the widest depthwise register tile of known width: (4 - 1)·2 + 5. */
-#define FS_STRIP_INPUTS 11
+/* Input columns of the widest depthwise register tile of known width: (7 - 1)·2 + 5. */
+#define FS_STRIP_INPUTS 17
 
 /* One row of input as a depthwise tap row sees it. Rows outside the image are zeros with a pixel stride of 0. */
 struct fs_row {
@@ -86,8 +86,8 @@ struct fs_relayout {
 struct fs_real_kernels {
     int64_t bytes;            /* of one element */
     int64_t lanes;            /* elements of one vector */
-    int64_t panel_vectors;    /* widest panel */
-    int64_t panel_pixels[4];  /* rows of the register tile for a panel of 0…3 vectors */
+    int64_t panel_vectors;    /* width of a panel; a last one may have from 1 to one more than that */
+    int64_t panel_pixels[5];  /* rows of the register tile for a panel of 0…4 vectors; 0: there is none */
     int64_t strip_rows;       /* output rows of the depthwise register tile */
     int64_t strip_columns;    /* output columns of the depthwise register tile */
     void (*pointwise_panel)(const struct fs_panel *);

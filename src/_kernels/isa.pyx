@@ -129,7 +129,7 @@ def register_tiles(name):
             return {
                 dtype: {
                     "lanes": table.types[t].lanes,
-                    "panel": {v: table.types[t].panel_pixels[v] for v in range(1, table.types[t].panel_vectors + 1)},
+                    "panel": {v: table.types[t].panel_pixels[v] for v in range(1, table.types[t].panel_vectors + 2)},
                     "strip": (table.types[t].strip_rows, table.types[t].strip_columns),
                 }
                 for t, dtype in enumerate(("float32", "float64"))

@@ -28,10 +28,8 @@ from fastsep._threads cimport threads_for
 
 # ---- panels ----------------------------------------------------------------------------------------------
 
-# Two vectors; an odd vector left over makes the last panel three wide, because a panel of one vector loads as
-# often as it multiplies (Cout = 24: 4 × 24 is 11 % faster than 6 × 16 + 6 × 8).
-cdef enum:
-    PANEL_VECTORS = 2
+# Panels are `panel_vectors` wide; a single vector left over makes the last panel one wider, because a panel of one
+# vector loads as often as it multiplies (Cout = 24: 4 × 24 is 11 % faster than 6 × 16 + 6 × 8).
 
 
 cdef int64_t vectors_of(const panels *p) noexcept nogil:
@@ -39,8 +37,9 @@ cdef int64_t vectors_of(const panels *p) noexcept nogil:
 
 
 cdef void panel_at(const panels *p, int64_t index, int64_t *first, int64_t *vectors, int64_t *outputs) noexcept nogil:
-    first[0] = index * PANEL_VECTORS * p.kernels.lanes
-    vectors[0] = PANEL_VECTORS if index + 1 < p.count else vectors_of(p) - index * PANEL_VECTORS
+    cdef int64_t width = p.kernels.panel_vectors
+    first[0] = index * width * p.kernels.lanes
+    vectors[0] = width if index + 1 < p.count else vectors_of(p) - index * width
     outputs[0] = min(vectors[0] * p.kernels.lanes, p.outputs - first[0])
 
 
@@ -57,7 +56,7 @@ cdef Packed pack_panels(panels *p, const fs_real_kernels *kernels, int64_t group
     p.taps = taps
     p.inputs = rows // taps
     p.outputs = columns // groups
-    p.count = max(1, vectors_of(p) // PANEL_VECTORS)
+    p.count = max(1, (vectors_of(p) + kernels.panel_vectors - 2) // kernels.panel_vectors)
     width = vectors_of(p) * kernels.lanes * item
     p.group_bytes = width * rows
     p.group_biases = width
@@ -80,7 +79,7 @@ cdef void run_panels(const panels *p, int64_t group, int64_t first_panel, int64_
                      int64_t output_offset) noexcept nogil:
     """Every panel of a range over the pixels of `work`: the panel outside, so that its weights stay in L1 while
     the pixels' rows stream from L1 or L2. `output_offset` is added to where the first panel writes."""
-    cdef int64_t index, first, begin = first_panel * PANEL_VECTORS * p.kernels.lanes
+    cdef int64_t index, first, begin = first_panel * p.kernels.panel_vectors * p.kernels.lanes
     work.taps = p.taps
     work.channels = p.inputs
     work.channel_offset = group * p.inputs * p.kernels.bytes
@@ -146,7 +145,7 @@ cdef void lay_out(pointwise_call *call, int threads) noexcept nogil:
     call.pixel_blocks = (call.pixels + call.block_pixels - 1) // call.block_pixels
     call.block_panels = panel_split(p, call.pixel_blocks, threads)
     call.panel_blocks = (p.count + call.block_panels - 1) // call.block_panels
-    wide = min(p.outputs, (call.block_panels * PANEL_VECTORS + 1) * p.kernels.lanes) * item
+    wide = min(p.outputs, (call.block_panels * p.kernels.panel_vectors + 1) * p.kernels.lanes) * item
     call.x_at = (3 * call.block_pixels * sizeof(char *) + 63) // 64 * 64
     call.out_at = call.x_at + (call.block_pixels * p.inputs * item + 63) // 64 * 64 * call.stage_x
     call.residual_at = call.out_at + (call.block_pixels * wide + 63) // 64 * 64 * call.stage_out
@@ -161,8 +160,8 @@ cdef void pointwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
     cdef int64_t pixels = min(call.block_pixels, call.pixels - pixel)
     cdef int64_t first_panel = (tile % call.panel_blocks) * call.block_panels
     cdef int64_t last_panel = min(p.count, first_panel + call.block_panels)
-    cdef int64_t first = first_panel * PANEL_VECTORS * p.kernels.lanes
-    cdef int64_t outputs = min(p.outputs, last_panel * PANEL_VECTORS * p.kernels.lanes) - first
+    cdef int64_t first = first_panel * p.kernels.panel_vectors * p.kernels.lanes
+    cdef int64_t outputs = min(p.outputs, last_panel * p.kernels.panel_vectors * p.kernels.lanes) - first
     cdef const char **rows = <const char **>scratch
     cdef char **out = <char **>(rows + call.block_pixels)
     cdef const char **residual = <const char **>(out + call.block_pixels)
@@ -256,7 +255,7 @@ cdef class PointwisePlan(CompiledPlan):
     cdef str tile(self, const job *work):
         cdef const pointwise_call *call = <const pointwise_call *>work.call
         cdef const panels *p = &self.plan.panels
-        channels = min(p.outputs, call.block_panels * PANEL_VECTORS * p.kernels.lanes)
+        channels = min(p.outputs, call.block_panels * p.kernels.panel_vectors * p.kernels.lanes)
         return f"{call.block_pixels} pixels × {channels} channels"
 
 

@@ -5,6 +5,7 @@
  *   FS_VECTOR_BYTES   16, 32 or 64
  *   FS_REAL_BITS      32 or 64
  *   FS_FMA_X86        1 where the instruction set has FMA3 (else fma() is mul + add)
+ *   FS_MASKS_X86      1 where it has AVX-512's masks, which a 64-byte vector uses (else it is two halves)
  *
  * Names are plain in the bodies (`load`, `fma`, `vec`); a macro adds the suffix, so that a debugger and
  * `objdump` show `load_f32_avx2` and one can see that no AVX instruction left its functions.
@@ -111,7 +112,11 @@ FS_INLINE vec splat(real x)
 /* Lanes n… of the result are zero; no byte past the n-th element is touched. 0 <= n <= FS_LANES. */
 FS_INLINE vec load_n(const void *p, int64_t n)
 {
-#if FS_FMA_X86 && FS_VECTOR_BYTES == 32
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif FS_MASKS_X86
+    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
     /* The mask is a window into eight set lanes followed by eight clear ones: lane i is set if i < n. */
     static const bits window[2 * FS_LANES] = {
         [0 ... FS_LANES - 1] = -1,
@@ -133,7 +138,11 @@ FS_INLINE vec load_n(const void *p, int64_t n)
 /* Writes the first n lanes and nothing else. */
 FS_INLINE void store_n(void *p, vec v, int64_t n)
 {
-#if FS_FMA_X86 && FS_VECTOR_BYTES == 32
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#elif FS_MASKS_X86
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
     /* Halves, then quarters: vmaskmov stores are microcoded on AMD (18 to 42 operations). */
     char *q = (char *)p;
     __m128 half = _mm256_castps256_ps128((__m256)v);
@@ -162,11 +171,36 @@ FS_INLINE void store_n(void *p, vec v, int64_t n)
 
 /* a·b + c. Rounded once where the instruction set has FMA, twice where it does not: never left to the
  * compiler (-ffp-contract=off), because GCC and Clang would fuse different products. */
+#if FS_FMA_X86 && FS_VECTOR_BYTES == 64 && !FS_MASKS_X86
+/* A vector as two halves of AVX2: the body of AVX-512 on a machine that lacks it. */
+typedef union {
+    vec whole;
+#if FS_REAL_BITS == 32
+    __m256 half[2];
+#else
+    __m256d half[2];
+#endif
+} FS_FN(halves);
+#endif
+
 FS_INLINE vec fma(vec a, vec b, vec c)
 {
-#if FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif FS_MASKS_X86
+    return (vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 64
+    FS_FN(halves) x = {a}, y = {b}, sum = {c};
+    for (int i = 0; i < 2; i++)
+#if FS_REAL_BITS == 32
+        sum.half[i] = _mm256_fmadd_ps(x.half[i], y.half[i], sum.half[i]);
+#else
+        sum.half[i] = _mm256_fmadd_pd(x.half[i], y.half[i], sum.half[i]);
+#endif
+    return sum.whole;
+#elif FS_FMA_X86 && FS_REAL_BITS == 32
     return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
+#elif FS_FMA_X86
     return (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
 #else
     return a * b + c;
@@ -182,7 +216,11 @@ FS_INLINE vec choose(ivec condition, vec yes, vec no)
 
 FS_INLINE vec max_vec(vec x, vec bound)
 {
-#if FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    return (vec)_mm512_max_ps((__m512)bound, (__m512)x);
+#elif FS_MASKS_X86
+    return (vec)_mm512_max_pd((__m512d)bound, (__m512d)x);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
     return (vec)_mm256_max_ps((__m256)bound, (__m256)x);
 #elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
     return (vec)_mm256_max_pd((__m256d)bound, (__m256d)x);
@@ -193,7 +231,11 @@ FS_INLINE vec max_vec(vec x, vec bound)
 
 FS_INLINE vec min_vec(vec x, vec bound)
 {
-#if FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    return (vec)_mm512_min_ps((__m512)bound, (__m512)x);
+#elif FS_MASKS_X86
+    return (vec)_mm512_min_pd((__m512d)bound, (__m512d)x);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
     return (vec)_mm256_min_ps((__m256)bound, (__m256)x);
 #elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
     return (vec)_mm256_min_pd((__m256d)bound, (__m256d)x);

@@ -57,7 +57,7 @@ cdef extern from "fastsep_kernels.h" nogil:
 
     struct fs_real_kernels:
         int64_t bytes, lanes, panel_vectors
-        int64_t panel_pixels[4]
+        int64_t panel_pixels[5]
         int64_t strip_rows, strip_columns
         void (*pointwise_panel)(const fs_panel *) noexcept nogil
         void (*depthwise_strip)(const fs_strip *) noexcept nogil
