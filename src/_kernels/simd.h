@@ -54,8 +54,10 @@
 #define FS_NOINLINE static __attribute__((noinline))
 #if defined(__clang__)
 #define FS_UNROLL _Pragma("clang loop unroll(full)")
+#define FS_UNROLL_ALL FS_UNROLL
 #else
 #define FS_UNROLL _Pragma("GCC unroll 16")
+#define FS_UNROLL_ALL _Pragma("GCC unroll 32")
 #endif
 #define FS_LIKELY(x) __builtin_expect(!!(x), 1)
 #endif
