@@ -135,23 +135,19 @@ FS_INLINE vec load_n(const void *p, int64_t n)
     return (vec)_mm256_maskload_pd((const double *)p, mask);
 #endif
 #elif FS_NEON
-    /* Lanes by name and not in a loop, which would take the vector through memory. */
-    if (n == FS_LANES)
+    /* A load for every lane, and no branch: those from n on read the first element, and are masked. */
+    if (__builtin_constant_p(n) && n == FS_LANES)
         return load(p);
-    const real_memory *q = p;
-    vec v = {0};
+    static const real zero = 0;
+    const real_memory *q = n > 0 ? p : &zero;
 #if FS_REAL_BITS == 32
-    if (n >= 3)
-        v = (vec){q[0], q[1], q[2], 0};
-    else if (n == 2)
-        v = (vec){q[0], q[1], 0, 0};
-    else if (n == 1)
-        v = (vec){q[0], 0, 0, 0};
+    const ivec lane = {0, 1, 2, 3};
+    const vec v = {q[0], q[n > 1 ? 1 : 0], q[n > 2 ? 2 : 0], q[n > 3 ? 3 : 0]};
 #else
-    if (n)
-        v = (vec){q[0], 0};
+    const ivec lane = {0, 1};
+    const vec v = {q[0], q[n > 1 ? 1 : 0]};
 #endif
-    return v;
+    return (vec)((ivec)v & (lane < (bits)n));
 #else
     vec v = {0};
     for (int64_t i = 0; i < n; i++)
@@ -194,14 +190,15 @@ FS_INLINE void store_n(void *p, vec v, int64_t n)
         return;
     }
     real_memory *q = p;
-    if (n >= 1)
-        q[0] = v[0];
 #if FS_REAL_BITS == 32
-    if (n >= 2)
-        q[1] = v[1];
-    if (n >= 3)
-        q[2] = v[2];
+    if (n & 2) {
+        vst1_u8((uint8_t *)q, vreinterpret_u8_f32(vget_low_f32((float32x4_t)v)));
+        q += 2;
+        v = (vec)vextq_f32((float32x4_t)v, (float32x4_t)v, 2);
+    }
 #endif
+    if (n & 1)
+        q[0] = v[0];
 #else
     for (int64_t i = 0; i < n; i++)
         ((real_memory *)p)[i] = v[i];
