@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # fastsep for 64-bit Arm on an x86-64 Debian: cross-compiled, and run under qemu's user emulation.
 #
-#   tools/arm64.sh prepare   a Python for arm64 with NumPy and pytest, below build/arm64
-#   tools/arm64.sh build     the wheel for arm64, installed there
-#   tools/arm64.sh test      what is compiled in, the self-test, and the tests of the kernels
+#   tools/arm64.sh fetch   Debian's Python for arm64, into build/arm64, unless it is there
+#   tools/arm64.sh build   NumPy, pytest and the wheel of fastsep for arm64, installed there
+#   tools/arm64.sh test    what is compiled in, the self-test, and the tests of the kernels
 #
 # Needs gcc-aarch64-linux-gnu, qemu-user and apt-get, but not root: apt gets a state of its own and the packages
 # are unpacked, not installed, so that the machine's packages and architectures stay as they are. Python for the
@@ -38,7 +38,8 @@ install_for_arm64() {
         --platform manylinux_2_27_aarch64 --platform manylinux_2_28_aarch64 "$@"
 }
 
-prepare() {
+fetch() {
+    [ ! -x "$python" ] || return 0
     rm -rf "$work"
     mkdir -p "$work"/apt/lists/partial "$work"/apt/archives/partial "$sysroot"
     apt_for_arm64 update
@@ -49,12 +50,12 @@ prepare() {
         dpkg-deb --extract "$package" "$sysroot"
     done
     rm -rf "$work/apt"
-    install_for_arm64 numpy pytest hypothesis
 
-    # Python as a program that other programs can start: qemu alone knows how to run it, and -0 makes
+    # Python as a program that other programs can start: only qemu knows how to run it, and -0 makes
     # sys.executable this script, so that the tests' child processes come through here too.
     cat >"$python" <<SCRIPT
 #!/bin/sh
+unset OPENBLAS_CORETYPE # of the machine outside
 export PYTHONHOME='$sysroot/usr' PYTHONPATH='$site'
 exec qemu-aarch64 -L '$sysroot' -0 "\$0" '$sysroot/usr/bin/python3' "\$@"
 SCRIPT
@@ -64,12 +65,14 @@ SCRIPT
 # setuptools reads flags, suffix and platform from the sysconfig data of the Python that it builds for.
 build() {
     local data=_sysconfigdata__aarch64-linux-gnu compiler="aarch64-linux-gnu-gcc --sysroot=$sysroot"
+    rm -rf "$work/dist"
     mkdir -p "$work/sysconfig"
     cp "$sysroot/usr/lib/python$(version)/$data.py" "$work/sysconfig/"
     CC="$compiler -I$sysroot/usr/include/python$(version)" LDSHARED="$compiler -shared" \
         PYTHONPATH="$work/sysconfig" _PYTHON_SYSCONFIGDATA_NAME=$data _PYTHON_HOST_PLATFORM=linux-aarch64 \
         "$host_python" -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir "$work/dist" .
-    install_for_arm64 --no-deps "$work"/dist/fastsep-*.whl
+    rm -rf "$site"
+    install_for_arm64 pytest hypothesis "$work"/dist/fastsep-*.whl
 }
 
 run_tests() {
@@ -82,7 +85,7 @@ assert fastsep.get_isa() == "neon", fastsep.get_isa()'
 }
 
 case ${1:-} in
-prepare) prepare ;;
+fetch) fetch ;;
 build) build ;;
 test) run_tests ;;
 *)
