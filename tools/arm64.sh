@@ -3,7 +3,7 @@
 #
 #   tools/arm64.sh fetch   Debian's Python for arm64, into build/arm64, unless it is there
 #   tools/arm64.sh build   NumPy, pytest and the wheel of fastsep for arm64, installed there
-#   tools/arm64.sh test    what is compiled in, the self-test, and the tests of the kernels
+#   tools/arm64.sh test    the machine code, what is compiled in, the self-test, the tests of the kernels
 #
 # Needs gcc-aarch64-linux-gnu, qemu-user and apt-get, but not root: apt gets a state of its own and the packages
 # are unpacked, not installed, so that the machine's packages and architectures stay as they are. Python for the
@@ -76,6 +76,7 @@ build() {
 }
 
 run_tests() {
+    "$host_python" tools/check_assembly.py neon
     "$python" -c 'import fastsep
 assert fastsep.available_isas() == ("generic", "neon"), fastsep.available_isas()
 assert fastsep.get_isa() == "neon", fastsep.get_isa()'
