@@ -4,8 +4,9 @@
 
 Compiles src/_kernels/isa_avx2.c, or isa_neon.c with the cross compiler aarch64-linux-gnu-gcc, as setup.py
 does, finds the innermost loops that hold fused multiply-adds, and prints for each hot kernel: FMAs, vector
-loads, broadcasts, spills and scalar arithmetic of its busiest loop. Fails if the object holds no FMA, if a hot
-kernel has none, or if its busiest loop spills more than SPILLS_ALLOWED says, computes with scalars or calls.
+loads, broadcasts, spills and scalar arithmetic of its busiest loop. Fails if the object holds no FMA, if a
+hot kernel has none, or if its busiest loop spills more than SPILLS_ALLOWED says, computes with scalars or
+calls a function.
 """
 
 from __future__ import annotations
