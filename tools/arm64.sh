@@ -17,11 +17,13 @@ sysroot=$work/sysroot
 site=$work/site
 python=$work/python
 
-# One instruction set, and few examples a Hypothesis test: Python is 20 times slower here. Left to the machines
-# that the tests usually run on: arguments, plans, layouts and threads, which are the drivers'.
+# What computes with vectors, on the one instruction set that is tested nowhere else, with few examples a Hypothesis
+# test: Python is 20 times slower here. Threads, plans, arguments and the command line are the same everywhere.
+guards=tests/test_memory_guard.py::test_every_operand_at_the_edge_of_its_memory
 tests=(
-    tests/test_depthwise.py
-    tests/test_pointwise.py
+    tests/test_pointwise.py tests/test_depthwise.py tests/test_conv.py tests/test_separable.py
+    tests/test_inverted_residual.py tests/test_activations.py tests/test_numerics.py tests/test_layouts.py
+    "${guards}[neon-pointwise]" "${guards}[neon-depthwise]"
 )
 
 apt_for_arm64() {
