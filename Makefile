@@ -26,7 +26,7 @@ endef
 
 .PHONY: help
 help: ## this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\n'; printf '  %s\n' \
 		'PYTHON=python3.12   which Python makes .venv (3.11 or newer; python3 by default)' \
 		'ARGS="-k depthwise" further arguments of pytest for test and test-isa'
@@ -62,6 +62,12 @@ test-isa: $(VENV)/.stamp-build $(VENV)/.stamp-test ## run the tests once with ea
 		echo "FASTSEP_ISA=$$isa"; \
 		FASTSEP_ISA=$$isa $(RUN) -m pytest $(ARGS); \
 	done
+
+.PHONY: test-arm64
+test-arm64: $(VENV)/.stamp-build ## cross-compile for 64-bit Arm and test the kernels under qemu
+	tools/arm64.sh fetch
+	tools/arm64.sh build
+	tools/arm64.sh test
 
 .PHONY: bench
 bench: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## standard against separable convolution on a photograph; writes build/bench/

@@ -14,7 +14,14 @@ KERNELS = Path("src/_kernels")
 HEADERS = [str(path) for pattern in ("*.h", "*.inc") for path in sorted(KERNELS.glob(pattern))]
 # The split set runs the bodies of AVX-512 on AVX2: for the tests, not for wheels.
 SPLIT = os.environ.get("FASTSEP_BUILD_SPLIT", "0") not in ("", "0")
-C_SOURCES = ["dispatch.c", "isa_generic.c", "isa_avx2.c", "isa_avx512.c", *(["isa_split.c"] if SPLIT else [])]
+C_SOURCES = [
+    "dispatch.c",
+    "isa_generic.c",
+    "isa_avx2.c",
+    "isa_avx512.c",
+    "isa_neon.c",
+    *(["isa_split.c"] if SPLIT else []),
+]
 DRIVERS = ["pointwise", "direct", "depthwise", "separable", "inverted_residual", "naive", "roofline"]
 # Contraction off: an FMA is only where simd.h says so. No -march: targets are set by pragma in the stubs.
 FLAGS = [

@@ -9,6 +9,8 @@ extern const struct fs_kernels fs_kernels_avx512;
 #if FS_WITH_SPLIT
 extern const struct fs_kernels fs_kernels_split;
 #endif
+#elif defined(__aarch64__)
+extern const struct fs_kernels fs_kernels_neon;
 #endif
 
 static const struct fs_kernels *const compiled[] = {
@@ -19,6 +21,8 @@ static const struct fs_kernels *const compiled[] = {
 #endif
     &fs_kernels_avx2,
     &fs_kernels_avx512,
+#elif defined(__aarch64__)
+    &fs_kernels_neon,
 #endif
 };
 
@@ -74,6 +78,7 @@ const char *fs_cpu_features(void)
     return text[features()];
 }
 #else
+/* NEON with FMA is part of every AArch64: there is nothing to ask the CPU. */
 int fs_isa_supported(int index)
 {
     (void)index;
@@ -82,6 +87,10 @@ int fs_isa_supported(int index)
 
 const char *fs_cpu_features(void)
 {
+#if defined(__aarch64__)
+    return "neon fma";
+#else
     return "baseline";
+#endif
 }
 #endif

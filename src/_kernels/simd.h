@@ -4,8 +4,10 @@
  *   FS_ISA            name of the instruction set, ends every symbol: load_f32_avx2
  *   FS_VECTOR_BYTES   16, 32 or 64
  *   FS_REAL_BITS      32 or 64
- *   FS_FMA_X86        1 where the instruction set has FMA3 (else fma() is mul + add)
+ *   FS_FMA_X86        1 where the instruction set has FMA3
  *   FS_MASKS_X86      1 where it has AVX-512's masks, which a 64-byte vector uses (else it is two halves)
+ *   FS_NEON           1 where 16-byte vectors are AArch64's
+ * and gets FS_HAS_FMA: 1 if fma() rounds once, 0 if it is mul + add.
  *
  * Names are plain in the bodies (`load`, `fma`, `vec`); a macro adds the suffix, so that a debugger and
  * `objdump` show `load_f32_avx2` and one can see that no AVX instruction left its functions.
@@ -25,6 +27,11 @@
 
 #ifndef FS_NAMES
 #define FS_NAMES
+#if FS_FMA_X86 || FS_NEON
+#define FS_HAS_FMA 1
+#else
+#define FS_HAS_FMA 0
+#endif
 #define FS_JOIN_(a, b) a##_##b
 #define FS_JOIN(a, b) FS_JOIN_(a, b)
 #define FS_FN(name) FS_JOIN(name, FS_SUFFIX)
@@ -129,6 +136,20 @@ FS_INLINE vec load_n(const void *p, int64_t n)
 #else
     return (vec)_mm256_maskload_pd((const double *)p, mask);
 #endif
+#elif FS_NEON
+    /* A load for every lane, and no branch: those from n on read the first element, and are masked. */
+    if (__builtin_constant_p(n) && n == FS_LANES)
+        return load(p);
+    static const real zero = 0;
+    const real_memory *q = n > 0 ? p : &zero;
+#if FS_REAL_BITS == 32
+    const ivec lane = {0, 1, 2, 3};
+    const vec v = {q[0], q[n > 1 ? 1 : 0], q[n > 2 ? 2 : 0], q[n > 3 ? 3 : 0]};
+#else
+    const ivec lane = {0, 1};
+    const vec v = {q[0], q[n > 1 ? 1 : 0]};
+#endif
+    return (vec)((ivec)v & (lane < (bits)n));
 #else
     vec v = {0};
     for (int64_t i = 0; i < n; i++)
@@ -165,6 +186,21 @@ FS_INLINE void store_n(void *p, vec v, int64_t n)
     }
     if (bytes & 4)
         _mm_store_ss((float *)q, half);
+#elif FS_NEON
+    if (n == FS_LANES) {
+        store(p, v);
+        return;
+    }
+    real_memory *q = p;
+#if FS_REAL_BITS == 32
+    if (n & 2) {
+        vst1_u8((uint8_t *)q, vreinterpret_u8_f32(vget_low_f32((float32x4_t)v)));
+        q += 2;
+        v = (vec)vextq_f32((float32x4_t)v, (float32x4_t)v, 2);
+    }
+#endif
+    if (n & 1)
+        q[0] = v[0];
 #else
     for (int64_t i = 0; i < n; i++)
         ((real_memory *)p)[i] = v[i];
@@ -204,13 +240,17 @@ FS_INLINE vec fma(vec a, vec b, vec c)
     return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 #elif FS_FMA_X86
     return (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#elif FS_NEON && FS_REAL_BITS == 32
+    return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#elif FS_NEON
+    return (vec)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
 #else
     return a * b + c;
 #endif
 }
 
 /* max(x, bound) and min(x, bound) that keep a NaN in x: x86's instructions return their second operand
- * when either is NaN, and `bound` never is (checked when the plan is made). */
+ * when either is NaN, Arm's return the NaN, and `bound` never is (checked when the plan is made). */
 FS_INLINE vec choose(ivec condition, vec yes, vec no)
 {
     return (vec)((condition & (ivec)yes) | (~condition & (ivec)no));
@@ -226,6 +266,10 @@ FS_INLINE vec max_vec(vec x, vec bound)
     return (vec)_mm256_max_ps((__m256)bound, (__m256)x);
 #elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
     return (vec)_mm256_max_pd((__m256d)bound, (__m256d)x);
+#elif FS_NEON && FS_REAL_BITS == 32
+    return (vec)vmaxq_f32((float32x4_t)x, (float32x4_t)bound);
+#elif FS_NEON
+    return (vec)vmaxq_f64((float64x2_t)x, (float64x2_t)bound);
 #else
     return choose((ivec)(x < bound), bound, x);
 #endif
@@ -241,6 +285,10 @@ FS_INLINE vec min_vec(vec x, vec bound)
     return (vec)_mm256_min_ps((__m256)bound, (__m256)x);
 #elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
     return (vec)_mm256_min_pd((__m256d)bound, (__m256d)x);
+#elif FS_NEON && FS_REAL_BITS == 32
+    return (vec)vminq_f32((float32x4_t)x, (float32x4_t)bound);
+#elif FS_NEON
+    return (vec)vminq_f64((float64x2_t)x, (float64x2_t)bound);
 #else
     return choose((ivec)(x > bound), bound, x);
 #endif
