@@ -15,12 +15,13 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from threadpoolctl import threadpool_limits
 
+import fastsep
 from bench.blocks import Array, Block
 from bench.measure import TOLERANCE, expected_output, thread_counts
 from bench.peers import onnx_runtime, openvino_cpu, pytorch, xnnpack
 from bench.peers.form import Form, Peer
-from bench.peers.rounds import FULL, QUICK, Pace, Timing, blocks, calls_of, fastest_form, timed_calls, warm
-from bench.rows import Row, all_rows, block_of_row, measurable
+from bench.peers.rounds import FULL, QUICK, Timing, blocks, calls_of, fastest_form, timed_calls, warm
+from bench.rows import Row, all_rows, block_of_row
 from bench.variants import Variant, naive, ours
 
 OURS = "fastsep"
@@ -33,7 +34,7 @@ NAIVE_SECONDS = 1.0
 NAIVE_MULTIPLY_ADDS = 5e8
 NAIVE_CALLS = 3
 
-ROWS, WITHOUT_US = measurable(all_rows())
+HAS_SQUEEZE_EXCITE = hasattr(fastsep, "SqueezeExcite")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -74,8 +75,15 @@ def checked(name: str, forms: Iterator[Form], expected: Array) -> Iterator[tuple
 @pytest.mark.parametrize(
     ("row", "threads"),
     [
-        pytest.param(row, threads, id=f"{row.label}-threads{threads}")
-        for row in ROWS
+        pytest.param(
+            row,
+            threads,
+            id=f"{row.label}-threads{threads}",
+            marks=pytest.mark.skipif(
+                bool(row.squeezed) and not HAS_SQUEEZE_EXCITE, reason="fastsep has no SqueezeExcite"
+            ),
+        )
+        for row in all_rows()
         for threads in thread_counts()
     ],
 )
@@ -98,7 +106,9 @@ def test_peers(benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: Ro
         for peer in PEERS:
             choose(peer.NAME, peer.forms(block, threads))
         calls = {name: form.call for name, form in chosen.items()}
-        counts = {name: calls_of(warm(call, pace.warm_seconds), pace.block_seconds) for name, call in calls.items()}
+        counts = {
+            name: calls_of(warm(call, pace.warm_seconds), pace.block_seconds) for name, call in calls.items()
+        }
         gc.collect()
         schedule = blocks(calls, counts, pace, OURS)
         peer_rounds: dict[str, list[float]] = {}

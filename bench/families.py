@@ -7,8 +7,8 @@ from typing import Literal
 
 from bench.shapes import Layer
 
-# The L3 of the machines that the thresholds were set on. A constant, so that a row's family does not depend on
-# where it is measured.
+# The L3 of the machines that the thresholds were set on. A constant, so that a row's family does not depend
+# on where it is measured.
 L3_BYTES = 32 * 2**20
 
 

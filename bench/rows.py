@@ -8,11 +8,10 @@ from functools import lru_cache
 
 import numpy as np
 
-import fastsep
 from bench.blocks import Array, Block, Gate, Stage, gate_of, stage_of
 from bench.families import family_of
 from bench.photograph import feature_maps
-from bench.shapes import Activation, Layer, Network, load_networks, separable_pairs, work_of
+from bench.shapes import Activation, Family, Layer, Network, load_networks, separable_pairs, work_of
 
 DESIGN_TABLE = "design table"
 
@@ -91,15 +90,16 @@ def same_work(layer: Layer) -> Layer:
     A clamp in the epilogue costs nothing that could be measured, so the networks' layers that differ only in
     it are one row, timed with the first network's.
     """
-    activation = "silu" if layer.activation == "silu" else None
+    activation: Activation | None = "silu" if layer.activation == "silu" else None
     return replace(work_of(layer), activation=activation)
 
 
-def layer(family: str, size: int, channels: tuple[int, int], kernel: int = 1, **more: int) -> Layer:
+def layer(
+    family: Family, size: int, channels: tuple[int, int], kernel: int = 1, stride: int = 1, dilation: int = 1
+) -> Layer:
     """Return a square layer as the design's table names it: "same" padding, and ReLU6."""
-    return Layer(
-        "", family, size, size, *channels, (kernel, kernel), more.pop("stride", 1), "same", "relu6", **more  # type: ignore[arg-type]
-    )
+    taps = (kernel, kernel)
+    return Layer("", family, size, size, *channels, taps, stride, "same", "relu6", dilation=dilation)
 
 
 def separable(size: int, channels: tuple[int, int], batch: int = 1) -> Row:
@@ -109,11 +109,16 @@ def separable(size: int, channels: tuple[int, int], batch: int = 1) -> Row:
     return Row(pair, (DESIGN_TABLE,), batch)
 
 
-def design_rows() -> list[Row]:
-    """Return the convolutions of the design's table, and the further rows that have a figure to reach.
+def inverted_residual(size: int, channels: int, expanded: int) -> Row:
+    """Return a 3x3 inverted residual that adds its input."""
+    expand = layer("pointwise", size, (channels, expanded))
+    depthwise = layer("depthwise", size, (expanded, expanded), 3)
+    project = replace(layer("pointwise", size, (expanded, channels)), activation=None)
+    return Row((expand, depthwise, project), (DESIGN_TABLE,), residual=True)
 
-    The two inverted residuals of the table are MobileNetV2's.
-    """
+
+def design_rows() -> list[Row]:
+    """Return the convolutions of the design's table, and the further rows that have a figure to reach."""
     pointwise = [(112, 32, 64), (112, 16, 96), (56, 144, 24), (28, 256, 256), (7, 1024, 1024), (19, 728, 728)]
     layers = [
         *(layer("pointwise", size, (first, second)) for size, first, second in pointwise),
@@ -134,6 +139,8 @@ def design_rows() -> list[Row]:
         separable(512, (32, 32)),
         separable(1024, (16, 16)),
         separable(112, (32, 64), batch=16),
+        inverted_residual(56, 24, 144),
+        inverted_residual(14, 96, 576),
     ]
 
 
@@ -176,7 +183,9 @@ def all_rows() -> list[Row]:
     rows = [Row((layer,), (network.name,)) for network in networks for layer in network.layers]
     gated = {network.name for network in networks if is_gated(network)}
     rows += [
-        Row((first, second), (network,)) for network, first, second in separable_pairs() if network not in gated
+        Row((first, second), (network,))
+        for network, first, second in separable_pairs()
+        if network not in gated
     ]
     for network in networks:
         if any(layer.name.endswith("_expand") and layer.family == "pointwise" for layer in network.layers):
@@ -189,10 +198,3 @@ def all_rows() -> list[Row]:
 def is_gated(network: Network) -> bool:
     """Tell whether squeeze-and-excite follows the network's depthwise layers."""
     return any("squeeze-and-excitation" in part.what for part in network.left_out)
-
-
-def measurable(rows: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Return the rows that this fastsep can compute, and those that it has no squeeze-and-excite for."""
-    if hasattr(fastsep, "SqueezeExcite"):
-        return rows, []
-    return [row for row in rows if not row.squeezed], [row for row in rows if row.squeezed]

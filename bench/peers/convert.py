@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -16,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 
-def activate(x, activation):  # type: ignore[no-untyped-def]
+def activate(x: Any, activation: str | None) -> Any:
     """Return the activation as the converter knows it; clamps become part of the convolution before."""
     match activation:
         case "relu":
@@ -29,7 +31,7 @@ def activate(x, activation):  # type: ignore[no-untyped-def]
             return x
 
 
-def convolve(x, stage, kernel):  # type: ignore[no-untyped-def]
+def convolve(x: Any, stage: Mapping[str, Any], kernel: Any) -> Any:
     """Return one layer."""
     padding = stage["padding"].upper()
     strides = [1, stage["stride"], stage["stride"], 1]
@@ -42,12 +44,11 @@ def convolve(x, stage, kernel):  # type: ignore[no-untyped-def]
     return activate(x, stage["activation"])
 
 
-def convert(arrays: dict[str, np.ndarray]) -> bytes:
+def convert(arrays: Mapping[str, Any]) -> bytes:
     """Return a block as a TensorFlow Lite model with constant weights."""
     description = json.loads(str(arrays["description"]))
 
-    @tf.function(input_signature=[tf.TensorSpec(description["in_shape"], tf.float32)])
-    def block(x):  # type: ignore[no-untyped-def]
+    def block(x: Any) -> Any:
         y = x
         for index, stage in enumerate(description["stages"]):
             y = convolve(y, stage, arrays[f"kernel{index}"])
@@ -58,8 +59,10 @@ def convert(arrays: dict[str, np.ndarray]) -> bytes:
                 y *= tf.sigmoid(tf.nn.conv2d(squeezed, arrays["expand"][None, None], 1, "SAME"))
         return y + x if description["residual"] else y
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([block.get_concrete_function()])
-    return converter.convert()
+    traced = tf.function(block, input_signature=[tf.TensorSpec(description["in_shape"], tf.float32)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.get_concrete_function()])
+    model: bytes = converter.convert()
+    return model
 
 
 def main() -> None:

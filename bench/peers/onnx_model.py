@@ -30,7 +30,9 @@ class Graph:
     def node(self, operator: str, *inputs: str, **attributes: object) -> str:
         """Add a node; return the name of its output."""
         name = f"value{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [name], name=f"node{len(self.nodes)}", **attributes))
+        self.nodes.append(
+            helper.make_node(operator, inputs, [name], name=f"node{len(self.nodes)}", **attributes)
+        )
         return name
 
     def activate(self, value: str, activation: Activation | None) -> str:

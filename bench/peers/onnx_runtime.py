@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -49,7 +49,13 @@ def options(threads: int, level: ort.GraphOptimizationLevel) -> ort.SessionOptio
     return chosen
 
 
-def bound(session, words, x, out_shape, channels_last) -> Form:  # type: ignore[no-untyped-def]
+def bound(
+    session: ort.InferenceSession,
+    words: str,
+    x: Array,
+    out_shape: tuple[int, ...],
+    channels_last: Callable[[Array], Array],
+) -> Form:
     """Return a form whose input and output stay where they are."""
     binding = session.io_binding()
     given = ort.OrtValue.ortvalue_from_numpy(x, "cpu")
@@ -137,7 +143,10 @@ def block_channels() -> int:
         (conv,) = [
             node for node in onnx.load(chosen.optimized_model_filepath).graph.node if node.op_type == "Conv"
         ]
-        weights = {constant.name: constant for constant in onnx.load(chosen.optimized_model_filepath).graph.initializer}
+        weights = {
+            constant.name: constant
+            for constant in onnx.load(chosen.optimized_model_filepath).graph.initializer
+        }
     return 8 if weights[conv.input[1]].dims[0] == 24 else 16
 
 
@@ -170,7 +179,8 @@ def blocked_form(block: Block, model: onnx.ModelProto, threads: int) -> Form:
     x = to_blocked(block.x) if takes_blocked else np.ascontiguousarray(block.x.transpose(0, 3, 1, 2))
     batch, height, width, channels = block.out_shapes[-1]
     padded = -(-channels // block_channels()) * block_channels()
-    words = f"NCHWc, {block_channels()} channels a block, {'input and ' if takes_blocked else ''}output left in it"
+    kept = "input and output" if takes_blocked else "output"
+    words = f"NCHWc, {block_channels()} channels a block, {kept} left in it"
     return bound(session, words, x, (batch, padded, height, width), lambda y: from_blocked(y, channels))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -99,12 +99,12 @@ def fastest_form(forms: Iterable[Form], pace: Pace) -> Form:
 
 
 def blocks(
-    calls: dict[str, Callable[[], object]], counts: dict[str, int], pace: Pace, handed_out: str
+    calls: Mapping[str, Callable[[], object]], counts: Mapping[str, int], pace: Pace, handed_out: str
 ) -> Iterator[dict[str, list[float]]]:
     """Time all libraries' blocks, but leave every call of one library to whoever iterates.
 
-    Each yield asks for one call of `handed_out`, which is due and warm. What is yielded collects the rounds of
-    the others: of every block the median call.
+    Each yield asks for one call of `handed_out`, which is due and warm. What is yielded collects the rounds
+    of the others: of every block the median call.
     """
     rounds: dict[str, list[float]] = {name: [] for name in calls if name != handed_out}
     for name in turns(list(calls), pace.rounds):
