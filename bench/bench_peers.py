@@ -20,6 +20,7 @@ from bench.blocks import Array, Block
 from bench.measure import TOLERANCE, expected_output, thread_counts
 from bench.peers import onnx_runtime, openvino_cpu, pytorch, xnnpack
 from bench.peers.form import Form, Peer
+from bench.peers.quiet import Others, check_affinities
 from bench.peers.rounds import FULL, QUICK, Timing, blocks, calls_of, fastest_form, timed_calls, warm
 from bench.rows import Row, all_rows, block_of_row
 from bench.variants import Variant, naive, ours
@@ -116,10 +117,14 @@ def test_peers(benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: Ro
         def until_our_turn() -> None:
             peer_rounds.update(next(schedule))
 
+        check_affinities()
+        others = Others()
         benchmark.group = row.family
         benchmark.pedantic(calls[OURS], setup=until_our_turn, rounds=pace.rounds * counts[OURS], iterations=1)
         for _ in schedule:  # the blocks after our last
             raise AssertionError("pytest-benchmark made fewer calls than it was asked for")
+        busy_elsewhere = others.cpus()
+        check_affinities()
         naive_info = time_naive(block, threads, expected)
 
     ours_by_call = np.array(benchmark.stats.stats.data).reshape(pace.rounds, counts[OURS])
@@ -146,6 +151,8 @@ def test_peers(benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: Ro
         best_peer=best,
         ratio=statistics.median(peer_rounds[best]) / our_timing.median,
         largest_difference=differences[id(chosen[OURS])],
+        # CPUs that other processes kept busy meanwhile.
+        busy_elsewhere=busy_elsewhere,
     )
 
 

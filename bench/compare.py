@@ -18,6 +18,9 @@ RUNS = ROOT / "build" / "bench" / "runs"
 # Runs on a quiet machine differ by 3 %; below this a change is not looked at.
 NOISE = 0.05
 
+# CPUs that other processes keep busy while a row is measured; 0.02 is an idle system.
+DISTURBED = 0.1
+
 Run = Mapping[str, Any]
 
 
@@ -79,7 +82,10 @@ def row_text(info: Mapping[str, Any]) -> str:
         for name, peer in info["peers"].items()
     )
     ours = milliseconds(info["ours"]["median"])
-    return f"{info['ratio']:5.2f}×  {ours} ms  {info['row']}, {threads_text(info['threads'])}  ({peers})"
+    busy = info["busy_elsewhere"]
+    disturbed = f"  DISTURBED: others kept {busy:.2f} CPUs busy" if busy and busy > DISTURBED else ""
+    label = f"{info['row']}, {threads_text(info['threads'])}"
+    return f"{info['ratio']:5.2f}×  {ours} ms  {label}  ({peers}){disturbed}"
 
 
 def rows_of(run: Run) -> dict[tuple[str, int], Mapping[str, Any]]:

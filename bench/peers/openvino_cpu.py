@@ -46,6 +46,7 @@ def form(network: ov.Model, block: Block, threads: int, layout: str) -> Form:
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(threads),
+            "ENABLE_CPU_PINNING": "NO",
         },
     )
     first = layout == "NCHW"
