@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+import threading
 
 import pytest
 
+from bench.peers.quiet import check_affinities
 from bench.peers.rounds import CALLS_AT_MOST, Pace, Timing, blocks, calls_of, turns
 
 NO_TIME = Pace(rounds=3, block_seconds=0, warm_seconds=0, pause_seconds=0, choice_seconds=0)
@@ -52,3 +55,28 @@ def test_a_timing_is_the_median_and_the_minimum_of_its_rounds() -> None:
     timing = Timing((3.0, 1.0, 2.0))
     assert timing.as_json() == {"rounds": [3.0, 1.0, 2.0], "median": 2.0, "minimum": 1.0}
     assert statistics.median(timing.rounds) == timing.median
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell affinities")
+def test_a_pinned_thread_is_found() -> None:
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("this process has one CPU; a thread cannot be tied to fewer")
+    pinned, checked = threading.Event(), threading.Event()
+
+    def work() -> None:
+        os.sched_setaffinity(0, {min(allowed)})
+        pinned.set()
+        checked.wait()
+
+    check_affinities()
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        pinned.wait()
+        with pytest.raises(AssertionError, match="a thread is tied to CPUs"):
+            check_affinities()
+    finally:
+        checked.set()
+        thread.join()
+    check_affinities()
