@@ -8,6 +8,22 @@ from typing import Any
 
 import pytest
 
+PEER_PACKAGES = {
+    "XNNPACK": "ai-edge-litert",
+    "ONNX Runtime": "onnxruntime",
+    "OpenVINO": "openvino",
+    "PyTorch": "torch",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what bench_peers.py can be asked for."""
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="bench_peers.py: fewer, shorter rounds; good for a first look, not for a comparison",
+    )
+
 
 def measures(session: pytest.Session) -> bool:
     """Tell whether this run holds benchmarks that will be timed."""
@@ -92,6 +108,8 @@ def timed_benchmarks(config: pytest.Config) -> list[Any]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """Add what a reader must know to compare the figures with their own."""
+    from importlib.metadata import distributions
+
     import numpy as np
     import threadpoolctl
 
@@ -109,6 +127,10 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
         "blas": " ".join([blas["name"], blas["version"], *sorted(kernels)]),
         "python": platform.python_version(),
     }
+    installed = {distribution.name: distribution.version for distribution in distributions()}
+    machine_info["peers"] = {
+        peer: installed[package] for peer, package in PEER_PACKAGES.items() if package in installed
+    }
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -123,7 +145,8 @@ def pytest_benchmark_update_json(
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print how near to the roofline every benchmark came."""
-    timed = timed_benchmarks(config)
+    # Rows of a section have a report of their own.
+    timed = [benchmark for benchmark in timed_benchmarks(config) if "section" not in benchmark.extra_info]
     if not timed or config.pluginmanager.getplugin("roofline-recorder") is None:
         return
     terminalreporter.section("share of the roofline")
