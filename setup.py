@@ -13,7 +13,7 @@ from setuptools.command.build_ext import build_ext
 KERNELS = Path("src/_kernels")
 HEADERS = [str(path) for pattern in ("*.h", "*.inc") for path in sorted(KERNELS.glob(pattern))]
 C_SOURCES = ["dispatch.c", "isa_generic.c", "isa_avx2.c"]
-DRIVERS = "pointwise direct depthwise separable inverted_residual excite naive roofline".split()
+DRIVERS = ["pointwise", "direct", "depthwise", "separable", "inverted_residual", "excite"]
 # Contraction off: an FMA is only where simd.h says so. No -march: targets are set by pragma in the stubs.
 FLAGS = [
     "-std=gnu11",
@@ -75,7 +75,7 @@ setup(
     ext_modules=cythonize(
         [
             extension("isa", *C_SOURCES),
-            *(extension(name) for name in ["arrays", "threads", "job", *DRIVERS]),
+            *(extension(name) for name in ["arrays", "threads", "job", *DRIVERS, "naive", "roofline"]),
             shared,
         ],
         include_path=["src"],

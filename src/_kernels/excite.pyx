@@ -54,6 +54,7 @@ cdef enum:
     SCALING = 4
 
 cdef double TILE_SECONDS = 0.02
+cdef int64_t MOST_BYTES = <int64_t>1 << 46
 
 
 cdef int64_t divide_up(int64_t a, int64_t b) noexcept nogil:
@@ -111,6 +112,11 @@ cdef void channels_of(const excite_call *call, int64_t block, int64_t *first_pan
     r.channels = last - first
 
 
+cdef int64_t most_tiles(int threads) noexcept nogil:
+    """Tiles beyond which cutting more finely evens out nothing; bounds the search, which every call repeats."""
+    return 8 * threads if threads > 1 else 1
+
+
 cdef void share_filter(excite_call *call, int threads, double seconds) noexcept nogil:
     """Rows and channels of a tile, by the load of the busiest thread. A split of the channels reads the input again,
     a split of the rows expands its halo again: at 7 × 7 with 5 × 5 taps, half of the image."""
@@ -118,14 +124,16 @@ cdef void share_filter(excite_call *call, int threads, double seconds) noexcept 
     cdef const int64_t *image = &call.expand.x.shape[1]
     cdef int64_t inputs = 0 if call.plan.expand == NULL else call.plan.expand.panels.inputs
     cdef int64_t images = call.round_images * call.shape[0], height = call.shape[1]
-    cdef int64_t units, rows, split, blocks, tiles, most_rows, wide = seen(&d.window, image, 2, call.shape[2])
+    cdef int64_t units, rows, split, blocks, tiles, fewest, most_rows, wide = seen(&d.window, image, 2, call.shape[2])
+    cdef int64_t enough = most_tiles(threads), least = divide_up(d.channels, MOST_CHANNELS)
     cdef double channels, cost, best = 1e300, expanded, filtered
-    for split in range(divide_up(d.channels, MOST_CHANNELS), call.units + 1):
+    for split in range(least, max(least, min(call.units, enough // images)) + 1):
         units = divide_up(call.units, split)
         channels = <double>units * d.channels / call.units
         # A tile is no longer than a slab may be, so that Ctrl-C is heard; 64 rows make the halo cheap.
         most_rows = max(64, <int64_t>(height * images * split * TILE_SECONDS / max(seconds, TILE_SECONDS)))
-        for blocks in range(divide_up(height, most_rows), max(divide_up(height, most_rows), 4 * threads) + 1):
+        fewest = divide_up(height, most_rows)
+        for blocks in range(fewest, max(fewest, min(height, enough // (images * split))) + 1):
             rows = divide_up(height, blocks)
             if blocks > 1:
                 rows = (rows + 1) // 2 * 2
@@ -293,12 +301,13 @@ cdef void share_projection(excite_call *call, int threads) noexcept nogil:
     cdef const panels *p = &call.plan.project.panels
     cdef int64_t item = p.kernels.bytes, height = call.to.out.shape[2], width = call.to.out.shape[3]
     cdef int64_t images = call.round_images * call.to.out.shape[1], split, blocks, pixels, tiles
+    cdef int64_t enough = most_tiles(threads) // images
     cdef int64_t least, area = height * width, target = pixels_for_cache(p.inputs * item)
     cdef double cost, best = 1e300
     least = max(1, (area + target // 2) // target)
     pixels = area
-    for split in range(1, min(p.count, 4 * threads) + 1 if threads > 1 else 2):
-        for blocks in range(least, min(area, max(least, 8 * threads)) + 1):
+    for split in range(1, max(1, min(p.count, enough)) + 1):
+        for blocks in range(least, max(least, min(area, enough // split)) + 1):
             tiles = images * split * divide_up(area, divide_up(area, blocks))
             cost = divide_up(tiles, threads) * divide_up(area, blocks)
             cost *= divide_up(p.count, split) * (<double>p.outputs / p.count) + SCALING
@@ -308,8 +317,6 @@ cdef void share_projection(excite_call *call, int threads) noexcept nogil:
                 best = cost
                 pixels = divide_up(area, blocks)
                 call.tile_panels = divide_up(p.count, split)
-        if threads == 1:
-            break
     blocks = max(1, (width + pixels // 2) // pixels) if width > pixels else 1
     call.tile_columns = divide_up(width, blocks)
     call.tile_column_blocks = divide_up(width, call.tile_columns)
@@ -331,6 +338,10 @@ cdef int64_t lay_out_projection(excite_call *call, int threads) noexcept nogil:
     call.scaled_pixel = align(p.inputs * item)
     if call.scaled_pixel % 1024 == 0:
         call.scaled_pixel += 64
+    # A map beyond L2 is fetched while the panels run: the tile that this thread will have next.
+    call.ahead = 0
+    if call.panel_blocks == 1 and call.round_images * pixels_of(call) * p.inputs * item > caches().level2 // 2:
+        call.ahead = pixels * p.inputs * item
     call.pointers_at = 0
     call.scaled_at = pointer_bytes(pixels)
     return lay_out_destination(&call.to, item, call.scaled_at + pixels * call.scaled_pixel, pixels * p.outputs * item)
@@ -357,6 +368,7 @@ cdef void project_tile(const void *opaque, int64_t tile, char *scratch) noexcept
     scaling.pixels = r.columns
     scaling.channels = p.inputs
     scaling.from_pixel_stride = p.inputs * item
+    scaling.ahead = call.ahead
     scaling.factors = gate_of(call, at.batch)
     scaling.to = scratch + call.scaled_at
     scaling.to_pixel_stride = call.scaled_pixel
@@ -430,12 +442,16 @@ cdef class ExcitePlan(CompiledPlan):
 
         # Images whose maps stay in the caches of the threads are computed together; of others one at a time.
         row = d.channels * d.kernels.bytes
+        if <double>pixels * row > MOST_BYTES:
+            raise MemoryError(f"there is no room for a depthwise map of {pixels} pixels, {row} bytes each")
         map_bytes = pixels * row
         together = min(images, max(1, work.threads * caches().level2 // 2 // map_bytes))
         work.rounds = divide_up(images, together)
         call.round_images = divide_up(images, work.rounds)
         work.rounds = divide_up(images, call.round_images)
 
+        if <double>call.round_images * map_bytes > MOST_BYTES:
+            raise MemoryError(f"there is no room for {call.round_images} depthwise maps of {map_bytes} bytes")
         call.sums_at = align(call.round_images * map_bytes)
         sums_bytes = call.round_images * call.shape[0] * call.shape[1] * row
         call.gates_at = call.sums_at + align(sums_bytes)
@@ -447,10 +463,10 @@ cdef class ExcitePlan(CompiledPlan):
         gate_bytes = call.hidden_at + self.plan.reduce.panels.outputs * d.kernels.bytes
         work.scratch_bytes = max(work.scratch_bytes, gate_bytes, lay_out_projection(call, work.threads))
         add_phase(work, filter_tile, call.round_images * call.shape[0] * call.row_blocks * call.channel_blocks,
-                  filter_seconds / work.rounds)
+                  filter_seconds / work.rounds, dealt=True)
         add_phase(work, gate_tile, call.round_images, gate_seconds / work.rounds)
         add_phase(work, project_tile, call.round_images * call.to.out.shape[1] * call.tile_row_blocks
-                  * call.tile_column_blocks * call.panel_blocks, project_seconds / work.rounds)
+                  * call.tile_column_blocks * call.panel_blocks, project_seconds / work.rounds, dealt=True)
         return 0
 
     cdef str tile(self, const job *work):
