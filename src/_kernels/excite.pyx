@@ -338,10 +338,6 @@ cdef int64_t lay_out_projection(excite_call *call, int threads) noexcept nogil:
     call.scaled_pixel = align(p.inputs * item)
     if call.scaled_pixel % 1024 == 0:
         call.scaled_pixel += 64
-    # A map beyond L2 is fetched while the panels run: the tile that this thread will have next.
-    call.ahead = 0
-    if call.panel_blocks == 1 and call.round_images * pixels_of(call) * p.inputs * item > caches().level2 // 2:
-        call.ahead = pixels * p.inputs * item
     call.pointers_at = 0
     call.scaled_at = pointer_bytes(pixels)
     return lay_out_destination(&call.to, item, call.scaled_at + pixels * call.scaled_pixel, pixels * p.outputs * item)
@@ -368,7 +364,6 @@ cdef void project_tile(const void *opaque, int64_t tile, char *scratch) noexcept
     scaling.pixels = r.columns
     scaling.channels = p.inputs
     scaling.from_pixel_stride = p.inputs * item
-    scaling.ahead = call.ahead
     scaling.factors = gate_of(call, at.batch)
     scaling.to = scratch + call.scaled_at
     scaling.to_pixel_stride = call.scaled_pixel
@@ -463,10 +458,10 @@ cdef class ExcitePlan(CompiledPlan):
         gate_bytes = call.hidden_at + self.plan.reduce.panels.outputs * d.kernels.bytes
         work.scratch_bytes = max(work.scratch_bytes, gate_bytes, lay_out_projection(call, work.threads))
         add_phase(work, filter_tile, call.round_images * call.shape[0] * call.row_blocks * call.channel_blocks,
-                  filter_seconds / work.rounds, dealt=True)
+                  filter_seconds / work.rounds)
         add_phase(work, gate_tile, call.round_images, gate_seconds / work.rounds)
         add_phase(work, project_tile, call.round_images * call.to.out.shape[1] * call.tile_row_blocks
-                  * call.tile_column_blocks * call.panel_blocks, project_seconds / work.rounds, dealt=True)
+                  * call.tile_column_blocks * call.panel_blocks, project_seconds / work.rounds)
         return 0
 
     cdef str tile(self, const job *work):

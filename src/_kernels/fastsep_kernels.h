@@ -101,7 +101,6 @@ struct fs_scaling {
     const char *factors;
     char *to;
     int64_t to_pixel_stride;
-    int64_t ahead;            /* prefetch so many bytes ahead of `from`; 0: do not */
 };
 
 struct fs_real_kernels {

@@ -20,12 +20,11 @@ cdef void begin(job *work) noexcept:
     work.shared = NULL
 
 
-cdef void add_phase(job *work, run_tile_function run_tile, int64_t tiles, double seconds, bint dealt=False) noexcept:
+cdef void add_phase(job *work, run_tile_function run_tile, int64_t tiles, double seconds) noexcept:
     """One more phase, of so many tiles and predicted serial seconds a round."""
     work.phases[work.phase_count].run_tile = run_tile
     work.phases[work.phase_count].tiles = tiles
     work.phases[work.phase_count].seconds = seconds
-    work.phases[work.phase_count].dealt = dealt
     work.phase_count += 1
 
 

@@ -153,14 +153,11 @@ def has_openmp():
 
 
 cdef void run_range(run_tile_function run_tile, const void *call, int64_t first, int64_t last, char *scratch,
-                    int64_t scratch_bytes, int threads, bint dealt) noexcept nogil:
+                    int64_t scratch_bytes, int threads) noexcept nogil:
     cdef int64_t tile
     if threads == 1 or last - first == 1:
         for tile in range(first, last):
             run_tile(call, tile, scratch)
-    elif dealt:
-        for tile in prange(first, last, schedule="static", num_threads=threads):
-            run_tile(call, tile, scratch + threadid() * scratch_bytes)
     else:
         for tile in prange(first, last, schedule="dynamic", num_threads=threads):
             run_tile(call, tile, scratch + threadid() * scratch_bytes)
@@ -187,8 +184,7 @@ cdef double run_slab(const phase *phases, int count, int64_t rounds, const void 
             share = max(workers, <int64_t>((budget - used) / a_tile))
             last = min(last, at.tile + share)
         first = at.step // count * now.tiles
-        run_range(now.run_tile, call, first + at.tile, first + last, scratch, scratch_bytes, workers,
-                  now.dealt)
+        run_range(now.run_tile, call, first + at.tile, first + last, scratch, scratch_bytes, workers)
         used += (last - at.tile) * a_tile
         at.tile = last
         if at.tile == now.tiles:

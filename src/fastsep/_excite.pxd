@@ -35,7 +35,6 @@ cdef struct excite_call:
     # Project: tiles of pixels × panels.
     int64_t tile_rows, tile_row_blocks, tile_columns, tile_column_blocks, tile_panels, panel_blocks
     int64_t scaled_pixel                          # bytes
-    int64_t ahead                                 # bytes by which the map is prefetched; 0: not
     int64_t pointers_at, scaled_at
 
 

@@ -69,7 +69,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         int64_t from_pixel_stride
         const char *factors
         char *to
-        int64_t to_pixel_stride, ahead
+        int64_t to_pixel_stride
 
     struct fs_real_kernels:
         int64_t bytes, lanes, panel_vectors

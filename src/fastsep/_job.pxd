@@ -22,7 +22,7 @@ cdef struct job:
     int64_t call[CALL_WORDS]   # the family's call struct, which run_tile is given
 
 
-cdef void add_phase(job *work, run_tile_function run_tile, int64_t tiles, double seconds, bint dealt=*) noexcept
+cdef void add_phase(job *work, run_tile_function run_tile, int64_t tiles, double seconds) noexcept
 
 
 cdef class CompiledPlan:

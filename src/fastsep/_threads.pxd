@@ -11,8 +11,6 @@ cdef struct phase:
     run_tile_function run_tile
     int64_t tiles              # of one round
     double seconds             # predicted serial time of one round
-    bint dealt                 # each thread takes neighbouring tiles, and so what it wrote in the phase before;
-                               # else whoever is free takes the next
 
 cdef int run_phases(const phase *phases, int count, int64_t rounds, const void *call, int64_t scratch_bytes,
                     int threads) except -1
