@@ -22,7 +22,7 @@ C_SOURCES = [
     "isa_neon.c",
     *(["isa_split.c"] if SPLIT else []),
 ]
-DRIVERS = ["pointwise", "direct", "depthwise", "separable", "inverted_residual", "naive", "roofline"]
+DRIVERS = ["pointwise", "direct", "depthwise", "separable", "inverted_residual", "excite"]
 # Contraction off: an FMA is only where simd.h says so. No -march: targets are set by pragma in the stubs.
 FLAGS = [
     "-std=gnu11",
@@ -93,7 +93,7 @@ setup(
     ext_modules=cythonize(
         [
             extension("isa", *C_SOURCES),
-            *(extension(name) for name in ["arrays", "threads", "job", *DRIVERS]),
+            *(extension(name) for name in ["arrays", "threads", "job", *DRIVERS, "naive", "roofline"]),
             shared,
         ],
         include_path=["src"],

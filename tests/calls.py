@@ -117,6 +117,27 @@ def inverted_residual_case(
     )
 
 
+def squeeze_excite_case(
+    dtype: Any = np.float32,
+    channels: int = 10,
+    expanded: int = 45,
+    taps: int = 3,
+    size: int = 9,
+    **options: Any,
+) -> Case:
+    """An inverted residual with a gate between its last two parts."""
+    case = inverted_residual_case(dtype, channels, expanded, taps, size, **options)
+    case.options["squeeze_excite"] = {
+        "reduce_kernel": numbers(26, (expanded, 7), dtype),
+        "expand_kernel": numbers(27, (7, expanded), dtype),
+        "reduce_bias": numbers(28, (7,), dtype),
+        "expand_bias": numbers(29, (expanded,), dtype),
+        "activation": "silu",
+        "gate": "sigmoid",
+    }
+    return case
+
+
 def channels_first(case: Case) -> Case:
     """The same call on images in the other data format."""
     images = {name: array for name, array in case.operands.items() if name in ("inputs", "residual")}
@@ -130,6 +151,7 @@ CASES: dict[str, Callable[..., Case]] = {
     "pointwise": pointwise_case,
     "separable": separable_case,
     "inverted residual": inverted_residual_case,
+    "squeeze and excite": squeeze_excite_case,
 }
 
 PLANS: dict[str, Any] = {
@@ -138,6 +160,7 @@ PLANS: dict[str, Any] = {
     "pointwise": fastsep.PointwiseConv,
     "separable": fastsep.SeparableConv,
     "inverted residual": fastsep.InvertedResidual,
+    "squeeze and excite": fastsep.InvertedResidual,
 }
 
 

@@ -28,7 +28,7 @@ from fastsep._arrays cimport (
 )
 from fastsep._direct cimport direct_call, direct_plan
 from fastsep._isa cimport fs_panel, fs_row, kernels_named
-from fastsep._job cimport CALL_WORDS, CompiledPlan, job
+from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._pointwise cimport pack_panels, panel_at, panels, pixels_for_cache, run_panels
 from fastsep._threads cimport threads_for
 
@@ -187,9 +187,8 @@ cdef class DirectPlan(CompiledPlan):
         call.to.residual = residual.array
         fill_before(&self.plan.window, &call.x, call.before)
         lay_out(call, work.threads)
-        work.run_tile = direct_tile
-        work.tiles = (call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks * call.column_blocks
-                      * call.panel_blocks)
+        add_phase(work, direct_tile, call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks
+                  * call.column_blocks * call.panel_blocks, work.seconds)
         work.scratch_bytes = call.scratch_bytes
         return 0
 

@@ -83,6 +83,26 @@ struct fs_relayout {
     int64_t to_pixel_stride, to_channel_stride;
 };
 
+/* excite.inc: sums[c] = (sums[c] + Σ_p from[p][c]) / divisor, pixels ascending; divisor 1 leaves the sum. */
+struct fs_sums {
+    int64_t pixels, channels;
+    const char *from;
+    int64_t pixel_stride;
+    char *sums;
+    int begin;                /* from +0 instead of what `sums` holds */
+    double divisor;
+};
+
+/* excite.inc: to[p][c] = from[p][c] · factors[c]. */
+struct fs_scaling {
+    int64_t pixels, channels;
+    const char *from;
+    int64_t from_pixel_stride;
+    const char *factors;
+    char *to;
+    int64_t to_pixel_stride;
+};
+
 struct fs_real_kernels {
     int64_t bytes;            /* of one element */
     int64_t lanes;            /* elements of one vector */
@@ -93,6 +113,8 @@ struct fs_real_kernels {
     void (*pointwise_panel)(const struct fs_panel *);
     void (*depthwise_strip)(const struct fs_strip *);
     void (*relayout)(const struct fs_relayout *);
+    void (*sum_pixels)(const struct fs_sums *);
+    void (*scale_pixels)(const struct fs_scaling *);
     /* roofline.inc: floating-point operations done; bytes moved. */
     double (*fma_burst)(int64_t repetitions);
     double (*read_burst)(const void *memory, int64_t bytes, int64_t repetitions);

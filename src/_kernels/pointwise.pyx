@@ -22,7 +22,7 @@ from fastsep._arrays cimport (
     unstage,
 )
 from fastsep._isa cimport caches, fs_panel, fs_real_kernels, kernels_named
-from fastsep._job cimport CALL_WORDS, CompiledPlan, job
+from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._pointwise cimport panels, pointwise_call, pointwise_plan
 from fastsep._threads cimport threads_for
 
@@ -111,11 +111,12 @@ cdef bint joins(const array *x, int axis) noexcept nogil:
     return x.data == NULL or x.strides[axis] == x.strides[WIDTH] * x.shape[WIDTH]
 
 
-cdef void merge_axes(array *x, array *out, array *residual) noexcept nogil:
-    """Make the width as long as the strides of all arrays allow: pixels have no neighbours here."""
+cdef void merge_axes(array *x, array *out, array *residual, int outermost) noexcept nogil:
+    """Make the width as long as the strides of all arrays allow: pixels have no neighbours here. `outermost` is the
+    first axis that may become part of it."""
     cdef int axis = WIDTH - 1
     cdef int64_t size
-    while axis >= BATCH:
+    while axis >= outermost:
         size = out.shape[axis]
         if size != 1:
             if not (joins(x, axis) and joins(out, axis) and joins(residual, axis)):
@@ -131,7 +132,7 @@ cdef void lay_out(pointwise_call *call, int threads) noexcept nogil:
     cdef const panels *p = &call.plan.panels
     cdef int64_t item = p.kernels.bytes, wide
     cdef int axis
-    merge_axes(&call.x, &call.out, &call.residual)
+    merge_axes(&call.x, &call.out, &call.residual, BATCH)
     call.pixels = 1
     for axis in range(4):
         call.pixels *= call.out.shape[axis]
@@ -247,8 +248,7 @@ cdef class PointwisePlan(CompiledPlan):
         call.out = out.array
         call.residual = residual.array
         lay_out(call, work.threads)
-        work.run_tile = pointwise_tile
-        work.tiles = call.pixel_blocks * call.panel_blocks if pixels else 0
+        add_phase(work, pointwise_tile, call.pixel_blocks * call.panel_blocks if pixels else 0, work.seconds)
         work.scratch_bytes = call.scratch_bytes
         return 0
 

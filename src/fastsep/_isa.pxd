@@ -55,6 +55,22 @@ cdef extern from "fastsep_kernels.h" nogil:
         char *to
         int64_t to_pixel_stride, to_channel_stride
 
+    struct fs_sums:
+        int64_t pixels, channels
+        const char *from_ "from"
+        int64_t pixel_stride
+        char *sums
+        int begin
+        double divisor
+
+    struct fs_scaling:
+        int64_t pixels, channels
+        const char *from_ "from"
+        int64_t from_pixel_stride
+        const char *factors
+        char *to
+        int64_t to_pixel_stride
+
     struct fs_real_kernels:
         int64_t bytes, lanes, panel_vectors
         int64_t panel_pixels[5]
@@ -62,6 +78,8 @@ cdef extern from "fastsep_kernels.h" nogil:
         void (*pointwise_panel)(const fs_panel *) noexcept nogil
         void (*depthwise_strip)(const fs_strip *) noexcept nogil
         void (*relayout)(const fs_relayout *) noexcept nogil
+        void (*sum_pixels)(const fs_sums *) noexcept nogil
+        void (*scale_pixels)(const fs_scaling *) noexcept nogil
         double (*fma_burst)(int64_t) noexcept nogil
         double (*read_burst)(const void *, int64_t, int64_t) noexcept nogil
         double (*copy_burst)(void *, const void *, int64_t, int64_t) noexcept nogil

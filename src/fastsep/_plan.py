@@ -54,28 +54,11 @@ def matrix(kernel: Array, rows: int) -> Array:
     return np.ascontiguousarray(kernel).reshape(rows, -1)
 
 
-class Plan:
-    """What all plans share: immutability, pickling, and the one way a call takes."""
+class Immutable:
+    """Made once from arguments, of which it keeps private copies; a pickle holds those."""
 
-    __slots__ = (
-        "_arguments",
-        "_channels_first",
-        "_dtype",
-        "_inputs",
-        "_isa",
-        "_outputs",
-        "_ranks",
-        "_threads",
-    )
-    _dtype_of: ClassVar[str] = "kernel"  # the argument that fixes the dtype of all others
-    _arguments: dict[str, Any]  # of the constructor, weights as private copies: what a pickle holds
-    _channels_first: bool
-    _dtype: np.dtype[Any]
-    _inputs: int
-    _isa: str
-    _outputs: int
-    _ranks: tuple[int, ...]  # spatial axes that inputs may have
-    _threads: int | None
+    __slots__ = ("_arguments",)
+    _arguments: dict[str, Any]
 
     def _set(self, **attributes: Any) -> None:
         if hasattr(self, "_arguments"):
@@ -98,6 +81,39 @@ class Plan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self._arguments)
+
+    def _options(self) -> str:
+        """The arguments that are not weights and not defaults, for `repr`."""
+        shown = []
+        for name, value in self._arguments.items():
+            if isinstance(value, np.ndarray):
+                if "bias" in name:
+                    shown.append(name)
+            elif value is not None and value is not False and (name, value) not in _DEFAULTS:
+                shown.append(f"{name}={value!r}")
+        return "".join(f", {option}" for option in shown)
+
+
+class Plan(Immutable):
+    """What all plans share: the one way a call takes, and how it is described."""
+
+    __slots__ = (
+        "_channels_first",
+        "_dtype",
+        "_inputs",
+        "_isa",
+        "_outputs",
+        "_ranks",
+        "_threads",
+    )
+    _dtype_of: ClassVar[str] = "kernel"  # the argument that fixes the dtype of all others
+    _channels_first: bool
+    _dtype: np.dtype[Any]
+    _inputs: int
+    _isa: str
+    _outputs: int
+    _ranks: tuple[int, ...]  # spatial axes that inputs may have
+    _threads: int | None
 
     # A subclass says which compiled plan serves an input of so many channels.
     def _compiled(self, channels: int) -> CompiledPlan:
@@ -176,18 +192,10 @@ class Plan:
         )
 
     def _options(self) -> str:
-        """The arguments that are not weights and not defaults, for `repr`."""
-        shown = []
-        for name, value in self._arguments.items():
-            if isinstance(value, np.ndarray):
-                if "bias" in name:
-                    shown.append(name)
-            elif value is not None and value is not False and (name, value) not in _DEFAULTS:
-                shown.append(f"{name}={value!r}")
-        return "".join(f", {option}" for option in shown) + f", {self._dtype}, {self._isa}"
+        return f"{super()._options()}, {self._dtype}, {self._isa}"
 
 
-def _rebuild(kind: type[Plan], arguments: dict[str, Any]) -> Plan:
+def _rebuild(kind: type[Immutable], arguments: dict[str, Any]) -> Immutable:
     return kind(**arguments)
 
 

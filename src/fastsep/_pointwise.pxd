@@ -22,6 +22,8 @@ cdef Packed pack_panels(panels *p, const fs_real_kernels *kernels, int64_t group
 cdef int64_t panel_split(const panels *p, int64_t tiles, int threads) noexcept nogil
 cdef int64_t pixels_for_cache(int64_t pixel_bytes) noexcept nogil
 
+cdef void merge_axes(array *x, array *out, array *residual, int outermost) noexcept nogil
+
 cdef struct pointwise_plan:
     panels panels
     fs_epilogue epilogue
