@@ -27,7 +27,7 @@ from fastsep._arrays cimport (
     window,
 )
 from fastsep._direct cimport direct_call, direct_plan
-from fastsep._isa cimport fs_panel, fs_row, kernels_named
+from fastsep._isa cimport fs_panel, fs_row
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._pointwise cimport pack_panels, panel_at, panels, pixels_for_cache, run_panels
 from fastsep._threads cimport threads_for
@@ -159,7 +159,7 @@ cdef class DirectPlan(CompiledPlan):
         cdef int64_t taps
         fill_window(&self.plan.window, spec)
         taps = self.plan.window.taps[0] * self.plan.window.taps[1] * self.plan.window.taps[2]
-        self.packed = pack_panels(&self.plan.panels, kernels_named(isa, kernel.itemsize), groups, taps, kernel, bias)
+        self.packed = pack_panels(&self.plan.panels, isa, groups, taps, kernel, bias)
         self.isa = isa
         self.padding = allocate(groups * self.plan.panels.inputs * self.plan.panels.kernels.bytes)
         self.plan.zeros = self.padding.data

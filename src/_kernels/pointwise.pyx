@@ -21,7 +21,7 @@ from fastsep._arrays cimport (
     stage,
     unstage,
 )
-from fastsep._isa cimport caches, fs_panel, fs_real_kernels, kernels_named
+from fastsep._isa cimport caches, fs_panel, fs_real_kernels, panel_kernels
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._pointwise cimport panels, pointwise_call, pointwise_plan
 from fastsep._threads cimport threads_for
@@ -43,12 +43,12 @@ cdef void panel_at(const panels *p, int64_t index, int64_t *first, int64_t *vect
     outputs[0] = min(vectors[0] * p.kernels.lanes, p.outputs - first[0])
 
 
-cdef Packed pack_panels(panels *p, const fs_real_kernels *kernels, int64_t groups, int64_t taps, object kernel,
-                        object bias):
+cdef Packed pack_panels(panels *p, str isa, int64_t groups, int64_t taps, object kernel, object bias):
     """Pack a contiguous kernel (taps · inputs, groups · outputs) as [group][panel][tap · input][vectors · lanes]."""
     cdef const unsigned char[:, ::1] source = kernel.view("u1")
     cdef const unsigned char[::1] biases = bias.view("u1") if bias is not None else None
-    cdef int64_t rows = kernel.shape[0], columns = kernel.shape[1], item = kernels.bytes
+    cdef int64_t rows = kernel.shape[0], columns = kernel.shape[1], item = kernel.itemsize
+    cdef const fs_real_kernels *kernels = panel_kernels(isa, item, columns // groups)
     cdef int64_t group, index, row, first, vectors, outputs, at, width
     cdef Packed packed
     p.kernels = kernels
@@ -222,7 +222,7 @@ cdef class PointwisePlan(CompiledPlan):
     """
 
     def __init__(self, kernel, bias, activation, str isa):
-        self.packed = pack_panels(&self.plan.panels, kernels_named(isa, kernel.itemsize), 1, 1, kernel, bias)
+        self.packed = pack_panels(&self.plan.panels, isa, 1, 1, kernel, bias)
         self.isa = isa
         fill_epilogue(&self.plan.epilogue, activation)
 

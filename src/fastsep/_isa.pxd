@@ -96,4 +96,5 @@ cdef struct cache_sizes:
 
 
 cdef const fs_real_kernels *kernels_named(str isa, int64_t item_bytes) except NULL
+cdef const fs_real_kernels *panel_kernels(str isa, int64_t item_bytes, int64_t outputs) except NULL
 cdef const cache_sizes *caches() noexcept nogil
