@@ -93,8 +93,9 @@ struct fs_real_kernels {
     void (*pointwise_panel)(const struct fs_panel *);
     void (*depthwise_strip)(const struct fs_strip *);
     void (*relayout)(const struct fs_relayout *);
-    /* roofline.inc: floating-point operations done; bytes moved. */
+    /* roofline.inc: floating-point operations done; cycles spent; bytes moved. */
     double (*fma_burst)(int64_t repetitions);
+    double (*add_burst)(int64_t repetitions);
     double (*read_burst)(const void *memory, int64_t bytes, int64_t repetitions);
     double (*copy_burst)(void *to, const void *from, int64_t bytes, int64_t repetitions);
 };

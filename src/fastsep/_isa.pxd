@@ -63,6 +63,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         void (*depthwise_strip)(const fs_strip *) noexcept nogil
         void (*relayout)(const fs_relayout *) noexcept nogil
         double (*fma_burst)(int64_t) noexcept nogil
+        double (*add_burst)(int64_t) noexcept nogil
         double (*read_burst)(const void *, int64_t, int64_t) noexcept nogil
         double (*copy_burst)(void *, const void *, int64_t, int64_t) noexcept nogil
 

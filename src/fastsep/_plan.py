@@ -143,7 +143,7 @@ class Plan:
         -------
         Description
             Its `str` is a table; `to_dict()` gives the figures. The first call measures the machine's roofs,
-            which takes about a third of a second.
+            which takes about half a second.
 
         Raises
         ------
