@@ -454,20 +454,30 @@ def measure_point(value: int | str, shape: Shape) -> Point:
     )
 
 
-def measure_walk(walk: Walk) -> list[Point]:
-    """Measure a walk; what looks like a cliff or a bad choice, and its neighbours, several times."""
-    shapes = list(walk.shapes())
-    points = [measure_point(value, shape) for value, shape in shapes]
-    for _ in range(SECOND_LOOKS):
-        labels = {cliff.label for cliff in cliffs_of(walk.name, points)}
-        labels |= {cliff.neighbour for cliff in cliffs_of(walk.name, points)}
-        labels |= {choice.label for choice in slow_choices(walk.name, points, thread_counts()[-1])}
-        if not labels:
-            break
-        for index, (value, shape) in enumerate(shapes):
-            if points[index].label in labels:
-                points[index] = points[index].better_of(measure_point(value, shape))
-    return points
+def measure_walks(chosen: Sequence[Walk], progress: Callable[[str], object] = lambda name: None) -> list[list[Point]]:
+    """Measure walks; then, several times, what looks like a cliff or a bad choice of threads, and its neighbours.
+
+    The second looks come after all walks, because what disturbs a shared machine often lasts for seconds.
+    """
+    shapes = [list(walk.shapes()) for walk in chosen]
+    measured = []
+    for walk, stops in zip(chosen, shapes, strict=True):
+        progress(walk.name)
+        measured.append([measure_point(value, shape) for value, shape in stops])
+    for look in range(SECOND_LOOKS):
+        progress(f"look {look + 2}")
+        for walk, stops, points in zip(chosen, shapes, measured, strict=True):
+            for index in suspects(walk.name, points):
+                points[index] = points[index].better_of(measure_point(*stops[index]))
+    return measured
+
+
+def suspects(walk: str, points: Sequence[Point]) -> list[int]:
+    """Return the positions of the points that look bad, and of the neighbours that make them look so."""
+    cliffs = cliffs_of(walk, points)
+    labels = {label for cliff in cliffs for label in (cliff.label, cliff.neighbour)}
+    labels |= {choice.label for choice in slow_choices(walk, points, thread_counts()[-1])}
+    return [index for index, point in enumerate(points) if point.label in labels]
 
 
 @dataclass
@@ -502,14 +512,11 @@ class Findings:
 def main(words: Sequence[str]) -> int:
     """Measure the walks that a word names, or all, and print what is found."""
     findings = Findings()
+    chosen = [walk for walk in walks() if not words or any(word in walk.name for word in words)]
     time.sleep(SECONDS_UNTIL_WORKERS_SLEEP)
-    for walk in walks():
-        if words and not any(word in walk.name for word in words):
-            continue
-        begun = time.perf_counter()
-        points = measure_walk(walk)
+    measured = measure_walks(chosen, lambda name: print(name, file=sys.stderr))
+    for walk, points in zip(chosen, measured, strict=True):
         findings.add(walk.name, points, thread_counts()[-1])
-        print(f"{time.perf_counter() - begun:6.2f} s  {walk.name}", file=sys.stderr)
     print(findings)
     return 0
 
