@@ -17,19 +17,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
 from math import ceil
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 import fastsep
+import fastsep._isa
 from bench.blocks import Array
 from bench.measure import SECONDS_UNTIL_WORKERS_SLEEP, thread_counts
 from fastsep import roofline
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
 
 Family = Literal["depthwise", "pointwise", "separable", "conv", "inverted residual"]
 Mode = Literal["one", "all", "auto"]
@@ -125,29 +129,26 @@ class Shape:
     def plan(self) -> Any:
         """Return the plan with seeded weights."""
 
-        def weights(*shape: int) -> Array:
-            return numbers(int(np.prod(shape))).reshape(shape) / np.float32(np.prod(shape[:-1]) ** 0.5)
-
         window = {"strides": self.stride, "dilation_rate": self.dilation, "padding": "same"}
         taps = (self.kernel, self.kernel)
         layout = {"data_format": self.data_format}
         match self.family:
             case "depthwise":
-                return fastsep.DepthwiseConv(weights(*taps, self.channels, 1), **window, **layout)
+                return fastsep.DepthwiseConv(weights_of(*taps, self.channels, 1), **window, **layout)
             case "pointwise":
-                return fastsep.PointwiseConv(weights(self.channels, self.outputs), **layout)
+                return fastsep.PointwiseConv(weights_of(self.channels, self.outputs), **layout)
             case "conv":
-                return fastsep.Conv(weights(*taps, self.channels, self.outputs), **window, **layout)
+                return fastsep.Conv(weights_of(*taps, self.channels, self.outputs), **window, **layout)
             case "separable":
                 return fastsep.SeparableConv(
-                    weights(*taps, self.channels, 1), weights(self.channels, self.outputs), **window, **layout
+                    weights_of(*taps, self.channels, 1), weights_of(self.channels, self.outputs), **window, **layout
                 )
             case "inverted residual":
                 wide = EXPANSION * self.channels
                 return fastsep.InvertedResidual(
-                    weights(self.channels, wide),
-                    weights(*taps, wide, 1),
-                    weights(wide, self.outputs),
+                    weights_of(self.channels, wide),
+                    weights_of(*taps, wide, 1),
+                    weights_of(wide, self.outputs),
                     **window,
                     **layout,
                 )
@@ -168,7 +169,7 @@ class Shape:
 @cache
 def random_numbers() -> Array:
     """Return the numbers that inputs and weights are views of: making them anew would take most of the time."""
-    values = np.random.default_rng(0).random(1 << 23, dtype=np.float32) - np.float32(0.5)
+    values = np.random.default_rng(0).random(1 << 24, dtype=np.float32) - np.float32(0.5)
     values.flags.writeable = False
     return values
 
@@ -176,6 +177,12 @@ def random_numbers() -> Array:
 def numbers(count: int) -> Array:
     """Return so many of the random numbers."""
     return random_numbers()[:count]
+
+
+def weights_of(*shape: int) -> Array:
+    """Return weights that keep the size of what flows through them."""
+    weights: Array = numbers(int(np.prod(shape))).reshape(shape) / np.float32(np.prod(shape[:-1]) ** 0.5)
+    return weights
 
 
 @dataclass(frozen=True)
@@ -396,28 +403,51 @@ def block_seconds(call: Callable[[], object], calls: int) -> float:
     return (time.perf_counter() - begun) / calls
 
 
-def measure_shape(shape: Shape) -> tuple[dict[str, float], int]:
-    """Return the best time of a call with 1, all and None threads, and what None chose.
+def best_seconds(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the best time of each call. Blocks of back-to-back calls take turns.
 
-    Blocks of back-to-back calls take turns. Minima, because this is about the kernels and not about the machine's
-    other work, which only ever adds.
+    Minima, because this is about the kernels and not about the machine's other work, which only ever adds.
     """
+    lengths = {name: max(1, ceil(SECONDS_A_BLOCK / block_seconds(call, 2))) for name, call in calls.items()}
+    seconds = {name: block_seconds(call, lengths[name]) for name, call in calls.items()}
+    spent = sum(seconds[name] * lengths[name] for name in calls)
+    rounds = min(ROUNDS_AT_MOST, max(ROUNDS_AT_LEAST, int(SECONDS_A_POINT / spent)))
+    for _ in range(rounds - 1):
+        for name, call in calls.items():
+            seconds[name] = min(seconds[name], block_seconds(call, lengths[name]))
+    return seconds
+
+
+def measure_shape(shape: Shape) -> tuple[dict[str, float], int]:
+    """Return the best time of a call with 1, all and None threads, and what None chose."""
     plan = shape.plan()
     x, out = shape.arrays()
     counts: dict[str, int | None] = {"one": 1, "all": thread_counts()[-1], "auto": None}
     calls = {
         mode: (lambda threads=threads: plan(x, out, threads=threads)) for mode, threads in counts.items()
     }
-    lengths = {
-        mode: max(1, ceil(SECONDS_A_BLOCK / block_seconds(call, 2))) for mode, call in calls.items()
-    }
-    seconds = {mode: block_seconds(call, lengths[mode]) for mode, call in calls.items()}
-    spent = sum(seconds[mode] * lengths[mode] for mode in calls)
-    rounds = min(ROUNDS_AT_MOST, max(ROUNDS_AT_LEAST, int(SECONDS_A_POINT / spent)))
-    for _ in range(rounds - 1):
-        for mode, call in calls.items():
-            seconds[mode] = min(seconds[mode], block_seconds(call, lengths[mode]))
-    return seconds, plan.describe(x.shape).threads
+    return best_seconds(calls), plan.describe(x.shape).threads
+
+
+def time_call(benchmark: BenchmarkFixture, shape: Shape, threads: int, section: str, **info: Any) -> None:
+    """Time calls of one shape by pytest-benchmark, and attach what else was measured."""
+    plan = shape.plan()
+    x, out = shape.arrays()
+
+    def call() -> object:
+        return plan(x, out, threads=threads)
+
+    benchmark.group = section
+    benchmark.extra_info.update(
+        section=section,
+        threads=threads,
+        row=str(shape),
+        multiply_adds=shape.multiply_adds(),
+        compulsory_bytes=shape.compulsory_bytes,
+        **info,
+    )
+    iterations = max(1, ceil(SECONDS_A_BLOCK / block_seconds(call, 2)))
+    benchmark.pedantic(call, rounds=ROUNDS_AT_MOST, iterations=iterations, warmup_rounds=1)
 
 
 @cache
