@@ -30,7 +30,7 @@ class Roofline:
     cache_bytes : dict
         Sizes of the levels, L1 and L2 of one core; "DRAM" is infinite.
     cycles_per_second : float
-        Of one core amid the bursts of arithmetic, by a chain of dependent additions of integers.
+        Of one core amid the bursts of arithmetic, by a chain of dependent additions of integers; the best of them.
     fmas_per_cycle : float
         Vectors of fused multiply-adds that one core finished in a cycle: peak over cycles. The median of bursts that
         were each timed between two chains, because clocks move.
@@ -110,8 +110,7 @@ def measure(threads: int = 1, dtype: str = "float32", isa: str | None = None) ->
         flops = _roofline.fma_burst(isa, item_bytes, threads, repetitions)
         clock = (before + _roofline.add_burst(isa, threads, chain)) / 2
         rates.append(flops / (clock * flops_a_vector))
-        if flops > peak:
-            peak, cycles = flops, clock / threads
+        peak, cycles = max(peak, flops), max(cycles, clock / threads)
 
     caches = _isa.cache_bytes()
     sizes = {
