@@ -67,7 +67,7 @@ def draw_roofline(results: Results) -> Canvas:
     figure, panels = plt.subplots(1, len(roofs), figsize=(5.6 * len(roofs), 4.8), squeeze=False, sharey=True)
     colours = family_colours(results)
     intensities = [2 * row.multiply_adds / row.compulsory_bytes for row in results.rows]
-    limits = np.array([min(intensities) / 2, max(intensities) * 2])
+    limits = np.array([min(0.3, min(intensities) / 2), max(intensities) * 2])
     for axes, roof in zip(panels[0], roofs, strict=True):
         draw_roofs(axes, roof, limits)
         for index, (family, colour) in enumerate(colours.items()):
@@ -132,7 +132,7 @@ def draw_ratios(results: Results) -> Canvas:
         axes.axvline(1, color=INK, linewidth=1)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("")
+        axes.minorticks_off()
         ratios = [row.ratio for row in results.rows]
         ticks = [t for t in (0.25, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10) if min(ratios) / 1.2 < t < max(ratios) * 1.2]
         axes.set_xticks(ticks)
@@ -144,14 +144,14 @@ def draw_ratios(results: Results) -> Canvas:
 
 
 def draw_family(axes: Axes, position: int, family: Family) -> None:
-    """Draw a dot for every row, a bar for the geometric mean, and what it must reach."""
+    """Draw a dot for every row, a bar for the geometric mean, ticks for must and reach."""
     spread = np.linspace(-0.22, 0.22, len(family.rows)) if len(family.rows) > 1 else np.zeros(1)
     for offset, row in zip(spread, family.rows, strict=True):
-        axes.plot(row.ratio, position + offset, ".", markersize=5, color=BAD if row.lost else ONE, alpha=0.75)
-    axes.plot([family.ratio] * 2, [position - 0.32, position + 0.32], color=INK, linewidth=2.2)
+        axes.plot(row.ratio, position + offset, ".", markersize=5, color=BAD if row.lost else ONE, alpha=0.8)
+    axes.plot([family.ratio] * 2, [position - 0.36, position + 0.36], color=GRID, linewidth=3, zorder=1.5)
     for wanted in (family.threshold.must_ratio, family.threshold.reach_ratio):
         if wanted is not None:
-            axes.plot(wanted, position + 0.38, "^", markersize=4, color=GRID)
+            axes.plot(wanted, position, "|", markersize=11, color=INK)
 
 
 def draw_scaling(results: Results) -> Canvas | None:
@@ -232,7 +232,7 @@ def draw_fusion(results: Results) -> Canvas | None:
     axes.grid(axis="y", visible=False)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("")
+    axes.minorticks_off()
     axes.set_xticks([1, 1.5, 2, 3, 5, 10])
     axes.set_xlabel("unfused over fused: time (bars), bytes moved (marks)")
     axes.legend(loc="lower right")

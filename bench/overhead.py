@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 import fastsep
-from bench.sweep import Shape, numbers, weights_of
+from bench.sweep import Shape, weights_of
 
 SIZES = (4, 8, 16, 32, 64)
 CHANNELS = 8
-IMAGES = 65
+# Of input and output of all images of a call: within L1 and L2, as one image is.
+BYTES_AT_MOST = 256 << 10
+IMAGES_AT_LEAST, IMAGES_AT_MOST = 3, 65
 
 
 def shapes() -> list[Shape]:
@@ -24,6 +24,12 @@ def shapes() -> list[Shape]:
     ]
 
 
+def images(shape: Shape) -> int:
+    """Return how many images the call of many gets."""
+    one = 4 * 2 * CHANNELS * shape.size**2
+    return max(IMAGES_AT_LEAST, min(IMAGES_AT_MOST, BYTES_AT_MOST // one))
+
+
 def calls_of(shape: Shape) -> dict[str, Callable[[], object]]:
     """Return the ways to compute one image on one thread, and a plan's call for many images.
 
@@ -32,11 +38,7 @@ def calls_of(shape: Shape) -> dict[str, Callable[[], object]]:
     """
     plan = shape.plan()
     x, out = shape.arrays()
-    many = replace(shape, batch=IMAGES)
-    many_x = numbers(int(np.prod(many.shape_of(shape.size, CHANNELS)))).reshape(
-        many.shape_of(shape.size, CHANNELS)
-    )
-    many_out = np.empty((IMAGES, *out.shape[1:]), np.float32)
+    many_x, many_out = replace(shape, batch=images(shape)).arrays()
     taps = (shape.kernel, shape.kernel)
     dense = weights_of(CHANNELS, CHANNELS)
     functions: dict[str, Callable[[], object]] = {

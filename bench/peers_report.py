@@ -279,8 +279,8 @@ def fusion_section(results: Results) -> Iterator[Block]:
 def overhead_section(results: Results) -> Iterator[Block]:
     """Yield what calls cost beyond their kernels."""
     yield Paragraph(
-        "One thread. The kernel's own time is what one more image adds to a call of 65; overhead is the rest of "
-        "`plan(x, out)`."
+        "One thread. The kernel's own time is what one more image adds to a call of several (as many as stay in "
+        "cache); overhead is the rest of `plan(x, out)`."
     )
     yield Figure("overhead", "µs a call against size; dotted: the kernel alone.")
     yield Table(
@@ -388,7 +388,7 @@ def report(results: Results) -> list[Block]:
             Heading(2, "Ratio to the best peer"),
             Figure(
                 "ratios",
-                "Each dot is a row; red: a peer is faster. Bar: geometric mean. Triangles: must and reach.",
+                "Each dot is a row; red: a peer is faster. Grey bar: geometric mean. Ticks: must and reach.",
             ),
             Heading(2, "Roofline"),
             Figure("roofline", "Every layer under the limits that the same run measured."),
