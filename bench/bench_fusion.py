@@ -1,4 +1,4 @@
-"""Fused against unfused: a separable convolution, or an inverted residual, as one plan and as one plan a layer."""
+"""Fused against unfused: separable convolutions and inverted residuals, as one plan and as one a layer."""
 
 from __future__ import annotations
 

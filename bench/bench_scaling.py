@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -32,9 +33,7 @@ def test_threads(benchmark: BenchmarkFixture, shape: Shape) -> None:
     plan = shape.plan()
     x, out = shape.arrays()
     numbers = thread_numbers()
-    seconds = best_seconds(
-        {str(threads): (lambda threads=threads: plan(x, out, threads=threads)) for threads in numbers}
-    )
+    seconds = best_seconds({str(threads): partial(plan, x, out, threads=threads) for threads in numbers})
     time_call(
         benchmark, shape, 1, "scaling", family=shape.family, parameter="threads", seconds_by_threads=seconds
     )

@@ -29,7 +29,7 @@ BAD = "#d1242f"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
 ONE, ALL = "#0072b2", "#d55e00"
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fastsep",
     "font.family": "sans-serif",
@@ -134,7 +134,9 @@ def draw_ratios(results: Results) -> Canvas:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
         ratios = [row.ratio for row in results.rows]
-        ticks = [t for t in (0.25, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10) if min(ratios) / 1.2 < t < max(ratios) * 1.2]
+        ticks = [
+            t for t in (0.25, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10) if min(ratios) / 1.2 < t < max(ratios) * 1.2
+        ]
         axes.set_xticks(ticks)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
@@ -199,7 +201,9 @@ def draw_threads(results: Results) -> Canvas | None:
     for index, number in enumerate(numbers[1:]):
         ups = [info["seconds_by_threads"]["1"] / info["seconds_by_threads"][str(number)] for info in found]
         positions = np.arange(len(found)) + index * height
-        axes.barh(positions, ups, height, color=COLOURS[(index + 1) % len(COLOURS)], label=f"{number} threads")
+        axes.barh(
+            positions, ups, height, color=COLOURS[(index + 1) % len(COLOURS)], label=f"{number} threads"
+        )
         axes.axvline(number, color=GRID, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(found)), labels)
     axes.invert_yaxis()
@@ -235,7 +239,7 @@ def draw_fusion(results: Results) -> Canvas | None:
     axes.minorticks_off()
     axes.set_xticks([1, 1.5, 2, 3, 5, 10])
     axes.set_xlabel("unfused over fused: time (bars), bytes moved (marks)")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside upper right", ncols=3)
     return figure
 
 
@@ -295,14 +299,13 @@ def draw_sweep(results: Results, family: str) -> Canvas:
             costs = [1e9 * point.seconds["one"] / point.multiply_adds for point in walk.points]
             marker = "." if len(walk.points) < 40 else ""
             short = walk.name.partition(": ")[2]
-            label = "channels_first" if "channels_first" in short else "channels_last"
             axes.plot(
                 positions,
                 costs,
                 marker=marker,
                 linewidth=0.9,
                 color=COLOURS[index % len(COLOURS)],
-                label=label if len(members) == 2 else short,
+                label=short,
             )
             for position, cost, point in zip(positions, costs, walk.points, strict=True):
                 if (walk.name, point.value) in cliffs | auto_cliffs:
@@ -314,6 +317,8 @@ def draw_sweep(results: Results, family: str) -> Canvas:
             axes.xaxis.set_major_formatter("{x:g}")
         if parameter == "data_format":
             axes.set_xticks([0, 1], ["channels_last", "channels_first"])
+        if parameter in ("stride", "dilation"):
+            axes.set_xticks([point.value for point in members[0].points])
         if len(members) <= 4:
             axes.legend(fontsize=6)
     for axes in list(panels.flat)[len(panels_of) :]:
@@ -336,7 +341,7 @@ def draw_choices(results: Results) -> Canvas | None:
         return None
     figure, axes = plt.subplots(figsize=(9, 3.4))
     best = np.array([min(point.seconds["one"], point.seconds["all"]) for point in points])
-    auto = np.array([point.seconds["auto"] for point in points])
+    auto = np.array([point.auto_seconds(results.all_threads) for point in points])
     slow = {choice.label for choice in results.findings.choices}
     is_slow = np.array([point.label in slow for point in points])
     axes.plot(best[~is_slow] * 1e6, auto[~is_slow] / best[~is_slow], ".", color=ONE, markersize=3, alpha=0.6)

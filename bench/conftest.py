@@ -51,7 +51,7 @@ class RooflineRecorder:
         self.middle = benchmarks // 2
 
     def record(self) -> None:
-        """Measure the roofline of every thread count; once more where peak and frequency do not fit together."""
+        """Measure the roofline of every thread count; once more where peak and frequency do not fit."""
         for threads, rooflines in self.rooflines.items():
             measured = self.measure(threads)
             if measured.port_deviation > self.allowed_deviation:
@@ -67,7 +67,7 @@ class RooflineRecorder:
     def best(self) -> list[dict[str, Any]]:
         """Return the best figures seen, for the report's header, and what checks the peak among them."""
         return [
-            describe(threads, rooflines, max(rooflines, key=lambda roofline: roofline.flops_per_second))
+            describe(threads, rooflines, checked_peak(rooflines))
             for threads, rooflines in self.rooflines.items()
         ]
 
@@ -76,6 +76,16 @@ class RooflineRecorder:
         self.finished += 1
         if self.finished == self.middle:
             self.record()
+
+
+def checked_peak(rooflines: list[Any]) -> Any:
+    """Return the roofline with the highest peak; of those within 1 % of it, the one that its clock fits best.
+
+    A disturbed burst of the clock's chain says nothing against a peak which an undisturbed one confirms.
+    """
+    peak = max(roofline.flops_per_second for roofline in rooflines)
+    candidates = [roofline for roofline in rooflines if roofline.flops_per_second >= 0.99 * peak]
+    return min(candidates, key=lambda roofline: roofline.port_deviation)
 
 
 def describe(threads: int, rooflines: list[Any], best: Any) -> dict[str, Any]:
@@ -131,7 +141,6 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
     import fastsep
     from bench.measure import thread_counts
-
     from fastsep import _isa
 
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]

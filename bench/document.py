@@ -105,15 +105,15 @@ def html_blocks(blocks: Sequence[Block], figures: Mapping[str, str]) -> str:
             case Heading(level, text):
                 parts.append(f'<h{level} id="{anchor(text)}">{inline(text)}</h{level}>')
             case Paragraph(text, warning):
-                parts.append(f'<p class="warning">{inline(text)}</p>' if warning else f"<p>{inline(text)}</p>")
+                parts.append(
+                    f'<p class="warning">{inline(text)}</p>' if warning else f"<p>{inline(text)}</p>"
+                )
             case Items(items):
                 parts.append("<ul>" + "".join(f"<li>{inline(item)}</li>" for item in items) + "</ul>")
             case Table():
                 parts.append(html_table(block))
             case Figure(name, caption):
-                parts.append(
-                    f"<figure>{figures[name]}<figcaption>{inline(caption)}</figcaption></figure>"
-                )
+                parts.append(f"<figure>{figures[name]}<figcaption>{inline(caption)}</figcaption></figure>")
             case Details(summary, inner):
                 parts.append(
                     f"<details><summary>{inline(summary)}</summary>{html_blocks(inner, figures)}</details>"
@@ -161,6 +161,7 @@ th, td { padding: 0.28rem 0.65rem; border-bottom: 1px solid var(--line); text-al
   white-space: nowrap; }
 th { background: var(--band); font-weight: 600; vertical-align: bottom; white-space: normal; }
 th.text, td.text { text-align: left; }
+td.text { white-space: normal; min-width: 7rem; max-width: 20rem; }
 tbody tr:hover { background: var(--band); }
 tr.bad { background: var(--bad); }
 figure { margin: 1.5em 0; overflow-x: auto; }

@@ -51,7 +51,7 @@ def parts_of(shape: Shape) -> list[Part]:
     import fastsep
 
     taps = (shape.kernel, shape.kernel)
-    window = {"strides": shape.stride, "dilation_rate": shape.dilation, "padding": "same"}
+    window: dict[str, Any] = {"strides": shape.stride, "dilation_rate": shape.dilation, "padding": "same"}
 
     def image(size: int, channels: int) -> tuple[int, ...]:
         return shape.shape_of(size, channels)

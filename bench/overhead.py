@@ -44,9 +44,7 @@ def calls_of(shape: Shape) -> dict[str, Callable[[], object]]:
     functions: dict[str, Callable[[], object]] = {
         "depthwise": lambda: fastsep.depthwise_conv(x, depthwise, padding="same", out=out, threads=1),
         "pointwise": lambda: fastsep.pointwise_conv(x, dense, out=out, threads=1),
-        "separable": lambda: fastsep.separable_conv(
-            x, depthwise, dense, padding="same", out=out, threads=1
-        ),
+        "separable": lambda: fastsep.separable_conv(x, depthwise, dense, padding="same", out=out, threads=1),
         "conv": lambda: fastsep.conv(x, standard, padding="same", out=out, threads=1),
     }
     depthwise = weights_of(*taps, CHANNELS, 1)

@@ -1,7 +1,7 @@
 """The report of a run of `make bench-peers`.
 
-``python -m bench.peers_report [run.json]`` writes Markdown, JSON, figures and one HTML page to build/bench/peers,
-and exits with 3 if the cross-check of the FMA peak invalidates the run.
+``python -m bench.peers_report [run.json]`` writes Markdown, JSON, figures and one HTML page to
+build/bench/peers, and exits with 3 if the cross-check of the FMA peak invalidates the run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.document import Block, Details, Figure, Heading, Items, Paragraph, Table, to_html, to_markdown
 from bench.measure import PORT_DEVIATION
-from bench.report import engineering, markdown_table, plural
+from bench.report import markdown_table, plural
 from bench.results import NAIVE, NOISE, Family, Results, Row, losers_first, read_results
 from bench.sweep import SLOWER_SECONDS, SLOWER_SHARE, Cliff, cliffs_of
 
@@ -45,8 +45,10 @@ def validity(results: Results) -> Iterator[Block]:
     else:
         wrong = [roof for roof in results.roofs if not roof.valid]
         yield Paragraph(
-            f"INVALID RUN. The measured FMA peak is not within {PORT_DEVIATION:.0%} of frequency × a whole number "
-            f"of FMA ports: {'; '.join(map(str, wrong))}. Shares of the roofline and of the peak mean nothing "
+            "INVALID RUN. The measured FMA peak is not within "
+            f"{PORT_DEVIATION:.0%} of frequency × a whole number "
+            f"of FMA ports: {'; '.join(map(str, wrong))}. Shares of the "
+            "roofline and of the peak mean nothing "
             "here; measure again on a quieter machine.",
             warning=True,
         )
@@ -156,7 +158,8 @@ def lost_section(results: Results) -> Iterator[Block]:
     lost = results.lost
     beyond = [row for row in lost if row.lost_beyond_noise]
     yield Paragraph(
-        f"Of {len(results.rows)} rows (a layer on one number of threads), a peer is faster in {len(lost)}, in "
+        f"Of {len(results.rows)} rows (a layer on one number of "
+        f"threads), a peer is faster in {len(lost)}, in "
         f"{len(beyond)} of them by more than the {NOISE:.0%} that medians repeat to. Worst first."
     )
     if lost:
@@ -214,7 +217,8 @@ def families_section(results: Results) -> Iterator[Block]:
         [
             Items([f"{name}: {form}" for name, form in sorted(forms)]),
             Paragraph(
-                f"Every output was compared with a float64 one first; ours differs by {difference:.1e} of the "
+                "Every output was compared with a float64 one first; ours "
+                f"differs by {difference:.1e} of the "
                 "largest output at most."
             ),
         ],
@@ -225,7 +229,8 @@ def scaling_section(results: Results) -> Iterator[Block]:
     """Yield the figures of scaling."""
     yield Figure(
         "scaling",
-        "GFLOP/s against one parameter, the others at 28×28 and 64 channels (standard 32, inverted residual 24). "
+        "GFLOP/s against one parameter, the others at 28×28 and 64 "
+        "channels (standard 32, inverted residual 24). "
         "Dotted: the roofline with the smallest call's time added. Minima of blocks of back-to-back calls.",
     )
     if any(info["parameter"] == "threads" for info in results.scaling):
@@ -236,7 +241,8 @@ def fusion_section(results: Results) -> Iterator[Block]:
     """Yield fused beside unfused."""
     yield Paragraph(
         "One plan beside one plan a layer; the bits are the same (checked). Unfused writes and reads every "
-        "intermediate; fused keeps it in the thread's cache. Where all of it fits into the caches anyway, less "
+        "intermediate; fused keeps it in the thread's cache. Where "
+        "all of it fits into the caches anyway, less "
         "traffic saves little."
     )
     yield Figure("fusion", "Unfused over fused: time (bars) and computed bytes (marks).")
@@ -279,7 +285,8 @@ def fusion_section(results: Results) -> Iterator[Block]:
 def overhead_section(results: Results) -> Iterator[Block]:
     """Yield what calls cost beyond their kernels."""
     yield Paragraph(
-        "One thread. The kernel's own time is what one more image adds to a call of several (as many as stay in "
+        "One thread. The kernel's own time is what one more image "
+        "adds to a call of several (as many as stay in "
         "cache); overhead is the rest of `plan(x, out)`."
     )
     yield Figure("overhead", "µs a call against size; dotted: the kernel alone.")
@@ -289,7 +296,10 @@ def overhead_section(results: Results) -> Iterator[Block]:
             [
                 info["row"],
                 microseconds(info["kernel_seconds"]),
-                *(microseconds(info["seconds_by_call"][call]) for call in ("plan(x, out)", "plan(x)", "function")),
+                *(
+                    microseconds(info["seconds_by_call"][call])
+                    for call in ("plan(x, out)", "plan(x)", "function")
+                ),
                 microseconds(info["seconds_by_call"]["plan(x, out)"] - info["kernel_seconds"]),
             ]
             for info in results.overhead
@@ -327,9 +337,12 @@ def sweep_section(results: Results) -> Iterator[Block]:
         f"{plural(len(choices), 'slow choice')} of threads."
     )
     yield Paragraph(
-        "A point is a cliff if its time per multiply-add is more than twice that of a point beside it in the walk, "
-        "times what the roofline explains: the ratio of their floors per multiply-add, if above 1. The floor is "
-        "the time of the smallest call there is, plus the roofline's time with output channels rounded up to whole "
+        "A point is a cliff if its time per multiply-add is more "
+        "than twice that of a point beside it in the walk, "
+        "times what the roofline explains: the ratio of their floors "
+        "per multiply-add, if above 1. The floor is "
+        "the time of the smallest call there is, plus the roofline's "
+        "time with output channels rounded up to whole "
         "vectors. Nothing else is excused."
     )
     if cliffs:
@@ -346,7 +359,8 @@ def sweep_section(results: Results) -> Iterator[Block]:
         [cliff_table(sorted(excused, key=lambda cliff: -cliff.factor))] if excused else [],
     )
     yield Paragraph(
-        f"`threads=None` may be {SLOWER_SHARE:.0%} and {SLOWER_SECONDS * 1e6:.0f} µs slower than the better of one "
+        f"`threads=None` may be {SLOWER_SHARE:.0%} and "
+        f"{SLOWER_SECONDS * 1e6:.0f} µs slower than the better of one "
         "and all threads, workers warm, calls back to back."
     )
     if choices:
@@ -368,7 +382,8 @@ def sweep_section(results: Results) -> Iterator[Block]:
     for family in dict.fromkeys(walk.family for walk in results.walks):
         yield Figure(
             f"sweep-{family.replace(' ', '-')}",
-            f"{family}: nanoseconds a multiply-add on one thread; red rings are cliffs (on one thread or with None).",
+            f"{family}: nanoseconds a multiply-add on one thread; red "
+            "rings are cliffs (on one thread or with None).",
         )
 
 
@@ -379,7 +394,8 @@ def report(results: Results) -> list[Block]:
         blocks += [
             Heading(2, "Families"),
             Paragraph(
-                "Ratio: the best peer's time over ours, medians of the rounds; above 1 we are faster. FLOPs count "
+                "Ratio: the best peer's time over ours, medians of the "
+                "rounds; above 1 we are faster. FLOPs count "
                 "taps in the padding. docs/benchmarks.md says how it is measured."
             ),
             family_table(results),
@@ -415,7 +431,9 @@ def summary(results: Results) -> dict[str, Any]:
         "software": dict(results.software),
         "commit": results.commit,
         "date": results.date,
-        "roofs": [{**asdict(roof), "ports": roof.ports, "deviation": roof.deviation} for roof in results.roofs],
+        "roofs": [
+            {**asdict(roof), "ports": roof.ports, "deviation": roof.deviation} for roof in results.roofs
+        ],
         "families": [
             {
                 "name": family.name,
@@ -453,10 +471,13 @@ def readme_block(results: Results) -> str:
     parts = []
     if not results.valid:
         parts.append("**The run behind these figures is invalid: its FMA peak does not fit the clock.**")
-    versions = ", ".join(f"{name} {version}" for name, version in results.software.items() if name != "fastsep")
+    versions = ", ".join(
+        f"{name} {version}" for name, version in results.software.items() if name != "fastsep"
+    )
     parts += [
         f"{results.machine}, beside {versions}; commit {results.commit}, {results.date[:10]}.",
-        "Ratio: the best peer's time over ours, medians of alternating blocks; above 1 we are faster. The share is "
+        "Ratio: the best peer's time over ours, medians of "
+        "alternating blocks; above 1 we are faster. The share is "
         "a geometric mean as well.",
         markdown_table(FAMILY_TITLES, [family_row(family) for family in results.families]),
     ]
@@ -464,7 +485,8 @@ def readme_block(results: Results) -> str:
     if lost:
         beyond = sum(row.lost_beyond_noise for row in lost)
         parts.append(
-            f"A peer is faster in {len(lost)} of {len(results.rows)} rows, in {beyond} by more than the noise of "
+            f"A peer is faster in {len(lost)} of {len(results.rows)} "
+            f"rows, in {beyond} by more than the noise of "
             f"{NOISE:.0%}. All of them, ratio and best peer, worst first:"
         )
         parts.append("\n".join(lost_lines(lost)))
@@ -473,12 +495,14 @@ def readme_block(results: Results) -> str:
     findings = results.findings
     if findings.points:
         parts.append(
-            f"The sweep of {findings.points} shapes found {plural(len(findings.cliffs), 'cliff')} (more than twice "
+            f"The sweep of {findings.points} shapes found "
+            f"{plural(len(findings.cliffs), 'cliff')} (more than twice "
             f"a neighbour's cost per multiply-add) and {plural(len(findings.choices), 'slow choice')} by "
             "`threads=None`."
         )
     parts.append(
-        f"`{COMMAND}` measures all of it again and writes tables, figures and one HTML page to `build/bench/peers`; "
+        f"`{COMMAND}` measures all of it again and writes tables, "
+        "figures and one HTML page to `build/bench/peers`; "
         "`make readme` puts them here."
     )
     return "\n\n".join(parts) + "\n"
@@ -499,7 +523,12 @@ def lost_lines(lost: Sequence[Row]) -> list[str]:
 def short_label(row: Row) -> str:
     """Return a row's label without the words that its family says already."""
     first = row.family.partition(" ")[0]
-    return row.label.removeprefix(f"{first} ").removeprefix("residual ").removeprefix("conv ").removeprefix("1x1 ")
+    return (
+        row.label.removeprefix(f"{first} ")
+        .removeprefix("residual ")
+        .removeprefix("conv ")
+        .removeprefix("1x1 ")
+    )
 
 
 # ---- writing ---------------------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ class Family:
         statuses = {check.status for check in self.checks}
         for status in ("short", "must", "reached"):
             if status in statuses:
-                return status  # type: ignore[return-value]  # mypy widens the loop's literals to str
+                return status
         return "none asked"
 
 
@@ -285,7 +285,7 @@ class Results:
 
 
 def losers_first(rows: Iterable[Row]) -> list[Row]:
-    """Return rows with those that any number of threads loses first, by their worst ratio; then by size of win."""
+    """Return rows by their label's worst ratio on any number of threads, so that those we lose come first."""
     listed = list(rows)
     worst: dict[str, float] = {}
     for row in listed:

@@ -1,7 +1,8 @@
-"""The sweep for cliffs: one-dimensional walks through shapes, and what a point may cost beside its neighbours.
+"""The sweep for cliffs: one-dimensional walks through shapes, and what a point may cost beside its neighbour.
 
-``python -m bench.sweep [walk …]`` measures the walks whose names contain a word given (all without one) and prints
-what it finds. docs/benchmarks.md states and defends the formula; in short, with c the seconds per multiply-add and
+``python -m bench.sweep [walk …]`` measures the walks whose names contain a word given (all without one) and
+prints what it finds. docs/benchmarks.md states and defends the formula; in short, with c the seconds per
+multiply-add and
 
     floor = seconds of the smallest call there is + max(vector FLOPs / FMA peak, compulsory bytes / bandwidth)
 
@@ -9,8 +10,8 @@ a point is a cliff if for one of its two neighbours in the walk
 
     c(point) > 2 · c(neighbour) · max(1, floor per multiply-add of the point / that of the neighbour).
 
-Vector FLOPs count output channels rounded up to whole vectors. Nothing else is excused: not register tiles that
-whole images leave half empty, not borders, not the copies that channels_first needs.
+Vector FLOPs count output channels rounded up to whole vectors. Nothing else is excused: not register tiles
+that small images leave half empty, not borders, not the copies that channels_first needs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from math import ceil
 from typing import TYPE_CHECKING, Any, Literal
@@ -124,14 +125,16 @@ class Shape:
         dilation = f" dilation {self.dilation}" if self.dilation > 1 else ""
         channels = f"{self.channels}" if self.family == "depthwise" else f"{self.channels}→{self.outputs}"
         first = " channels_first" if self.data_format == "channels_first" else ""
-        return f"{self.family}{kernel}{stride}{dilation} {self.batch}×{self.size}×{self.size}×{channels}{first}"
+        return (
+            f"{self.family}{kernel}{stride}{dilation} {self.batch}×{self.size}×{self.size}×{channels}{first}"
+        )
 
     def plan(self) -> Any:
         """Return the plan with seeded weights."""
 
-        window = {"strides": self.stride, "dilation_rate": self.dilation, "padding": "same"}
+        window: dict[str, Any] = {"strides": self.stride, "dilation_rate": self.dilation, "padding": "same"}
         taps = (self.kernel, self.kernel)
-        layout = {"data_format": self.data_format}
+        layout: dict[str, Any] = {"data_format": self.data_format}
         match self.family:
             case "depthwise":
                 return fastsep.DepthwiseConv(weights_of(*taps, self.channels, 1), **window, **layout)
@@ -141,7 +144,10 @@ class Shape:
                 return fastsep.Conv(weights_of(*taps, self.channels, self.outputs), **window, **layout)
             case "separable":
                 return fastsep.SeparableConv(
-                    weights_of(*taps, self.channels, 1), weights_of(self.channels, self.outputs), **window, **layout
+                    weights_of(*taps, self.channels, 1),
+                    weights_of(self.channels, self.outputs),
+                    **window,
+                    **layout,
                 )
             case "inverted residual":
                 wide = EXPANSION * self.channels
@@ -168,7 +174,7 @@ class Shape:
 
 @cache
 def random_numbers() -> Array:
-    """Return the numbers that inputs and weights are views of: making them anew would take most of the time."""
+    """Return what inputs and weights are views of: making numbers anew would take most of the time."""
     values = np.random.default_rng(0).random(1 << 24, dtype=np.float32) - np.float32(0.5)
     values.flags.writeable = False
     return values
@@ -220,7 +226,9 @@ def walks() -> list[Walk]:
         changes: dict[str, Any] = dict.fromkeys(names, values[0])
         # The varied number is shown as its letter; the base point's others stay.
         text = str(replace(base, **changes))
-        found.append(Walk(f"{' = '.join(names)} {values[0]}…{values[-1]}: {text}", base, names, tuple(values)))
+        found.append(
+            Walk(f"{' = '.join(names)} {values[0]}…{values[-1]}: {text}", base, names, tuple(values))
+        )
 
     both = ("channels", "outputs")
     depthwise, pointwise = Shape("depthwise"), Shape("pointwise")
@@ -289,10 +297,18 @@ class Point:
         seconds = {mode: min(self.seconds[mode], other.seconds[mode]) for mode in self.seconds}
         return replace(self, seconds=seconds)
 
+    def auto_seconds(self, all_threads: int) -> float:
+        """Seconds with None, the faster of two measurements where it took one thread or all.
+
+        It is the same call as one that says so.
+        """
+        same = {1: "one", all_threads: "all"}.get(self.chosen, "auto")
+        return min(self.seconds["auto"], self.seconds[same])
+
 
 @dataclass(frozen=True)
 class Cliff:
-    """A point that costs too much beside a neighbour: `factor` times the neighbour, where `allowed` was due."""
+    """A point that costs too much beside a neighbour: `factor` times as much, where `allowed` was due."""
 
     walk: str
     mode: str
@@ -372,18 +388,10 @@ def cliffs_of(walk: str, points: Sequence[Point], explain: bool = True) -> list[
 
 
 def slow_choices(walk: str, points: Sequence[Point], all_threads: int) -> list[ThreadChoice]:
-    """Return the points where ``threads=None`` is more than 5 %, and more than 2 µs, slower than it could be.
-
-    A call with None that takes one thread, or all, is the same call as one that says so: the faster of the two
-    measurements counts.
-    """
+    """Return the points where ``threads=None`` is more than 5 % and 2 µs slower than it could be."""
     found = []
     for point in points:
-        one, every, auto = (point.seconds[mode] for mode in ("one", "all", "auto"))
-        if point.chosen == 1:
-            auto = min(auto, one)
-        elif point.chosen == all_threads:
-            auto = min(auto, every)
+        one, every, auto = point.seconds["one"], point.seconds["all"], point.auto_seconds(all_threads)
         best = min(one, every)
         if auto > max(best * (1 + SLOWER_SHARE), best + SLOWER_SECONDS):
             found.append(ThreadChoice(walk, point.label, point.chosen, auto, one, every))
@@ -423,9 +431,7 @@ def measure_shape(shape: Shape) -> tuple[dict[str, float], int]:
     plan = shape.plan()
     x, out = shape.arrays()
     counts: dict[str, int | None] = {"one": 1, "all": thread_counts()[-1], "auto": None}
-    calls = {
-        mode: (lambda threads=threads: plan(x, out, threads=threads)) for mode, threads in counts.items()
-    }
+    calls = {mode: partial(plan, x, out, threads=threads) for mode, threads in counts.items()}
     return best_seconds(calls), plan.describe(x.shape).threads
 
 
@@ -484,8 +490,10 @@ def measure_point(value: int | str, shape: Shape) -> Point:
     )
 
 
-def measure_walks(chosen: Sequence[Walk], progress: Callable[[str], object] = lambda name: None) -> list[list[Point]]:
-    """Measure walks; then, several times, what looks like a cliff or a bad choice of threads, and its neighbours.
+def measure_walks(
+    chosen: Sequence[Walk], progress: Callable[[str], object] = lambda name: None
+) -> list[list[Point]]:
+    """Measure walks; then, several times, what looks bad, and its neighbours.
 
     The second looks come after all walks, because what disturbs a shared machine often lasts for seconds.
     """

@@ -12,14 +12,16 @@ import pytest
 
 from bench.__main__ import put_into_readme
 from bench.charts import inline_svg
-from bench.document import Details, Figure, Heading, Paragraph, Table, to_html, to_markdown
+from bench.document import Block, Details, Figure, Heading, Paragraph, Table, to_html, to_markdown
 from bench.peers_report import INVALID, main, readme_block, report, write
 from bench.results import Results, geometric_mean, losers_first, read_results
 
 FAMILY = "depthwise 3x3"
 
 
-def row(label: str, threads: int, ours: float, peers: dict[str, float], family: str = FAMILY) -> dict[str, Any]:
+def row(
+    label: str, threads: int, ours: float, peers: dict[str, float], family: str = FAMILY
+) -> dict[str, Any]:
     """Return one side-by-side benchmark of the JSON."""
 
     def timing(seconds: float) -> dict[str, Any]:
@@ -36,7 +38,9 @@ def row(label: str, threads: int, ours: float, peers: dict[str, float], family: 
             "compulsory_bytes": 100_000,
             "roofline_seconds": 1e-5,
             "ours": timing(ours),
-            "peers": {name: {**timing(time), "form": "NHWC", "difference": 1e-7} for name, time in peers.items()},
+            "peers": {
+                name: {**timing(time), "form": "NHWC", "difference": 1e-7} for name, time in peers.items()
+            },
             "best_peer": "not read",
             "ratio": -1,
             "largest_difference": 2e-7,
@@ -113,7 +117,8 @@ def test_families_have_mean_worst_case_and_share() -> None:
     # Ratios 4, 1 and 0.5; the naive loops are no peer.
     assert one.ratio == pytest.approx(2 ** (1 / 3))
     assert one.worst.label == "depthwise 3x3 28x28x64"
-    assert (one.worst.best_peer, one.worst.ratio) == ("XNNPACK", pytest.approx(0.5))
+    assert one.worst.best_peer == "XNNPACK"
+    assert one.worst.ratio == pytest.approx(0.5)
     # 1 MFLOP in 20 µs are 50 GFLOP/s of 100; on two threads 100 of 200.
     assert one.share() == pytest.approx(0.5)
     assert two.share() == pytest.approx(0.5)
@@ -130,7 +135,7 @@ def test_rows_that_lose_come_first() -> None:
     assert [row.label for row in results.lost] == ["depthwise 3x3 28x28x64", "pointwise 1x1 7x7x8-8"]
     assert [row.lost_beyond_noise for row in results.lost] == [True, False]
     ordered = losers_first(row for row in results.rows if row.family == FAMILY)
-    assert [row.label for row in ordered][0] == "depthwise 3x3 28x28x64"
+    assert ordered[0].label == "depthwise 3x3 28x28x64"
     # A row stays together on all numbers of threads.
     assert [(row.label, row.threads) for row in ordered][2:] == [
         ("depthwise 3x3 14x14x64", 1),
@@ -210,7 +215,8 @@ def test_readme_names_families_and_every_lost_row(tmp_path: Path) -> None:
 def test_readme_blocks_are_replaced_and_nothing_else(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(
-        "a\n<!-- peers:begin -->\nold\n<!-- peers:end -->\nb\n<!-- bench:begin -->\nstory\n<!-- bench:end -->\n",
+        "a\n<!-- peers:begin -->\nold\n<!-- peers:end -->\nb\n<!-- "
+        "bench:begin -->\nstory\n<!-- bench:end -->\n",
         encoding="utf-8",
     )
     assert put_into_readme(readme, tmp_path) == []
@@ -218,12 +224,13 @@ def test_readme_blocks_are_replaced_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "peers" / "readme.md").write_text("new\n", encoding="utf-8")
     assert put_into_readme(readme, tmp_path) == ["peers/readme.md"]
     assert readme.read_text(encoding="utf-8") == (
-        "a\n<!-- peers:begin -->\nnew\n<!-- peers:end -->\nb\n<!-- bench:begin -->\nstory\n<!-- bench:end -->\n"
+        "a\n<!-- peers:begin -->\nnew\n<!-- peers:end -->\nb\n<!-- "
+        "bench:begin -->\nstory\n<!-- bench:end -->\n"
     )
 
 
 def test_documents_escape_what_they_are_given() -> None:
-    blocks = [
+    blocks: list[Block] = [
         Heading(1, "K<=32 & more"),
         Table(["a", "b"], [["1 < 2", "`x|y`"]]),
         Details("more", [Paragraph("**strong**")]),

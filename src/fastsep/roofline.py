@@ -30,10 +30,10 @@ class Roofline:
     cache_bytes : dict
         Sizes of the levels, L1 and L2 of one core; "DRAM" is infinite.
     cycles_per_second : float
-        Of one core amid the bursts of arithmetic, by a chain of dependent additions of integers; the best of them.
+        Of one core amid the bursts of arithmetic, by chains of dependent integer additions; the best of them.
     fmas_per_cycle : float
-        Vectors of fused multiply-adds that one core finished in a cycle: peak over cycles. The median of bursts that
-        were each timed between two chains, because clocks move.
+        Vectors of fused multiply-adds that one core finished in a cycle: peak over cycles. The median of bursts
+        that were each timed between two chains, because clocks move.
     """
 
     threads: int
@@ -51,7 +51,7 @@ class Roofline:
 
     @property
     def port_deviation(self) -> float:
-        """How far the measured peak lies from frequency × ports: 0.05 means 5 % apart, and something is wrong.
+        """How far the measured peak lies from frequency × ports; from 0.05 on, something is wrong.
 
         Either the peak was not reached or the clock was not what the chain saw; shares of this roofline then
         mean nothing.
@@ -129,7 +129,15 @@ def measure(threads: int = 1, dtype: str = "float32", isa: str | None = None) ->
     # A level is never slower than the one behind it; where it seems so, the measurement was disturbed.
     for inner, outer in (("L3", "DRAM"), ("L2", "L3"), ("L1", "L2")):
         bandwidth[inner] = max(bandwidth[inner], bandwidth[outer])
-    return Roofline(threads, str(np.dtype(dtype)), peak, bandwidth, {**caches, "DRAM": float("inf")}, cycles, median(rates))
+    return Roofline(
+        threads,
+        str(np.dtype(dtype)),
+        peak,
+        bandwidth,
+        {**caches, "DRAM": float("inf")},
+        cycles,
+        median(rates),
+    )
 
 
 @lru_cache(maxsize=16)
