@@ -161,7 +161,7 @@ th, td { padding: 0.28rem 0.65rem; border-bottom: 1px solid var(--line); text-al
   white-space: nowrap; }
 th { background: var(--band); font-weight: 600; vertical-align: bottom; white-space: normal; }
 th.text, td.text { text-align: left; }
-td.text { white-space: normal; min-width: 7rem; max-width: 20rem; }
+td.text { white-space: normal; min-width: 8rem; max-width: 26rem; }
 tbody tr:hover { background: var(--band); }
 tr.bad { background: var(--bad); }
 figure { margin: 1.5em 0; overflow-x: auto; }

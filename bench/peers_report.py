@@ -160,7 +160,7 @@ def lost_section(results: Results) -> Iterator[Block]:
     yield Paragraph(
         f"Of {len(results.rows)} rows (a layer on one number of "
         f"threads), a peer is faster in {len(lost)}, in "
-        f"{len(beyond)} of them by more than the {NOISE:.0%} that medians repeat to. Worst first."
+        f"{len(beyond)} of them by more than the {NOISE:.0%} that count as noise. Worst first."
     )
     if lost:
         yield lost_table(lost)

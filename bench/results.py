@@ -14,7 +14,7 @@ from bench.measure import PORT_DEVIATION
 from bench.report import describe_machine, plural
 from bench.sweep import Findings, Point
 
-# Medians of rounds on a machine that does nothing else repeat to about this.
+# What the targets call noise; on a shared machine single rows move by more.
 NOISE = 0.03
 NAIVE = "naive"
 

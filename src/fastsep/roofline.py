@@ -32,8 +32,8 @@ class Roofline:
     cycles_per_second : float
         Of one core amid the bursts of arithmetic, by chains of dependent integer additions; the best of them.
     fmas_per_cycle : float
-        Vectors of fused multiply-adds that one core finished in a cycle: peak over cycles. The median of bursts
-        that were each timed between two chains, because clocks move.
+        Vectors of fused multiply-adds that one core finished in a cycle: peak over cycles. The median of
+        bursts that were each timed between two chains, because clocks move.
     """
 
     threads: int
