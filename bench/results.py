@@ -13,6 +13,7 @@ from bench.families import FAMILIES, Threshold
 from bench.measure import PORT_DEVIATION
 from bench.report import describe_machine, plural
 from bench.sweep import Findings, Point
+from fastsep.roofline import whole_ports
 
 # What the targets call noise; on a shared machine single rows move by more.
 NOISE = 0.03
@@ -41,7 +42,7 @@ class Roofs:
     @property
     def ports(self) -> int | None:
         """The whole number of FMA ports that is nearest."""
-        return None if self.fmas_per_cycle is None else max(1, round(self.fmas_per_cycle))
+        return None if self.fmas_per_cycle is None else whole_ports(self.fmas_per_cycle)
 
     @property
     def deviation(self) -> float | None:

@@ -15,6 +15,11 @@ _BURSTS = 5
 _BURST_SECONDS = 2e-3
 
 
+def whole_ports(fmas_per_cycle: float) -> int:
+    """The number of FMA ports, 1, 2, 4 or 8, that a measured rate comes nearest to."""
+    return min((1, 2, 4, 8), key=lambda ports: abs(fmas_per_cycle / ports - 1))
+
+
 @dataclass(frozen=True)
 class Roofline:
     """Measured limits of the machine.
@@ -46,8 +51,8 @@ class Roofline:
 
     @property
     def fma_ports(self) -> int:
-        """The whole number of ports that comes nearest to `fmas_per_cycle`."""
-        return max(1, round(self.fmas_per_cycle))
+        """Of 1, 2, 4 and 8, what comes nearest to `fmas_per_cycle`: no core has three."""
+        return whole_ports(self.fmas_per_cycle)
 
     @property
     def port_deviation(self) -> float:
