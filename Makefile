@@ -105,7 +105,7 @@ bench-compare: $(VENV)/.stamp-environment ## the newest run of bench-peers again
 	$(RUN) -m bench.compare $(WITH)
 
 .PHONY: readme
-readme: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## put the table of the last `make bench` into README.md
+readme: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## put what the last `make bench` and `make bench-peers` say into README.md
 	$(RUN) -m bench --update-readme
 
 .PHONY: asm

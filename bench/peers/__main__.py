@@ -1,4 +1,4 @@
-"""Run bench_peers.py: a line for every row, a progress bar on a terminal; further arguments go to pytest."""
+"""Run bench_peers.py and what else the report holds, a line for every row; further arguments go to pytest."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from bench import peers_report
 from bench.__main__ import OUTPUT, ROOT, ProgressBar
 from bench.compare import RUNS, row_text
 
 RESULT = OUTPUT / "peers.json"
+# What the report is made of; all but the first need fastsep alone.
+SECTIONS = ("peers", "scaling", "fusion", "overhead", "sweep")
 
 
 class RowLines:
@@ -31,6 +34,9 @@ class RowLines:
             self.line(f"{'left out' if left_out else 'FAILED'}: {item.name}: {call.excinfo.value}")
         elif call.when == "call":
             info: dict[str, Any] = item.funcargs["benchmark"].extra_info  # type: ignore[attr-defined]
+            if info["section"] != "peers":
+                self.line(f"{info['section']}: {item.name}")
+                return
             self.measured += 1
             self.behind += info["ratio"] < 1
             self.line(row_text(info))
@@ -41,7 +47,7 @@ class RowLines:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, store the run, and return pytest's exit code."""
+    """Measure, store the run, write the report; return pytest's exit code, or the report's if that is 0."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     RESULT.unlink(missing_ok=True)
     # A quick run is too rough to be compared with later.
@@ -53,7 +59,7 @@ def main(arguments: list[str]) -> int:
         code = int(
             pytest.main(
                 [
-                    str(ROOT / "bench" / "bench_peers.py"),
+                    *(str(ROOT / "bench" / f"bench_{section}.py") for section in SECTIONS),
                     f"--rootdir={ROOT}",
                     f"--benchmark-json={RESULT}",
                     f"--benchmark-storage=file://{RUNS}",
@@ -69,7 +75,7 @@ def main(arguments: list[str]) -> int:
         print(output.getvalue(), file=sys.stderr)
     print(f"{lines.measured} rows measured, {lines.behind} of them behind the best peer")
     print(f"written: {Path(RESULT).relative_to(ROOT)}")
-    return code
+    return code or peers_report.main([str(RESULT)])
 
 
 if __name__ == "__main__":

@@ -115,8 +115,9 @@ struct fs_real_kernels {
     void (*relayout)(const struct fs_relayout *);
     void (*sum_pixels)(const struct fs_sums *);
     void (*scale_pixels)(const struct fs_scaling *);
-    /* roofline.inc: floating-point operations done; bytes moved. */
+    /* roofline.inc: floating-point operations done; cycles spent; bytes moved. */
     double (*fma_burst)(int64_t repetitions);
+    double (*add_burst)(int64_t repetitions);
     double (*read_burst)(const void *memory, int64_t bytes, int64_t repetitions);
     double (*copy_burst)(void *to, const void *from, int64_t bytes, int64_t repetitions);
 };

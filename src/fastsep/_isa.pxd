@@ -81,6 +81,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         void (*sum_pixels)(const fs_sums *) noexcept nogil
         void (*scale_pixels)(const fs_scaling *) noexcept nogil
         double (*fma_burst)(int64_t) noexcept nogil
+        double (*add_burst)(int64_t) noexcept nogil
         double (*read_burst)(const void *, int64_t, int64_t) noexcept nogil
         double (*copy_burst)(void *, const void *, int64_t, int64_t) noexcept nogil
 

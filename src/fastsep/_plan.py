@@ -159,7 +159,7 @@ class Plan(Immutable):
         -------
         Description
             Its `str` is a table; `to_dict()` gives the figures. The first call measures the machine's roofs,
-            which takes about a third of a second.
+            which takes about half a second.
 
         Raises
         ------
