@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+import fastsep
 from bench.fusion import parts_of, shapes, traffic
 from bench.measure import thread_counts
 from bench.sweep import Shape, best_seconds, time_call
@@ -17,8 +18,8 @@ def test_fusion(benchmark: BenchmarkFixture, shape: Shape, threads: int) -> None
     plan = shape.plan()
     parts = parts_of(shape)
     x, out = shape.arrays()
-    between = [np.empty(part.out_shape, np.float32) for part in parts[:-1]]
-    last = np.empty_like(out)
+    between = [fastsep.empty(part.out_shape) for part in parts[:-1]]
+    last = fastsep.empty(out.shape)
     steps = list(zip((part.plan for part in parts), (x, *between), (*between, last), strict=True))
 
     def unfused() -> None:

@@ -162,8 +162,9 @@ class Shape:
     def arrays(self) -> tuple[Array, Array]:
         """Return input and output."""
         x_shape = self.shape_of(self.size, self.channels)
-        x = numbers(int(np.prod(x_shape))).reshape(x_shape)
-        return x, np.empty(self.shape_of(self.out_size, self.out_channels), np.float32)
+        x = fastsep.empty(x_shape)
+        x[...] = numbers(int(np.prod(x_shape))).reshape(x_shape)
+        return x, fastsep.empty(self.shape_of(self.out_size, self.out_channels))
 
     def shape_of(self, size: int, channels: int) -> tuple[int, ...]:
         """Return an array's shape in this data format."""

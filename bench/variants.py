@@ -116,7 +116,7 @@ def ours(block: Block, threads: int) -> Call:
 
 def allocate_outputs(block: Block) -> list[Array]:
     """Return an array for the output of every stage."""
-    return [np.empty(shape, block.x.dtype) for shape in block.out_shapes]
+    return [fastsep.empty(shape, block.x.dtype) for shape in block.out_shapes]
 
 
 def one_after_another(block: Block, steps: list[Step]) -> Call:

@@ -171,6 +171,11 @@ cdef cursor place_tile(const array *out, int64_t tile, int64_t block_rows, int64
     return at
 
 
+cdef bint beyond_level2(const array *x) noexcept nogil:
+    """Whether what is written of an array has left L2 before it is written again."""
+    return max(x.strides[1] * x.shape[1], x.strides[2] * x.shape[2]) > caches().level2
+
+
 cdef void fill_pointers(char **pointers, char *base, int64_t stride, int64_t count) noexcept nogil:
     cdef int64_t i
     for i in range(count):
@@ -187,7 +192,7 @@ cdef void source_of_array(const array *x, int64_t batch, const char *zeros, sour
     result.zeros = zeros
     result.empty = x.shape[3] == 0
     # A quarter of the last level: the output and other cores want theirs.
-    result.distant = max(x.strides[1] * x.shape[1], x.strides[2] * x.shape[2]) > caches().level3 // 4
+    result.distant = max(x.strides[1] * x.shape[1], x.strides[2] * x.shape[2]) > caches().level3 // 8
 
 
 cdef bint channels_apart(const array *x, int64_t item_bytes) noexcept nogil:
@@ -309,6 +314,7 @@ cdef void fill_destination(const fs_real_kernels *kernels, const destination *to
     cdef int64_t first_row = at.row
     cdef char *staged
     work.out = out
+    work.cold = not to.stage_out and beyond_level2(&to.out)
     work.residual = <const char **>residual if to.residual.data != NULL else NULL
     for i in range(rows):
         at.row = first_row + i

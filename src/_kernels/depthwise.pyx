@@ -42,7 +42,7 @@ cdef enum:
     TILE_WORK = 400000
     # Half a page. Fused 1024² × 16 and 512² × 32: 12.0 and 7.3 ms without, 10.0 and 6.6 at 1024 bytes, 9.6 and 6.1
     # at 2048, 9.3 and 6.0 at 4096; but there depthwise alone falls from 5.2 to 5.6 ms at 1024² × 16.
-    PREFETCH_BYTES = 2048
+    PREFETCH_BYTES = 4096
 
 
 cdef Packed pack_depthwise(depthwise_plan *p, const fs_real_kernels *kernels, object kernel, object bias,

@@ -269,6 +269,7 @@ cdef void dense(const pointwise_plan *plan, const char *x, char *out) noexcept n
     work.rows = &x
     work.rows_stride = 1
     work.out = &out
+    work.cold = False
     work.residual = NULL
     work.epilogue = &plan.epilogue
     run_panels(&plan.panels, 0, 0, plan.panels.count, &work, 0)

@@ -41,6 +41,7 @@ struct fs_panel {
     char *const *out;            /* [pixels] */
     const char *const *residual; /* [pixels] or NULL */
     int64_t output_offset;       /* added to every out and residual pointer: the panel's first channel */
+    int cold;                    /* the outputs lie beyond L2: fetch a tile's lines for writing before its sums */
     const struct fs_epilogue *epilogue;
 };
 

@@ -123,6 +123,7 @@ cdef void expand_rows(const expansion *e, int64_t first_panel, int64_t last_pane
     work.rows = rows
     work.rows_stride = e.most_pixels
     work.out = out
+    work.cold = False
     work.residual = NULL
     work.epilogue = &e.plan.epilogue
     at.batch = batch

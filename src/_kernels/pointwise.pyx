@@ -200,6 +200,7 @@ cdef void pointwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
     work.rows = rows
     work.rows_stride = call.block_pixels
     work.out = out
+    work.cold = not call.stage_out and call.pixels * p.outputs * item > caches().level2
     work.residual = residual if call.residual.data != NULL else NULL
     work.epilogue = &call.plan.epilogue
     run_panels(p, 0, first_panel, last_panel, &work, 0)

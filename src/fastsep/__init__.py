@@ -1,6 +1,7 @@
 """Separable convolutions on CPUs, for people who work in NumPy."""
 
 from fastsep._isa import available_isas, get_isa, set_isa
+from fastsep._memory import empty
 from fastsep._squeeze_excite import SqueezeExcite
 from fastsep._version import __version__
 from fastsep.layers import Conv, DepthwiseConv, InvertedResidual, PointwiseConv, SeparableConv
@@ -17,6 +18,7 @@ __all__ = [
     "available_isas",
     "conv",
     "depthwise_conv",
+    "empty",
     "get_isa",
     "pointwise_conv",
     "separable_conv",

@@ -63,6 +63,7 @@ cdef void source_of_array(const array *x, int64_t batch, const char *zeros, sour
 cdef char *pixel_address(const array *x, cursor at) noexcept nogil
 cdef cursor cursor_at(const array *x, int64_t pixel) noexcept nogil
 cdef void next_row(cursor *at, const array *x) noexcept nogil
+cdef bint beyond_level2(const array *x) noexcept nogil
 cdef void fill_pointers(char **pointers, char *base, int64_t stride, int64_t count) noexcept nogil
 cdef bint channels_apart(const array *x, int64_t item_bytes) noexcept nogil
 cdef void stage(const fs_real_kernels *kernels, const array *x, cursor at, int64_t columns, int64_t first_channel,

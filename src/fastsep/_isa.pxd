@@ -24,6 +24,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         char *const *out
         const char *const *residual
         int64_t output_offset
+        int cold
         const fs_epilogue *epilogue
 
     struct fs_row:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsep._memory import empty
+
 Array = NDArray[Any]
 Window = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], Any]
 
@@ -282,7 +284,7 @@ def out(value: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """The array to write to, or a new one."""
     if value is None:
         try:
-            return np.empty(shape, dtype)
+            return empty(shape, dtype)
         except (MemoryError, ValueError) as error:
             raise type(error)(f"there is no room for an output of shape {shape}, {dtype}") from None
     if not isinstance(value, np.ndarray):
