@@ -75,7 +75,7 @@ setup(
     ext_modules=cythonize(
         [
             extension("isa", *C_SOURCES),
-            *(extension(name) for name in ["arrays", "threads", "job", *DRIVERS]),
+            *(extension(name) for name in ["arrays", "threads", "job", "usual", *DRIVERS]),
             shared,
         ],
         include_path=["src"],

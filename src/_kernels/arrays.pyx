@@ -94,18 +94,21 @@ cdef tuple spatial_output(const window *w, tuple spatial):
     return tuple([output_size(w, offset + axis, spatial[axis]) for axis in range(len(spatial))])
 
 
+cdef dict ACTIVATIONS = {
+    "clamp": FS_CLAMP,
+    "sigmoid": FS_SIGMOID,
+    "hard_sigmoid": FS_HARD_SIGMOID,
+    "silu": FS_SILU,
+    "hard_swish": FS_HARD_SWISH,
+    "gelu": FS_GELU,
+    "gelu_tanh": FS_GELU_TANH,
+}
+
+
 cdef int fill_epilogue(fs_epilogue *epilogue, object activation) except -1:
     """`activation`: (name, low, high), checked by the Python face."""
     name, low, high = activation
-    epilogue.activation = <fs_activation>(<int>{
-        "clamp": FS_CLAMP,
-        "sigmoid": FS_SIGMOID,
-        "hard_sigmoid": FS_HARD_SIGMOID,
-        "silu": FS_SILU,
-        "hard_swish": FS_HARD_SWISH,
-        "gelu": FS_GELU,
-        "gelu_tanh": FS_GELU_TANH,
-    }[name])
+    epilogue.activation = <fs_activation>(<int>ACTIVATIONS[name])
     epilogue.low = low
     epilogue.high = high
     return 0
@@ -382,17 +385,17 @@ cdef class View:
             PyBuffer_Release(&self.buffer)
 
 
-cdef View view(object x, int rank, bint channels_first, bint writable):
-    """An array of `rank` spatial axes as batch, depth, height, width, channels. None gives an absent array."""
+cdef View strided(object x, bint writable=False):
+    """A view of an array that `arrange` is to finish."""
     cdef View result = View.__new__(View)
-    cdef int axis, of_x
-    if x is None:
-        result.array.data = NULL
-        return result
     PyObject_GetBuffer(x, &result.buffer, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
     result.held = True
-    if result.buffer.ndim != rank + 2:
-        raise ValueError(f"an array of {rank + 2} axes was promised, this one has {result.buffer.ndim}")
+    return result
+
+
+cdef void arrange(View result, int rank, bint channels_first) noexcept:
+    """Lay the `rank` spatial axes of a strided view out as batch, depth, height, width, channels."""
+    cdef int axis, of_x
     result.array.data = <char *>result.buffer.buf
     for axis in range(5):
         if axis == 0:
@@ -407,4 +410,15 @@ cdef View view(object x, int rank, bint channels_first, bint writable):
             of_x = axis - (3 - rank) + (1 if channels_first else 0)
         result.array.shape[axis] = result.buffer.shape[of_x]
         result.array.strides[axis] = result.buffer.strides[of_x]
+
+
+cdef View view(object x, int rank, bint channels_first, bint writable):
+    """An array of `rank` spatial axes as batch, depth, height, width, channels."""
+    cdef View result = strided(x, writable)
+    if result.buffer.ndim != rank + 2:
+        raise ValueError(f"an array of {rank + 2} axes was promised, this one has {result.buffer.ndim}")
+    arrange(result, rank, channels_first)
     return result
+
+
+ABSENT = View.__new__(View)

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastsep._arrays cimport (
+    ABSENT,
     Packed,
     View,
     allocate,
@@ -22,9 +23,9 @@ from fastsep._arrays cimport (
     seen,
     source,
     source_of_array,
-    spatial_output,
     stage,
     stage_window,
+    strided,
     unstage,
     window,
 )
@@ -47,26 +48,28 @@ cdef enum:
 
 cdef Packed pack_depthwise(depthwise_plan *p, const fs_real_kernels *kernels, object kernel, object bias,
                            int64_t repeat):
-    """Pack a contiguous kernel (taps, channels) as [⌈channels/lanes⌉][taps][lanes]; `repeat` is the multiplier."""
-    cdef const unsigned char[:, ::1] source = kernel.view("u1")
-    cdef const unsigned char[::1] biases = bias.view("u1") if bias is not None else None
+    """Pack a contiguous kernel (*K, C, M), whose taps are the window's, as [⌈channels/lanes⌉][taps][lanes]; `repeat`
+    is the multiplier."""
+    cdef View source = strided(kernel)
+    cdef View biases = ABSENT if bias is None else strided(bias)
+    cdef const char *values = <const char *>source.buffer.buf
     cdef int64_t lanes = kernels.lanes, item = kernels.bytes, block, tap, count, at = 0, blocks
     cdef Packed packed
     p.kernels = kernels
-    p.taps = kernel.shape[0]
-    p.channels = kernel.shape[1]
+    p.taps = p.window.taps[0] * p.window.taps[1] * p.window.taps[2]
+    p.channels = source.buffer.len // item // p.taps
     p.repeat = repeat
     blocks = (p.channels + lanes - 1) // lanes
     packed = allocate(blocks * lanes * item * (p.taps + 2))
     p.weights = packed.data
     p.bias = packed.data + blocks * lanes * item * p.taps
     p.zeros = p.bias + blocks * lanes * item
-    if biases is not None:
-        memcpy(<void *>p.bias, &biases[0], p.channels * item)
+    if bias is not None:
+        memcpy(<void *>p.bias, biases.buffer.buf, p.channels * item)
     for block in range(blocks):
         count = min(lanes, p.channels - block * lanes)
         for tap in range(p.taps):
-            memcpy(<void *>(p.weights + at), &source[tap, block * lanes * item], count * item)
+            memcpy(<void *>(p.weights + at), values + (tap * p.channels + block * lanes) * item, count * item)
             at += lanes * item
     return packed
 
@@ -318,20 +321,18 @@ cdef void depthwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
 cdef class DepthwisePlan(CompiledPlan):
     """Packed weights of a depthwise convolution; immutable.
 
-    `kernel` (taps, inputs · multiplier) and `bias` are contiguous native arrays, `spec` = (taps, strides,
+    `kernel` (*K, C, M) and `bias` are contiguous native arrays, `spec` = (taps, strides,
     dilation_rate, padding) by axis, `activation` = (name, low, high), `isa` the table to use. All were checked by
     the Python face.
     """
 
     def __init__(self, kernel, bias, int64_t depth_multiplier, spec, activation, str isa):
+        fill_window(&self.plan.window, spec)
         self.packed = pack_depthwise(&self.plan, kernels_named(isa, kernel.itemsize), kernel, bias, depth_multiplier)
         self.isa = isa
-        fill_window(&self.plan.window, spec)
+        self.geometry = &self.plan.window
+        self.inputs, self.outputs = self.plan.channels // depth_multiplier, self.plan.channels
         fill_epilogue(&self.plan.epilogue, activation)
-
-    def output_shape(self, spatial):
-        """Spatial shape of the output for one of the input, of the same rank."""
-        return spatial_output(&self.plan.window, spatial)
 
     cdef double seconds(self, const array *out) noexcept:
         cdef double outputs = 1.0

@@ -22,7 +22,6 @@ from fastsep._arrays cimport (
     row_of,
     source,
     source_of_array,
-    spatial_output,
     stage_window,
     window,
 )
@@ -150,7 +149,7 @@ cdef void direct_tile(const void *opaque, int64_t tile, char *scratch) noexcept 
 cdef class DirectPlan(CompiledPlan):
     """Packed weights of a standard convolution; immutable.
 
-    `kernel` (taps · inputs a group, outputs) and `bias` are contiguous native arrays, `spec` = (taps, strides,
+    `kernel` (*K, inputs a group, outputs) and `bias` are contiguous native arrays, `spec` = (taps, strides,
     dilation_rate, padding) by axis, `activation` = (name, low, high), `isa` the table to use. All were checked by
     the Python face.
     """
@@ -161,13 +160,11 @@ cdef class DirectPlan(CompiledPlan):
         taps = self.plan.window.taps[0] * self.plan.window.taps[1] * self.plan.window.taps[2]
         self.packed = pack_panels(&self.plan.panels, kernels_named(isa, kernel.itemsize), groups, taps, kernel, bias)
         self.isa = isa
+        self.geometry = &self.plan.window
+        self.inputs, self.outputs = groups * self.plan.panels.inputs, groups * self.plan.panels.outputs
         self.padding = allocate(groups * self.plan.panels.inputs * self.plan.panels.kernels.bytes)
         self.plan.zeros = self.padding.data
         fill_epilogue(&self.plan.epilogue, activation)
-
-    def output_shape(self, spatial):
-        """Spatial shape of the output for one of the input, of the same rank."""
-        return spatial_output(&self.plan.window, spatial)
 
     cdef double seconds(self, const array *out) noexcept:
         cdef const panels *p = &self.plan.panels

@@ -203,13 +203,11 @@ cdef class InvertedResidualPlan(CompiledPlan):
         self.depthwise = depthwise
         self.project = project
         self.isa = project.isa
+        self.geometry = depthwise.geometry
+        self.inputs, self.outputs = expand.inputs, project.outputs
         self.plan.expand = &expand.plan
         self.plan.depthwise = &depthwise.plan
         self.plan.project = &project.plan
-
-    def output_shape(self, spatial):
-        """Spatial shape of the output for one of the input, of the same rank."""
-        return self.depthwise.output_shape(spatial)
 
     cdef double seconds(self, const array *x, const array *out) noexcept:
         cdef int64_t pixels = 1, inputs = 1

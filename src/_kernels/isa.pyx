@@ -15,13 +15,14 @@ cdef extern from "fastsep_kernels.h" nogil:
 
 cdef int chosen = 0
 cdef cache_sizes sizes
+cdef tuple names = tuple([fs_isa(i).name.decode() for i in range(fs_isa_count())])
 
 
 cdef const fs_real_kernels *kernels_named(str isa, int64_t item_bytes) except NULL:
     """The table that a plan was made for, whatever is chosen now."""
     cdef int i
     for i in range(fs_isa_count()):
-        if fs_isa(i).name.decode() == isa:
+        if <str>names[i] == isa:
             return &fs_isa(i).types[0 if item_bytes == 4 else 1]
     raise ValueError(f"{isa!r} is not an instruction set of fastsep")
 
@@ -32,7 +33,7 @@ cdef const cache_sizes *caches() noexcept nogil:
 
 def compiled_isas():
     """Instruction sets in this build, slowest first."""
-    return tuple(fs_isa(i).name.decode() for i in range(fs_isa_count()))
+    return names
 
 
 def available_isas():
@@ -54,7 +55,7 @@ def get_isa():
     str
         One of `available_isas()`.
     """
-    return fs_isa(chosen).name.decode()
+    return names[chosen]
 
 
 def set_isa(name):

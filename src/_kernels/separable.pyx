@@ -153,12 +153,10 @@ cdef class SeparablePlan(CompiledPlan):
         self.depthwise = depthwise
         self.pointwise = pointwise
         self.isa = pointwise.isa
+        self.geometry = depthwise.geometry
+        self.inputs, self.outputs = depthwise.inputs, pointwise.outputs
         self.plan.depthwise = &depthwise.plan
         self.plan.pointwise = &pointwise.plan
-
-    def output_shape(self, spatial):
-        """Spatial shape of the output for one of the input, of the same rank."""
-        return self.depthwise.output_shape(spatial)
 
     cdef double seconds(self, const array *out) noexcept:
         cdef int64_t pixels = 1

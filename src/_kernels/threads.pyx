@@ -126,7 +126,8 @@ def resolve(threads=None):
 
 def check(threads):
     """Raise what a call would raise for this value of `threads`."""
-    requested(threads)
+    if threads is not None:
+        requested(threads)
 
 
 def explain():

@@ -6,6 +6,8 @@ from fastsep._validate import Array
 
 class CompiledPlan:
     isa: str
+    inputs: int
+    outputs: int
     def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]: ...
     def run(
         self, x: Array, out: Array, residual: Array | None, rank: int, channels_first: bool, threads: object
