@@ -18,6 +18,7 @@ from time import perf_counter
 
 cdef extern from *:
     """
+    #include <stdint.h>
     #ifdef _OPENMP
     #include <omp.h>
     static int fs_has_openmp(void) { return 1; }
@@ -36,12 +37,20 @@ cdef extern from *:
     #include <pthread.h>
     static void fs_at_fork(void (*child)(void)) { pthread_atfork(NULL, NULL, child); }
     #endif
+    /* A thread's share of the tiles, on a cache line of its own. */
+    struct fs_share { int64_t next, last; char apart[48]; };
+    static inline int64_t fs_take(struct fs_share *share) {
+        return __atomic_fetch_add(&share->next, 1, __ATOMIC_RELAXED);
+    }
     """
     int fs_has_openmp() noexcept nogil
     int fs_openmp_limit() noexcept nogil
     int fs_openmp_cpus() noexcept nogil
     int fs_inside_parallel() noexcept nogil
     void fs_at_fork(void (*child)() noexcept nogil) noexcept nogil
+    struct fs_share:
+        int64_t next, last
+    int64_t fs_take(fs_share *share) noexcept nogil
 
 # Between two slabs the calling thread looks for Ctrl-C. The first slab is sized by prediction, and small, because
 # curves, staging and the generic kernels take several times as long; the others by how long the last one took.
@@ -51,6 +60,8 @@ cdef double FIRST_SLAB = 0.25
 # second thread has nothing to win.
 cdef double PARALLEL_SECONDS = 12e-6
 cdef int MOST_THREADS = 1024
+cdef enum:
+    MOST_SHARES = 64
 
 cdef int forked = 0
 cdef int quota_cpus = MOST_THREADS
@@ -151,6 +162,32 @@ def has_openmp():
     return bool(fs_has_openmp())
 
 
+cdef void run_share(run_tile_function run_tile, const void *call, fs_share *shares, int count, int own,
+                    char *scratch) noexcept nogil:
+    """One thread: its own share to the end, then what is left of the others'."""
+    cdef int i
+    cdef int64_t tile
+    for i in range(count):
+        while True:
+            tile = fs_take(&shares[(own + i) % count])
+            if tile >= shares[(own + i) % count].last:
+                break
+            run_tile(call, tile, scratch)
+
+
+cdef void run_parallel(run_tile_function run_tile, const void *call, int64_t first, int64_t last, char *scratch,
+                       int64_t scratch_bytes, int threads) noexcept nogil:
+    """The parallel loop over tiles [first, last). Each thread begins with a contiguous share, the same one in every
+    call of the kind, so that what it wrote is still in its own L2; who is done early helps the others."""
+    cdef fs_share shares[MOST_SHARES]
+    cdef int i, count = min(threads, MOST_SHARES)
+    for i in range(count):
+        shares[i].next = first + (last - first) * i // count
+        shares[i].last = first + (last - first) * (i + 1) // count
+    for i in prange(threads, schedule="static", chunksize=1, num_threads=threads):
+        run_share(run_tile, call, shares, count, i % count, scratch + threadid() * scratch_bytes)
+
+
 cdef void run_slab(run_tile_function run_tile, const void *call, int64_t first, int64_t last, char *scratch,
                    int64_t scratch_bytes, int threads) noexcept nogil:
     cdef int64_t tile
@@ -158,8 +195,7 @@ cdef void run_slab(run_tile_function run_tile, const void *call, int64_t first, 
         for tile in range(first, last):
             run_tile(call, tile, scratch)
     else:
-        for tile in prange(first, last, schedule="dynamic", num_threads=threads):
-            run_tile(call, tile, scratch + threadid() * scratch_bytes)
+        run_parallel(run_tile, call, first, last, scratch, scratch_bytes, threads)
 
 
 cdef int run_tiles(run_tile_function run_tile, const void *call, int64_t tiles, int64_t scratch_bytes,
