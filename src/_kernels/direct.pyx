@@ -16,7 +16,6 @@ from fastsep._arrays cimport (
     lay_out_destination,
     fill_before,
     place_tile,
-    predicted_seconds,
     rectangle,
     ring_bytes,
     row_of,
@@ -28,7 +27,7 @@ from fastsep._arrays cimport (
 from fastsep._direct cimport direct_call, direct_plan
 from fastsep._isa cimport fs_panel, fs_row, kernels_named
 from fastsep._job cimport CALL_WORDS, CompiledPlan, job
-from fastsep._pointwise cimport pack_panels, panel_at, panels, pixels_for_cache, run_panels
+from fastsep._pointwise cimport pack_panels, panel_at, panel_seconds, panels, pixels_for_cache, run_panels
 from fastsep._threads cimport threads_for
 
 cdef enum:
@@ -168,11 +167,11 @@ cdef class DirectPlan(CompiledPlan):
 
     cdef double seconds(self, const array *out) noexcept:
         cdef const panels *p = &self.plan.panels
-        cdef double outputs = 1.0
+        cdef double pixels = 1.0
         cdef int axis
-        for axis in range(5):
-            outputs *= out.shape[axis]
-        return predicted_seconds(p.kernels, 2.0 * outputs * p.taps * p.inputs, outputs * p.kernels.bytes)
+        for axis in range(4):
+            pixels *= out.shape[axis]
+        return panel_seconds(p, pixels, pixels * p.groups * p.outputs * p.kernels.bytes)
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef direct_call *call = <direct_call *>work.call

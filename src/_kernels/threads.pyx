@@ -56,9 +56,13 @@ cdef extern from *:
 # curves, staging and the generic kernels take several times as long; the others by how long the last one took.
 cdef double SLAB_SECONDS = 0.04
 cdef double FIRST_SLAB = 0.25
-# A parallel region costs 1 µs with spinning workers, 44 µs with sleeping ones: below this much serial time a
-# second thread has nothing to win.
-cdef double PARALLEL_SECONDS = 12e-6
+# A parallel region costs 1 to 3 µs with spinning workers (44 with sleeping ones): below this much serial time a second
+# thread wins less than 2 µs. The prediction is right within a third between 3 and 30 µs.
+cdef double PARALLEL_SECONDS = 7e-6
+# A worker wakes a microsecond or two after its caller; if the caller then takes a tile of a short call from it, the
+# tile's output changes caches in every call. Depthwise 3×3 at 14² × 256, two threads: 14 µs without help, 14 to 31 with
+# it; at 8² × 128: 5 and 6.
+cdef double HELP_SECONDS = 100e-6
 cdef int MOST_THREADS = 1024
 cdef enum:
     MOST_SHARES = 64
@@ -162,12 +166,12 @@ def has_openmp():
     return bool(fs_has_openmp())
 
 
-cdef void run_share(run_tile_function run_tile, const void *call, fs_share *shares, int count, int own,
+cdef void run_share(run_tile_function run_tile, const void *call, fs_share *shares, int count, int own, bint help,
                     char *scratch) noexcept nogil:
-    """One thread: its own share to the end, then what is left of the others'."""
+    """One thread: its own share to the end, then, if it is to help, what is left of the others'."""
     cdef int i
     cdef int64_t tile
-    for i in range(count):
+    for i in range(count if help else 1):
         while True:
             tile = fs_take(&shares[(own + i) % count])
             if tile >= shares[(own + i) % count].last:
@@ -176,45 +180,57 @@ cdef void run_share(run_tile_function run_tile, const void *call, fs_share *shar
 
 
 cdef void run_parallel(run_tile_function run_tile, const void *call, int64_t first, int64_t last, char *scratch,
-                       int64_t scratch_bytes, int threads) noexcept nogil:
+                       int64_t scratch_bytes, int threads, bint help) noexcept nogil:
     """The parallel loop over tiles [first, last). Each thread begins with a contiguous share, the same one in every
-    call of the kind, so that what it wrote is still in its own L2; who is done early helps the others."""
+    call of the kind, so that what it wrote is still in its own L2; then it may help the others."""
     cdef fs_share shares[MOST_SHARES]
     cdef int i, count = min(threads, MOST_SHARES)
     for i in range(count):
         shares[i].next = first + (last - first) * i // count
         shares[i].last = first + (last - first) * (i + 1) // count
     for i in prange(threads, schedule="static", chunksize=1, num_threads=threads):
-        run_share(run_tile, call, shares, count, i % count, scratch + threadid() * scratch_bytes)
+        run_share(run_tile, call, shares, count, i % count, help or threads > count, scratch + threadid() * scratch_bytes)
 
 
 cdef void run_slab(run_tile_function run_tile, const void *call, int64_t first, int64_t last, char *scratch,
-                   int64_t scratch_bytes, int threads) noexcept nogil:
+                   int64_t scratch_bytes, int threads, bint help) noexcept nogil:
     cdef int64_t tile
     if threads == 1:
         for tile in range(first, last):
             run_tile(call, tile, scratch)
     else:
-        run_parallel(run_tile, call, first, last, scratch, scratch_bytes, threads)
+        run_parallel(run_tile, call, first, last, scratch, scratch_bytes, threads, help)
 
 
-cdef int run_tiles(run_tile_function run_tile, const void *call, int64_t tiles, int64_t scratch_bytes,
-                   int threads, double seconds) except -1:
-    """Run every tile of a call; `seconds` is its predicted serial time."""
+cdef int64_t apart(int64_t scratch_bytes) noexcept nogil:
+    """From one thread's scratch to the next: whole cache lines, and one between them."""
+    return (scratch_bytes + 127) // 64 * 64
+
+
+cdef int64_t scratch_allocated(int64_t scratch_bytes, int threads) noexcept nogil:
+    """Bytes that the scratch of so many threads takes, alignment included."""
+    return apart(scratch_bytes) * threads + 64
+
+
+cdef int64_t run_tiles(run_tile_function run_tile, const void *call, int64_t tiles, int64_t scratch_bytes,
+                       int threads, double seconds) except -1:
+    """Run every tile of a call; `seconds` is its predicted serial time. Returns the bytes that were allocated for it:
+    all the memory that a call takes beyond its arrays."""
     cdef char *memory = NULL
     cdef char *scratch = NULL
-    cdef int64_t first = 0, last, slab
+    cdef int64_t first = 0, last, slab, allocated
     cdef double begun, elapsed
     if tiles <= 0:
         return 0
     if threads > tiles:
         threads = <int>tiles
-    scratch_bytes = (scratch_bytes + 127) // 64 * 64
     if scratch_bytes > (<int64_t>1 << 46) // threads:
         raise MemoryError(f"a tile of this call would need {scratch_bytes} bytes of scratch")
-    memory = <char *>malloc(<size_t>(scratch_bytes * threads + 64))
+    allocated = scratch_allocated(scratch_bytes, threads)
+    memory = <char *>malloc(<size_t>allocated)
     if memory == NULL:
-        raise MemoryError(f"no room for {scratch_bytes * threads} bytes of scratch")
+        raise MemoryError(f"no room for {allocated} bytes of scratch")
+    scratch_bytes = apart(scratch_bytes)
     scratch = memory + (64 - <uintptr_t>memory % 64)
     slab = tiles
     if seconds > FIRST_SLAB * SLAB_SECONDS * threads:
@@ -224,7 +240,7 @@ cdef int run_tiles(run_tile_function run_tile, const void *call, int64_t tiles, 
             last = min(first + slab, tiles)
             begun = perf_counter() if slab < tiles else 0.0
             with nogil:
-                run_slab(run_tile, call, first, last, scratch, scratch_bytes, threads)
+                run_slab(run_tile, call, first, last, scratch, scratch_bytes, threads, seconds > HELP_SECONDS)
             if last < tiles:
                 PyErr_CheckSignals()
                 elapsed = perf_counter() - begun
@@ -232,7 +248,7 @@ cdef int run_tiles(run_tile_function run_tile, const void *call, int64_t tiles, 
             first = last
     finally:
         free(memory)
-    return 0
+    return allocated
 
 
 quota_cpus = _quota()

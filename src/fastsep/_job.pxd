@@ -22,6 +22,6 @@ cdef class CompiledPlan:
     cdef readonly str isa
     cdef const window *geometry                # NULL: the outputs are where the inputs are
     cdef readonly int64_t inputs, outputs      # channels
-    cdef int compute(self, View x, View out, View residual, object threads) except -1
+    cdef int64_t compute(self, View x, View out, View residual, object threads) except -1
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1
     cdef str tile(self, const job *work)

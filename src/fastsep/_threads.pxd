@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t
 # 64-byte aligned, uninitialised and belongs to this tile alone while it runs.
 ctypedef void (*run_tile_function)(const void *call, int64_t tile, char *scratch) noexcept nogil
 
-cdef int run_tiles(run_tile_function run_tile, const void *call, int64_t tiles, int64_t scratch_bytes,
-                   int threads, double seconds) except -1
+cdef int64_t scratch_allocated(int64_t scratch_bytes, int threads) noexcept nogil
+cdef int64_t run_tiles(run_tile_function run_tile, const void *call, int64_t tiles, int64_t scratch_bytes,
+                       int threads, double seconds) except -1
 cdef int threads_for(object threads, double seconds) except -1
