@@ -42,15 +42,16 @@ cdef class CompiledPlan:
             return 0
         return self.compute(x_view, out_view, residual_view, threads)
 
-    def layout(self, x, out, int rank, bint channels_first, threads):
+    def layout(self, x, out, residual, int rank, bint channels_first, threads):
         """How a call would be cut: a dict for `describe`."""
         cdef View x_view = view(x, rank, channels_first, False)
         cdef View out_view = view(out, rank, channels_first, False)
+        cdef View residual_view = ABSENT if residual is None else view(residual, rank, channels_first, False)
         cdef job work
         if is_empty(&out_view.array):
             check(threads)
             return {"tile": "none: the output is empty", "tiles": 0, "threads": 1, "scratch_bytes": 0}
-        self.prepare(&work, x_view, out_view, ABSENT, threads)
+        self.prepare(&work, x_view, out_view, residual_view, threads)
         used = max(1, min(work.threads, work.tiles))
         return {
             "tile": self.tile(&work),

@@ -13,5 +13,5 @@ class CompiledPlan:
         self, x: Array, out: Array, residual: Array | None, rank: int, channels_first: bool, threads: object
     ) -> int: ...
     def layout(
-        self, x: Array, out: Array, rank: int, channels_first: bool, threads: object
+        self, x: Array, out: Array, residual: Array | None, rank: int, channels_first: bool, threads: object
     ) -> dict[str, Any]: ...

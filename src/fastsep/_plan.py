@@ -144,6 +144,10 @@ class Plan:
     def _fusion(self, compiled: CompiledPlan) -> str:
         return "epilogue: bias, residual and activation in registers"
 
+    def _own_residual(self, x: Array) -> Array | None:
+        """What every call of this plan adds."""
+        return None
+
     def describe(self, input_shape: tuple[int, ...], threads: int | None = None) -> Description:
         """How this plan would run on contiguous inputs of one shape.
 
@@ -173,7 +177,8 @@ class Plan:
         shape = _validate.join_shape(batch, spatial_out, self._outputs, first)
         if threads is None:
             threads = self._threads
-        layout = compiled.layout(x, _validate.unallocated(shape, self._dtype), x.ndim - 2, first, threads)
+        out = _validate.unallocated(shape, self._dtype)
+        layout = compiled.layout(x, out, self._own_residual(x), x.ndim - 2, first, threads)
         flops, weights = self._work(compiled, batch, math.prod(spatial), math.prod(spatial_out), channels)
         moved = (math.prod(x.shape) + math.prod(shape) + weights) * self._dtype.itemsize
         roofs = remembered(layout["threads"], str(self._dtype), self._isa)

@@ -589,7 +589,7 @@ class InvertedResidual(Plan):
 
     def __call__(self, inputs: Array, out: Array | None = None, *, threads: int | None = None) -> Array:
         """Run the block; parameters as in `Conv.__call__`."""
-        residual = inputs if self._residual else None
+        residual = self._own_residual(inputs)
         result = self._usual.run(inputs, out, residual, threads)
         if result is not None:
             return result
@@ -601,6 +601,9 @@ class InvertedResidual(Plan):
                     f'{self._plan.output_shape(spatial)}: use strides=1 and padding="same"'
                 )
         return self._run_checked(inputs, out, residual, threads)
+
+    def _own_residual(self, x: Array) -> Array | None:
+        return x if self._residual else None
 
     def _work(
         self, compiled: CompiledPlan, batch: int, inputs: int, outputs: int, channels: int
