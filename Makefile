@@ -8,8 +8,12 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 ARGS ?=
+WITH ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
+# What fastsep is measured beside, and what writes the models for one of them.
+PEERS := .venv-peers
+CONVERTER := .venv-convert
 
 KERNELS := $(wildcard src/_kernels/*.pyx src/_kernels/*.c src/_kernels/*.h src/_kernels/*.inc \
 	src/fastsep/*.pxd)
@@ -26,10 +30,11 @@ endef
 
 .PHONY: help
 help: ## this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\n'; printf '  %s\n' \
 		'PYTHON=python3.12   which Python makes .venv (3.11 or newer; python3 by default)' \
-		'ARGS="-k depthwise" further arguments of pytest for test and test-isa'
+		'ARGS="-k depthwise" further arguments of pytest for test, test-isa and bench-peers (there --quick as well)' \
+		'WITH=0003           which earlier run bench-compare takes'
 
 $(VENV)/.stamp-environment:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("fastsep needs Python 3.11 or newer: make PYTHON=python3.12")'
@@ -38,7 +43,7 @@ $(VENV)/.stamp-environment:
 
 $(VENV)/.stamp-build: $(VENV)/.stamp-environment pyproject.toml setup.py $(KERNELS)
 	$(call install,build)
-	$(RUN) -m pip install --quiet --no-build-isolation --editable .
+	FASTSEP_BUILD_SPLIT=1 $(RUN) -m pip install --quiet --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.stamp-test: $(VENV)/.stamp-environment pyproject.toml
@@ -63,12 +68,44 @@ test-isa: $(VENV)/.stamp-build $(VENV)/.stamp-test ## run the tests once with ea
 		FASTSEP_ISA=$$isa $(RUN) -m pytest $(ARGS); \
 	done
 
+.PHONY: test-arm64
+test-arm64: $(VENV)/.stamp-build ## cross-compile for 64-bit Arm and test the kernels under qemu
+	tools/arm64.sh fetch
+	tools/arm64.sh build
+	tools/arm64.sh test
+
 .PHONY: bench
 bench: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## standard against separable convolution on a photograph; writes build/bench/
 	$(RUN) -m bench
 
+# The peers' environment lies on top of .venv: whatever it does not hold itself, fastsep's editable install among
+# it, is .venv's. So the same build is tested and measured, and none can be stale.
+ON_TOP := import pathlib, sys, sysconfig; \
+	pathlib.Path(sysconfig.get_path("purelib"), "on-top-of-venv.pth").write_text( \
+		f"import site; site.addsitedir({sys.argv[1]!r})\n")
+
+$(PEERS)/.stamp-peers: $(VENV)/.stamp-environment bench/peers/requirements.txt
+	@echo "installing the peers: about 3 minutes, 2 GB"
+	$(RUN) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --requirement bench/peers/requirements.txt
+	@$(PEERS)/bin/python -c '$(ON_TOP)' "$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	@touch $@
+
+$(CONVERTER)/.stamp-converter: $(VENV)/.stamp-environment bench/peers/convert-requirements.txt
+	$(RUN) -m venv --clear $(CONVERTER)
+	@$(CONVERTER)/bin/python -m pip install --quiet --requirement bench/peers/convert-requirements.txt
+	@touch $@
+
+.PHONY: bench-peers
+bench-peers: $(VENV)/.stamp-build $(VENV)/.stamp-bench $(PEERS)/.stamp-peers $(CONVERTER)/.stamp-converter ## every layer beside XNNPACK, ONNX Runtime, OpenVINO, PyTorch; stores the run
+	$(PEERS)/bin/python -m bench.peers $(ARGS)
+
+.PHONY: bench-compare
+bench-compare: $(VENV)/.stamp-environment ## the newest run of bench-peers against the one before; fails on slow-downs
+	$(RUN) -m bench.compare $(WITH)
+
 .PHONY: readme
-readme: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## put the table of the last `make bench` into README.md
+readme: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## put what the last `make bench` and `make bench-peers` say into README.md
 	$(RUN) -m bench --update-readme
 
 .PHONY: asm

@@ -12,8 +12,17 @@ from setuptools.command.build_ext import build_ext
 
 KERNELS = Path("src/_kernels")
 HEADERS = [str(path) for pattern in ("*.h", "*.inc") for path in sorted(KERNELS.glob(pattern))]
-C_SOURCES = ["dispatch.c", "isa_generic.c", "isa_avx2.c"]
-DRIVERS = ["pointwise", "direct", "depthwise", "separable", "inverted_residual", "naive", "roofline"]
+# The split set runs the bodies of AVX-512 on AVX2: for the tests, not for wheels.
+SPLIT = os.environ.get("FASTSEP_BUILD_SPLIT", "0") not in ("", "0")
+C_SOURCES = [
+    "dispatch.c",
+    "isa_generic.c",
+    "isa_avx2.c",
+    "isa_avx512.c",
+    "isa_neon.c",
+    *(["isa_split.c"] if SPLIT else []),
+]
+DRIVERS = ["pointwise", "direct", "depthwise", "separable", "inverted_residual", "excite"]
 # Contraction off: an FMA is only where simd.h says so. No -march: targets are set by pragma in the stubs.
 FLAGS = [
     "-std=gnu11",
@@ -23,6 +32,7 @@ FLAGS = [
     "-g0",
     "-Wall",
     "-Wno-unused-function",
+    "-Wno-psabi",  # no vector crosses a call between files
 ]
 SERIAL = os.environ.get("FASTSEP_NO_OPENMP", "0") not in ("", "0")
 DIRECTIVES = {"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True}
@@ -37,6 +47,10 @@ MinGW-w64's gcc (setup.cfg: [build_ext] compiler = mingw32)."""
 
 
 class BuildExtensions(build_ext):
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
     def build_extensions(self) -> None:
         if self.compiler.compiler_type == "msvc":
             sys.exit(MSVC)
@@ -62,7 +76,11 @@ class BuildExtensions(build_ext):
 def extension(name: str, *c_sources: str) -> Extension:
     sources = [KERNELS / f"{name}.pyx", *(KERNELS / source for source in c_sources)]
     return Extension(
-        f"fastsep._{name}", [str(s) for s in sources], include_dirs=[str(KERNELS)], depends=HEADERS
+        f"fastsep._{name}",
+        [str(s) for s in sources],
+        include_dirs=[str(KERNELS)],
+        define_macros=[("FS_WITH_SPLIT", str(int(SPLIT)))],
+        depends=HEADERS,
     )
 
 
@@ -75,7 +93,10 @@ setup(
     ext_modules=cythonize(
         [
             extension("isa", *C_SOURCES),
-            *(extension(name) for name in ["arrays", "threads", "job", "usual", *DRIVERS]),
+            *(
+                extension(name)
+                for name in ["arrays", "threads", "job", "usual", *DRIVERS, "naive", "roofline"]
+            ),
             shared,
         ],
         include_path=["src"],

@@ -15,7 +15,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.report import Report, cells, header, markdown, read_report, update_readme, write_report
+from bench.report import (
+    BEGIN,
+    END,
+    PEERS_BEGIN,
+    PEERS_END,
+    Report,
+    cells,
+    header,
+    markdown,
+    read_report,
+    update_readme,
+    write_report,
+)
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "build" / "bench"
@@ -98,24 +110,37 @@ def print_report(report: Report, console: Console) -> None:
             console.print(table)
 
 
+def put_into_readme(readme: Path, output: Path) -> list[str]:
+    """Put the last story and the last report beside peers between their markers; return which there were."""
+    put = []
+    for text, markers in (
+        (output / "story.md", (BEGIN, END)),
+        (output / "peers" / "readme.md", (PEERS_BEGIN, PEERS_END)),
+    ):
+        if text.exists():
+            update_readme(readme, text.read_text(encoding="utf-8"), *markers)
+            put.append(str(text.relative_to(output)))
+    return put
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "--update-readme",
         action="store_true",
-        help="measure nothing; put the table of the last run between README.md's bench markers",
+        help="measure nothing; put what the last `make bench` and `make bench-peers` say into README.md",
     )
     options = parser.parse_args(arguments)
 
     if options.update_readme:
-        table = OUTPUT / "story.md"
-        if not table.exists():
-            parser.error(f"{table.relative_to(ROOT)} does not exist: run `make bench` first")
         try:
-            update_readme(ROOT / "README.md", table.read_text(encoding="utf-8"))
+            put = put_into_readme(ROOT / "README.md", OUTPUT)
         except ValueError as error:
             parser.error(str(error))
+        if not put:
+            parser.error("there is no report in build/bench: run `make bench` or `make bench-peers` first")
+        print("put into README.md: " + ", ".join(put))
         return 0
 
     code = measure_story(Console(file=sys.stderr))

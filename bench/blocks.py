@@ -26,12 +26,14 @@ class Stage:
     stride: int = 1
     padding: Padding = "same"
     activation: Activation | None = None
+    dilation: int = 1
 
     def out_shape(self, in_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the output, (batch, height, width, channels)."""
         batch, *size, _ = in_shape
         if self.padding == "valid":
-            size = [pixels - taps + 1 for pixels, taps in zip(size, self.kernel.shape, strict=False)]
+            reaches = [(taps - 1) * self.dilation for taps in self.kernel.shape[:2]]
+            size = [pixels - reach for pixels, reach in zip(size, reaches, strict=True)]
         height, width = (-(-pixels // self.stride) for pixels in size)
         channels = self.kernel.shape[-1]
         if self.family == "depthwise":
@@ -40,12 +42,30 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
+class Gate:
+    """Squeeze-and-excite: each channel times sigmoid(activation(means @ reduce) @ expand), without biases."""
+
+    reduce: Array  # (channels, squeezed)
+    expand: Array  # (squeezed, channels)
+    activation: Activation | None
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return self.reduce.size + self.expand.size
+
+
+@dataclass(frozen=True, eq=False)
 class Block:
-    """Layers in a row, fed with `x`; `residual` adds `x` to the last one's output."""
+    """Layers in a row, fed with `x`; `residual` adds `x` to the last one's output.
+
+    A gate stands behind the depthwise layer.
+    """
 
     x: Array
     stages: tuple[Stage, ...]
     residual: bool = False
+    gate: Gate | None = None
 
     @cached_property
     def out_shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -60,24 +80,29 @@ class Block:
     @property
     def parameters(self) -> int:
         """Number of weights."""
-        return sum(stage.kernel.size for stage in self.stages)
+        gate = self.gate.parameters if self.gate else 0
+        return gate + sum(stage.kernel.size for stage in self.stages)
 
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of the layers; taps in the padding count, as in the papers."""
         pixels = (batch * height * width for batch, height, width, _ in self.out_shapes)
-        return sum(count * stage.kernel.size for count, stage in zip(pixels, self.stages, strict=True))
+        gate = self.x.shape[0] * self.gate.parameters if self.gate else 0
+        return gate + sum(count * stage.kernel.size for count, stage in zip(pixels, self.stages, strict=True))
 
     @property
     def compulsory_bytes(self) -> int:
         """Bytes that every implementation moves: input and weights once in, output once out."""
         output = int(np.prod(self.out_shapes[-1])) * self.x.itemsize
-        return self.x.nbytes + sum(stage.kernel.nbytes for stage in self.stages) + output
+        return self.x.nbytes + self.parameters * self.x.itemsize + output
 
     def astype(self, dtype: DTypeLike) -> Block:
         """Return the same block in another dtype."""
         stages = tuple(replace(stage, kernel=stage.kernel.astype(dtype)) for stage in self.stages)
-        return replace(self, x=self.x.astype(dtype), stages=stages)
+        gate = self.gate
+        if gate is not None:
+            gate = replace(gate, reduce=gate.reduce.astype(dtype), expand=gate.expand.astype(dtype))
+        return replace(self, x=self.x.astype(dtype), stages=stages, gate=gate)
 
 
 def stage_of(layer: Layer, random: np.random.Generator) -> Stage:
@@ -94,7 +119,16 @@ def stage_of(layer: Layer, random: np.random.Generator) -> Stage:
         taps = layer.kernel if layer.family == "conv" else ()
         terms = layer.kernel[0] * layer.kernel[1] * layer.in_channels
         kernel = random.normal(0, (2 / terms) ** 0.5, (*taps, layer.in_channels, layer.out_channels))
-    return Stage(layer.family, kernel.astype(np.float32), layer.stride, layer.padding, layer.activation)
+    return Stage(
+        layer.family, kernel.astype(np.float32), layer.stride, layer.padding, layer.activation, layer.dilation
+    )
+
+
+def gate_of(channels: int, squeezed: int, activation: Activation | None, random: np.random.Generator) -> Gate:
+    """Return a gate with random weights that leave it neither open nor shut."""
+    reduce = random.normal(0, (2 / channels) ** 0.5, (channels, squeezed)).astype(np.float32)
+    expand = random.normal(0, (2 / squeezed) ** 0.5, (squeezed, channels)).astype(np.float32)
+    return Gate(reduce, expand, activation)
 
 
 def block_of(*layers: Layer, residual: bool = False) -> Block:

@@ -29,6 +29,9 @@ SECONDS_UNTIL_WORKERS_SLEEP = 0.1
 # while one wrong tap, channel or border pixel lies far above.
 TOLERANCE = 1e-4
 
+# A measured FMA peak further than this from frequency × whole ports invalidates a run.
+PORT_DEVIATION = 0.05
+
 
 @cache
 def thread_counts() -> tuple[int, ...]:

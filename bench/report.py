@@ -9,7 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+# What stands between the markers of README.md is written by `make readme` alone: the story, and the peers.
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+PEERS_BEGIN, PEERS_END = "<!-- peers:begin -->", "<!-- peers:end -->"
 
 
 @dataclass(frozen=True)
@@ -179,11 +181,11 @@ def write_report(report: Report, directory: Path) -> None:
     (directory / "story.json").write_text(text + "\n", encoding="utf-8")
 
 
-def update_readme(readme: Path, table: str) -> None:
+def update_readme(readme: Path, table: str, begin: str = BEGIN, end: str = END) -> None:
     """Replace what stands between the two markers of a README by `table`."""
     text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{readme} must hold {BEGIN} and, after it, {END}, each once")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    readme.write_text(f"{before}{BEGIN}\n{table.strip()}\n{END}{after}", encoding="utf-8")
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"{readme} must hold {begin} and, after it, {end}, each once")
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    readme.write_text(f"{before}{begin}\n{table.strip()}\n{end}{after}", encoding="utf-8")

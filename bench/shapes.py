@@ -46,6 +46,7 @@ class Layer:
     padding: Padding
     activation: Activation | None
     count: int = 1
+    dilation: int = 1
 
     def __post_init__(self) -> None:
         """Refuse a layer that cannot exist."""
@@ -58,8 +59,8 @@ class Layer:
                 f"activation must be '-' or one of {get_args(Activation)}, not {self.activation!r}"
             )
         sizes = (self.in_height, self.in_width, self.in_channels, self.out_channels)
-        if min(*sizes, *self.kernel, self.stride, self.count) < 1:
-            raise ValueError(f"sizes, stride and count must be positive: {self}")
+        if min(*sizes, *self.kernel, self.stride, self.count, self.dilation) < 1:
+            raise ValueError(f"sizes, stride, count and dilation must be positive: {self}")
         if self.family == "pointwise" and self.kernel != (1, 1):
             raise ValueError(f"a pointwise kernel is 1x1, not {self.kernel}")
         if self.family == "depthwise" and self.out_channels % self.in_channels:
@@ -74,7 +75,9 @@ class Layer:
     def out_size(self) -> tuple[int, int]:
         """Height and width of the output."""
         sizes = zip((self.in_height, self.in_width), self.kernel, strict=True)
-        height, width = (size - taps + 1 if self.padding == "valid" else size for size, taps in sizes)
+        height, width = (
+            size - (taps - 1) * self.dilation if self.padding == "valid" else size for size, taps in sizes
+        )
         return -(-height // self.stride), -(-width // self.stride)
 
     @property
@@ -108,7 +111,8 @@ class Layer:
             else f"{self.in_channels}-{self.out_channels}"
         )
         size = f"{self.in_height}x{self.in_width}"
-        return f"{self.family} {self.kernel[0]}x{self.kernel[1]}{stride} {size}x{channels}"
+        dilation = f" dilation {self.dilation}" if self.dilation > 1 else ""
+        return f"{self.family} {self.kernel[0]}x{self.kernel[1]}{stride}{dilation} {size}x{channels}"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +115,48 @@ def separable(
     )  # fmt: skip
 
 
+def squeeze_excite(
+    filtered: Bounded,
+    reduce_kernel: Array,
+    expand_kernel: Array,
+    reduce_bias: Array | None = None,
+    expand_bias: Array | None = None,
+    activation: _reference.Activation = "relu",
+    gate: _reference.Activation = "sigmoid",
+    *,
+    data_format: str | None = None,
+) -> Bounded:
+    """The bound of an image times the gate that is computed from it."""
+    axis = 1 if data_format == "channels_first" else -1
+    exact, error = (np.moveaxis(array, axis, -1) for array in (filtered.exact, filtered.error))
+    if exact.size == 0:
+        return filtered
+    spatial = tuple(range(1, exact.ndim - 1))
+    width, pixels = exact.shape[-2], int(np.prod(exact.shape[1:-1]))
+    assert pixels < 2**24, "the number of pixels is rounded too"
+    dtype = reduce_kernel.dtype
+    unit = np.longdouble(np.finfo(dtype).eps) / 2
+    smallest = np.longdouble(np.finfo(dtype).smallest_subnormal)
+    # A pixel goes through width - 1 additions in its row, rows - 1 of the rows' sums, and the division; only
+    # the division can underflow.
+    roundings = width - 1 + pixels // width - 1 + 1
+    gamma = roundings * unit / (1 - roundings * unit)
+    means = Bounded(
+        exact.mean(spatial, keepdims=True),
+        gamma * (np.abs(exact) + error).mean(spatial, keepdims=True)
+        + error.mean(spatial, keepdims=True)
+        + smallest,
+    )
+    squeezed = after(_reference.pointwise_conv, means, reduce_kernel, bias=reduce_bias, activation=activation)
+    factors = after(_reference.pointwise_conv, squeezed, expand_kernel, bias=expand_bias, activation=gate)
+    largest = (np.abs(exact) + error) * (np.abs(factors.exact) + factors.error)
+    gated = Bounded(
+        exact * factors.exact,
+        largest - np.abs(exact * factors.exact) + unit * largest + smallest,
+    )
+    return Bounded(np.moveaxis(gated.exact, -1, axis), np.moveaxis(gated.error, -1, axis))
+
+
 def inverted_residual(
     inputs: Array,
     expand_kernel: Array | None,
@@ -126,23 +168,32 @@ def inverted_residual(
     bias: Array | None = None,
     activation: _reference.Activation = "relu6",
     residual: bool = False,
+    squeeze_excite: Mapping[str, Any] | None = None,
     data_format: str | None = None,
     padding: _reference.Padding = "same",
     **geometry: Any,
 ) -> Bounded:
-    """The bound of MobileNetV2's block."""
+    """The bound of MobileNetV2's block, and of EfficientNet's with its gate."""
     expanded = Bounded.given(inputs)
     if expand_kernel is not None:
         expanded = after(
             _reference.pointwise_conv, expanded, expand_kernel,
             bias=expand_bias, activation=activation, data_format=data_format,
         )  # fmt: skip
-    return separable(
-        expanded, depthwise_kernel, project_kernel,
-        depthwise_bias=depthwise_bias, depthwise_activation=activation,
-        bias=bias, residual=inputs if residual else None, data_format=data_format, padding=padding,
-        **geometry,
+    filtered = after(
+        _reference.depthwise_conv, expanded, depthwise_kernel,
+        bias=depthwise_bias, activation=activation, data_format=data_format, padding=padding, **geometry,
     )  # fmt: skip
+    if squeeze_excite is not None:
+        filtered = _gate(filtered, **squeeze_excite, data_format=data_format)
+    return after(
+        _reference.pointwise_conv, filtered, project_kernel,
+        bias=bias, residual=inputs if residual else None, data_format=data_format,
+    )  # fmt: skip
+
+
+# `inverted_residual` has an argument of the function's name.
+_gate = squeeze_excite
 
 
 def assert_within(actual: Array, expected: Bounded) -> None:

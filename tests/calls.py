@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -117,6 +118,36 @@ def inverted_residual_case(
     )
 
 
+def squeeze_excite_case(
+    dtype: Any = np.float32,
+    channels: int = 10,
+    expanded: int = 45,
+    taps: int = 3,
+    size: int = 9,
+    **options: Any,
+) -> Case:
+    """An inverted residual with a gate between its last two parts."""
+    case = inverted_residual_case(dtype, channels, expanded, taps, size, **options)
+    case.options["squeeze_excite"] = {
+        "reduce_kernel": numbers(26, (expanded, 7), dtype),
+        "expand_kernel": numbers(27, (7, expanded), dtype),
+        "reduce_bias": numbers(28, (7,), dtype),
+        "expand_bias": numbers(29, (expanded,), dtype),
+        "activation": "silu",
+        "gate": "sigmoid",
+    }
+    return case
+
+
+def kept_bytes(plan: Any, output_shape: tuple[int, ...]) -> int:
+    """Bytes of what a call must keep of an image: its depthwise outputs, until their mean is known."""
+    if getattr(plan, "_squeeze_excite", None) is None:
+        return 0
+    kernel = plan._depthwise_kernel
+    pixels = math.prod(output_shape[1:]) // plan._project_kernel.shape[-1]
+    return int(pixels * kernel.shape[-2] * kernel.itemsize)
+
+
 def channels_first(case: Case) -> Case:
     """The same call on images in the other data format."""
     images = {name: array for name, array in case.operands.items() if name in ("inputs", "residual")}
@@ -130,6 +161,7 @@ CASES: dict[str, Callable[..., Case]] = {
     "pointwise": pointwise_case,
     "separable": separable_case,
     "inverted residual": inverted_residual_case,
+    "squeeze and excite": squeeze_excite_case,
 }
 
 PLANS: dict[str, Any] = {
@@ -138,6 +170,7 @@ PLANS: dict[str, Any] = {
     "pointwise": fastsep.PointwiseConv,
     "separable": fastsep.SeparableConv,
     "inverted residual": fastsep.InvertedResidual,
+    "squeeze and excite": fastsep.InvertedResidual,
 }
 
 

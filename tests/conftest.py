@@ -19,6 +19,8 @@ settings.register_profile(
     max_examples=100,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+# Under an emulator, where Python itself is slow: --hypothesis-profile=emulated.
+settings.register_profile("emulated", settings.get_profile("fastsep"), max_examples=15)
 settings.load_profile("fastsep")
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import fastsep
 from fastsep import _reference
 
 Array = NDArray[Any]
@@ -42,7 +43,10 @@ class Case:
     def plan(self, plan_type: Callable[..., Any], **more: Any) -> Any:
         """Build a plan with everything that a plan holds."""
         held = {name: array for name, array in self.operands.items() if name not in ("inputs", "residual")}
-        return plan_type(**held, **self.options, **more)
+        options = dict(self.options)
+        if isinstance(options.get("squeeze_excite"), dict):
+            options["squeeze_excite"] = fastsep.SqueezeExcite(**options["squeeze_excite"])
+        return plan_type(**held, **options, **more)
 
     def run(self, plan: Any, **more: Any) -> Array:
         """Call a plan with everything that it does not hold."""
@@ -236,6 +240,35 @@ def inverted_residual_cases(draw: st.DrawFn) -> Case:
             **geometry,
         },
     )
+
+
+@st.composite
+def squeeze_excite_cases(draw: st.DrawFn) -> Case:
+    """Inverted residuals with a gate; some of them without expansion."""
+    case = draw(inverted_residual_cases())
+    operands, options = dict(case.operands), dict(case.options)
+    channels, filters = operands["project_kernel"].shape
+    dtype, reduced = operands["project_kernel"].dtype, draw(st.integers(1, 20))
+    if draw(st.sampled_from([False, False, True])):
+        operands |= {"expand_kernel": None, "expand_bias": None}
+        first = options["data_format"] == "channels_first"
+        batch, *spatial = np.delete(operands["inputs"].shape, 1 if first else -1)
+        operands["inputs"] = image(draw, (batch, *spatial, channels), options["data_format"], dtype)
+        options["residual"] = options["residual"] and channels == filters
+    gate: dict[str, Any] = {
+        "reduce_kernel": numbers(draw(seeds), (channels, reduced), dtype),
+        "expand_kernel": numbers(draw(seeds), (reduced, channels), dtype),
+        "activation": draw(activations),
+        "gate": draw(activations),
+    }
+    if draw(st.booleans()):
+        ones = (1,) * (operands["depthwise_kernel"].ndim - 2)
+        gate["reduce_kernel"] = gate["reduce_kernel"].reshape(*ones, channels, reduced)
+        gate["expand_kernel"] = gate["expand_kernel"].reshape(*ones, reduced, channels)
+    for name, width in (("reduce_bias", reduced), ("expand_bias", channels)):
+        if draw(st.booleans()):
+            gate[name] = numbers(draw(seeds), (width,), dtype)
+    return Case(operands, options | {"squeeze_excite": gate})
 
 
 def in_layout(values: Array, layout: str) -> Array:

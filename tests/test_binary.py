@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 MODULES = sorted(Path(fastsep.__file__).parent.glob("_*.so"))
-TARGETS = re.compile(r"_(avx2|avx512)\b|_(avx2|avx512)[._]")
+TARGETS = re.compile(r"_f(32|64)_(avx2|avx512|split)(\.|$)")
 # VEX- and EVEX-encoded instructions start with v; what else came with or after AVX: BMI, LZCNT, MOVBE, ADX.
 NEWER = re.compile(
     r"v[a-z]|k(mov|or|and|test|unpck|shift|xnor|xor|add)[bwdq]|andn\b|bextr|bls(i|msk|r)|bzhi|mulx|pdep|pext"

@@ -183,6 +183,64 @@ def test_separable_and_inverted_residual_are_their_parts() -> None:
     )
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_squeeze_excite_equals_einsum_and_scipy(rank: int, data_format: str) -> None:
+    spatial, letters = (5, 4, 3)[:rank], "xyz"[:rank]
+    image = strategies.numbers(1, (2, *spatial, 6), np.float64)
+    reduce_kernel, expand_kernel = (
+        strategies.numbers(2, (6, 3), np.float64),
+        strategies.numbers(3, (3, 6), np.float64),
+    )
+    reduce_bias, expand_bias = (
+        strategies.numbers(4, (3,), np.float64),
+        strategies.numbers(5, (6,), np.float64),
+    )
+    means = np.einsum(f"n{letters}c->nc", image) / np.prod(spatial)
+    squeezed = scipy.special.expit(h := means @ reduce_kernel + reduce_bias) * h
+    factors = scipy.special.expit(squeezed @ expand_kernel + expand_bias)
+    expected = np.einsum(f"n{letters}c,nc->n{letters}c", image, factors)
+    if data_format == "channels_first":
+        image, expected = np.moveaxis(image, -1, 1), np.moveaxis(expected, -1, 1)
+    actual = _reference.squeeze_excite(
+        image,
+        reduce_kernel,
+        expand_kernel,
+        reduce_bias,
+        expand_bias,
+        "silu",
+        "sigmoid",
+        data_format=data_format,
+    )
+    np.testing.assert_allclose(actual.astype(np.float64), expected, rtol=1e-12)
+
+
+def test_a_gate_stands_between_depthwise_and_projection() -> None:
+    image = strategies.numbers(1, (2, 6, 5, 4), np.float64)
+    expand, depthwise, project = (
+        strategies.numbers(seed, shape, np.float64)
+        for seed, shape in [(2, (4, 9)), (3, (3, 3, 9, 1)), (4, (9, 4))]
+    )
+    gate = {
+        "reduce_kernel": strategies.numbers(5, (9, 2), np.float64),
+        "expand_kernel": strategies.numbers(6, (2, 9), np.float64),
+        "gate": "hard_sigmoid",
+    }
+    filtered = _reference.depthwise_conv(
+        _reference.pointwise_conv(image, expand, activation="relu6"),
+        depthwise,
+        padding="same",
+        activation="relu6",
+    )
+    squeezed = np.maximum(filtered.mean((1, 2)) @ gate["reduce_kernel"].astype(np.longdouble), 0)
+    factors = np.clip(squeezed @ gate["expand_kernel"].astype(np.longdouble) / 6 + 0.5, 0, 1)
+    expected = np.einsum("nyxc,nc,co->nyxo", filtered, factors, project) + image
+    actual = _reference.inverted_residual(
+        image, expand, depthwise, project, residual=True, squeeze_excite=gate
+    )
+    np.testing.assert_allclose(actual.astype(np.float64), expected.astype(np.float64), rtol=1e-12)
+
+
 def test_absolute_terms() -> None:
     image = np.array([[[1.0, -2.0], [-3.0, 4.0]]])
     kernel = np.array([[[5.0], [-6.0]], [[-7.0], [8.0]]])

@@ -24,6 +24,8 @@ def test_measure(measured: roofline.Roofline) -> None:
     assert all(bandwidth > 0 for bandwidth in measured.bytes_per_second.values())
     sizes = [measured.cache_bytes[level] for level in LEVELS]
     assert all(inner < outer for inner, outer in pairwise(sizes))
+    assert measured.cycles_per_second > 1e6
+    assert measured.fmas_per_cycle > 0
 
 
 def test_seconds_is_the_slower_of_arithmetic_and_memory() -> None:
@@ -33,6 +35,8 @@ def test_seconds_is_the_slower_of_arithmetic_and_memory() -> None:
         flops_per_second=100.0,
         bytes_per_second={"L1": 80.0, "L2": 40.0, "L3": 20.0, "DRAM": 10.0},
         cache_bytes={"L1": 1000.0, "L2": 2000.0, "L3": 4000.0, "DRAM": float("inf")},
+        cycles_per_second=25.0,
+        fmas_per_cycle=2.0,
     )
     assert limits.seconds(5000, 80) == 50
     assert limits.seconds(0, 80) == 1
@@ -41,6 +45,26 @@ def test_seconds_is_the_slower_of_arithmetic_and_memory() -> None:
     assert limits.seconds(0, 4000) == 200
     assert limits.seconds(0, 5000) == 500
     assert limits.seconds(60_000, 5000) == 600
+
+
+@pytest.mark.parametrize(
+    ("fmas_per_cycle", "ports", "deviation"),
+    [
+        (2.0, 2, 0.0),
+        (1.92, 2, 0.04),
+        (2.12, 2, 0.06),
+        (0.94, 1, 0.06),
+        (0.4, 1, 0.6),
+        (3.9, 4, 0.025),
+        (2.9, 4, 0.275),
+    ],
+)
+def test_the_peak_is_checked_against_whole_ports(fmas_per_cycle: float, ports: int, deviation: float) -> None:
+    limits = roofline.Roofline(
+        1, "float32", 1.0, {"L1": 1.0}, {"L1": 1.0}, cycles_per_second=1.0, fmas_per_cycle=fmas_per_cycle
+    )
+    assert limits.fma_ports == ports
+    assert limits.port_deviation == pytest.approx(deviation)
 
 
 def test_a_bound_grows_with_the_work(measured: roofline.Roofline) -> None:

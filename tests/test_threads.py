@@ -244,6 +244,7 @@ def test_multiprocessing_with_fork() -> None:
         ("pointwise", {"channels": 2000, "filters": 2000, "size": 40}),
         ("separable", {"channels": 1024, "filters": 1024, "size": 80}),
         ("inverted residual", {"channels": 256, "expanded": 1536, "size": 96}),
+        ("squeeze and excite", {"channels": 256, "expanded": 1536, "size": 96}),
     ],
 )
 def test_interrupt_stops_a_long_call(family: str, options: dict[str, int], threads: int) -> None:

@@ -32,7 +32,7 @@ from fastsep._arrays cimport (
 )
 from fastsep._depthwise cimport depthwise_call, depthwise_plan
 from fastsep._isa cimport FS_STRIP_INPUTS, fs_real_kernels, fs_row, fs_strip, kernels_named
-from fastsep._job cimport CALL_WORDS, CompiledPlan, job
+from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._threads cimport threads_for
 
 # A visit of 128 channels keeps 3×3 weights (4.5 KB) and six columns of four rows (12 KB) in L1, and still uses
@@ -374,9 +374,8 @@ cdef class DepthwisePlan(CompiledPlan):
         call.residual = residual.array
         fill_before(&self.plan.window, &call.x, call.before)
         lay_out(call, work.threads)
-        work.run_tile = depthwise_tile
-        work.tiles = (call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks
-                      * call.channel_blocks)
+        add_phase(work, depthwise_tile, call.out.shape[0] * call.out.shape[1] * call.row_blocks * call.column_blocks
+                  * call.channel_blocks, work.seconds)
         work.scratch_bytes = call.scratch_bytes
         return 0
 

@@ -25,8 +25,8 @@ from fastsep._arrays cimport (
     window,
 )
 from fastsep._direct cimport direct_call, direct_plan
-from fastsep._isa cimport fs_panel, fs_row, kernels_named
-from fastsep._job cimport CALL_WORDS, CompiledPlan, job
+from fastsep._isa cimport fs_panel, fs_row
+from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._pointwise cimport pack_panels, panel_at, panel_seconds, panels, pixels_for_cache, run_panels
 from fastsep._threads cimport threads_for
 
@@ -157,7 +157,7 @@ cdef class DirectPlan(CompiledPlan):
         cdef int64_t taps
         fill_window(&self.plan.window, spec)
         taps = self.plan.window.taps[0] * self.plan.window.taps[1] * self.plan.window.taps[2]
-        self.packed = pack_panels(&self.plan.panels, kernels_named(isa, kernel.itemsize), groups, taps, kernel, bias)
+        self.packed = pack_panels(&self.plan.panels, isa, groups, taps, kernel, bias)
         self.isa = isa
         self.geometry = &self.plan.window
         self.inputs, self.outputs = groups * self.plan.panels.inputs, groups * self.plan.panels.outputs
@@ -183,9 +183,8 @@ cdef class DirectPlan(CompiledPlan):
         call.to.residual = residual.array
         fill_before(&self.plan.window, &call.x, call.before)
         lay_out(call, work.threads)
-        work.run_tile = direct_tile
-        work.tiles = (call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks * call.column_blocks
-                      * call.panel_blocks)
+        add_phase(work, direct_tile, call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks
+                  * call.column_blocks * call.panel_blocks, work.seconds)
         work.scratch_bytes = call.scratch_bytes
         return 0
 

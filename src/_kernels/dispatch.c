@@ -5,12 +5,24 @@ extern const struct fs_kernels fs_kernels_generic;
 #if defined(__x86_64__)
 #include <cpuid.h>
 extern const struct fs_kernels fs_kernels_avx2;
+extern const struct fs_kernels fs_kernels_avx512;
+#if FS_WITH_SPLIT
+extern const struct fs_kernels fs_kernels_split;
+#endif
+#elif defined(__aarch64__)
+extern const struct fs_kernels fs_kernels_neon;
 #endif
 
 static const struct fs_kernels *const compiled[] = {
     &fs_kernels_generic,
 #if defined(__x86_64__)
+#if FS_WITH_SPLIT
+    &fs_kernels_split,
+#endif
     &fs_kernels_avx2,
+    &fs_kernels_avx512,
+#elif defined(__aarch64__)
+    &fs_kernels_neon,
 #endif
 };
 
@@ -44,25 +56,29 @@ static int features(void)
     int found = has_fma ? FMA : 0;
     if ((b >> 5) & 1)
         found |= AVX2;
-    if (((b >> 16) & 1) && (saved & 0xe0) == 0xe0)
+    /* F, DQ, BW and VL: what every core since Skylake-SP has, and the compiler may use. */
+    const unsigned foundation = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+    if ((b & foundation) == foundation && (saved & 0xe0) == 0xe0)
         found |= AVX512;
     return found;
 }
 
 int fs_isa_supported(int index)
 {
-    if (compiled[index] == &fs_kernels_avx2)
-        return (features() & (FMA | AVX2)) == (FMA | AVX2);
-    return 1;
+    if (compiled[index] == &fs_kernels_generic)
+        return 1;
+    const int wanted = compiled[index] == &fs_kernels_avx512 ? FMA | AVX2 | AVX512 : FMA | AVX2;
+    return (features() & wanted) == wanted;
 }
 
 const char *fs_cpu_features(void)
 {
     static const char *const text[] = {"sse2",      "sse2 fma",          "sse2 avx2",         "sse2 avx2 fma",
-                                       "sse2 avx512f", "sse2 fma avx512f", "sse2 avx2 avx512f", "sse2 avx2 fma avx512f"};
+                                       "sse2 avx512", "sse2 fma avx512", "sse2 avx2 avx512", "sse2 avx2 fma avx512"};
     return text[features()];
 }
 #else
+/* NEON with FMA is part of every AArch64: there is nothing to ask the CPU. */
 int fs_isa_supported(int index)
 {
     (void)index;
@@ -71,6 +87,10 @@ int fs_isa_supported(int index)
 
 const char *fs_cpu_features(void)
 {
+#if defined(__aarch64__)
+    return "neon fma";
+#else
     return "baseline";
+#endif
 }
 #endif

@@ -44,8 +44,8 @@ struct fs_panel {
     const struct fs_epilogue *epilogue;
 };
 
-/* Input columns of the widest depthwise register tile of known width: (4 - 1)·2 + 5. */
-#define FS_STRIP_INPUTS 11
+/* Input columns of the widest depthwise register tile of known width: (7 - 1)·2 + 5. */
+#define FS_STRIP_INPUTS 17
 
 /* One row of input as a depthwise tap row sees it. Rows outside the image are zeros with a pixel stride of 0. */
 struct fs_row {
@@ -83,18 +83,41 @@ struct fs_relayout {
     int64_t to_pixel_stride, to_channel_stride;
 };
 
+/* excite.inc: sums[c] = (sums[c] + Σ_p from[p][c]) / divisor, pixels ascending; divisor 1 leaves the sum. */
+struct fs_sums {
+    int64_t pixels, channels;
+    const char *from;
+    int64_t pixel_stride;
+    char *sums;
+    int begin;                /* from +0 instead of what `sums` holds */
+    double divisor;
+};
+
+/* excite.inc: to[p][c] = from[p][c] · factors[c]. */
+struct fs_scaling {
+    int64_t pixels, channels;
+    const char *from;
+    int64_t from_pixel_stride;
+    const char *factors;
+    char *to;
+    int64_t to_pixel_stride;
+};
+
 struct fs_real_kernels {
     int64_t bytes;            /* of one element */
     int64_t lanes;            /* elements of one vector */
-    int64_t panel_vectors;    /* widest panel */
-    int64_t panel_pixels[4];  /* rows of the register tile for a panel of 0…3 vectors */
+    int64_t panel_vectors;    /* width of a panel; a last one may have from 1 to one more than that */
+    int64_t panel_pixels[5];  /* rows of the register tile for a panel of 0…4 vectors; 0: there is none */
     int64_t strip_rows;       /* output rows of the depthwise register tile */
     int64_t strip_columns;    /* output columns of the depthwise register tile */
     void (*pointwise_panel)(const struct fs_panel *);
     void (*depthwise_strip)(const struct fs_strip *);
     void (*relayout)(const struct fs_relayout *);
-    /* roofline.inc: floating-point operations done; bytes moved. */
+    void (*sum_pixels)(const struct fs_sums *);
+    void (*scale_pixels)(const struct fs_scaling *);
+    /* roofline.inc: floating-point operations done; cycles spent; bytes moved. */
     double (*fma_burst)(int64_t repetitions);
+    double (*add_burst)(int64_t repetitions);
     double (*read_burst)(const void *memory, int64_t bytes, int64_t repetitions);
     double (*copy_burst)(void *to, const void *from, int64_t bytes, int64_t repetitions);
 };

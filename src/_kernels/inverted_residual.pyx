@@ -22,12 +22,13 @@ from fastsep._arrays cimport (
     seen,
     source,
     stage,
+    window,
     window_range,
 )
 from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, row_table_bytes, run_channels
-from fastsep._inverted_residual cimport inverted_residual_call
+from fastsep._inverted_residual cimport expansion, inverted_residual_call
 from fastsep._isa cimport caches, fs_panel, fs_row
-from fastsep._job cimport CALL_WORDS, CompiledPlan, job
+from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._pointwise cimport PointwisePlan, panels, run_panels
 from fastsep._threads cimport threads_for
 
@@ -39,13 +40,28 @@ cdef enum:
 cdef double TILE_SECONDS = 0.02
 
 
+cdef int64_t pointer_bytes(int64_t pixels) noexcept nogil:
+    """Scratch for three pointers a pixel: of its input, its output and its residual."""
+    return (3 * pixels * sizeof(char *) + 63) // 64 * 64
+
+
+cdef int64_t lay_out_expansion(expansion *e, int64_t most_pixels, int64_t pointers_at, int64_t x_at) noexcept nogil:
+    """Runs of so many pixels, three pointers a pixel at one offset in scratch, staged pixels at another; returns how
+    many bytes these take."""
+    cdef const panels *p = &e.plan.panels
+    e.stage_x = channels_apart(&e.x, p.kernels.bytes)
+    e.most_pixels = most_pixels
+    e.pointers_at = pointers_at
+    e.x_at = x_at
+    return (most_pixels * p.inputs * p.kernels.bytes + 63) // 64 * 64 * e.stage_x
+
+
 cdef void lay_out(inverted_residual_call *call, int threads, double seconds) noexcept nogil:
     cdef const depthwise_plan *d = call.plan.depthwise
     cdef int64_t item = d.kernels.bytes, height = call.to.out.shape[2], width = call.to.out.shape[3]
-    cdef int64_t row_bytes, budget, images, blocks, pixels, size, inputs = call.plan.expand.panels.inputs
+    cdef int64_t row_bytes, budget, images, blocks, pixels, size, most_pixels, x_at
     cdef int64_t halo
-    cdef const int64_t *image = &call.x.shape[1]
-    call.stage_x = channels_apart(&call.x, item)
+    cdef const int64_t *image = &call.expand.x.shape[1]
 
     # Columns: the whole width, unless two output rows of it overflow half of L2.
     budget = caches().level2 // 2
@@ -78,58 +94,73 @@ cdef void lay_out(inverted_residual_call *call, int threads, double seconds) noe
     call.group_rows = min((call.group_rows + 1) // 2 * 2, call.block_rows)
 
     pixels = seen(&d.window, image, 2, call.block_columns)
-    call.most_pixels = min(MOST_PIXELS, seen(&d.window, image, 1, call.group_rows) * pixels)
-    call.most_pixels = max(call.most_pixels, call.group_rows * call.block_columns)
+    most_pixels = min(MOST_PIXELS, seen(&d.window, image, 1, call.group_rows) * pixels)
+    most_pixels = max(most_pixels, call.group_rows * call.block_columns)
     call.pointers_at = row_table_bytes(d)
-    call.ring_at = call.pointers_at + (3 * call.most_pixels * sizeof(char *) + 63) // 64 * 64
+    call.ring_at = call.pointers_at + pointer_bytes(most_pixels)
     size = ring_bytes(&d.window, image, call.group_rows, call.block_columns, d.channels * item)
     call.depthwise_at = call.ring_at + (size + 63) // 64 * 64
     pixels = call.group_rows * call.block_columns
-    call.x_at = call.depthwise_at + (pixels * d.channels * item + 63) // 64 * 64
-    size = (call.most_pixels * inputs * item + 63) // 64 * 64 * call.stage_x
-    call.scratch_bytes = lay_out_destination(&call.to, item, call.x_at + size,
+    x_at = call.depthwise_at + (pixels * d.channels * item + 63) // 64 * 64
+    size = lay_out_expansion(&call.expand, most_pixels, call.pointers_at, x_at)
+    call.scratch_bytes = lay_out_destination(&call.to, item, x_at + size,
                                              pixels * call.plan.project.panels.outputs * item)
 
 
-cdef void expand_rows(const inverted_residual_call *call, int64_t batch, int64_t depth, int64_t first, int64_t last,
-                      int64_t low, int64_t high, const source *ring, char *scratch) noexcept nogil:
-    """Expand columns [low, high) of input rows [first, last) into the ring."""
-    cdef const panels *p = &call.plan.expand.panels
+cdef void expand_rows(const expansion *e, int64_t first_panel, int64_t last_panel, int64_t batch, int64_t depth,
+                      int64_t first, int64_t last, int64_t low, int64_t high, const source *ring,
+                      char *scratch) noexcept nogil:
+    """Expand columns [low, high) of input rows [first, last) into the ring, by some of the panels: a pixel of the
+    ring begins with the first channel of the first of them."""
+    cdef const panels *p = &e.plan.panels
     cdef int64_t count = 0, run, x_pixel = p.inputs * p.kernels.bytes
-    cdef const char **rows = <const char **>(scratch + call.pointers_at)
-    cdef char **out = <char **>(rows + call.most_pixels)
+    cdef const char **rows = <const char **>(scratch + e.pointers_at)
+    cdef char **out = <char **>(rows + e.most_pixels)
     cdef char *base
     cdef cursor at
     cdef fs_row to
     cdef fs_panel work
     work.rows = rows
-    work.rows_stride = call.most_pixels
+    work.rows_stride = e.most_pixels
     work.out = out
     work.residual = NULL
-    work.epilogue = &call.plan.expand.epilogue
+    work.epilogue = &e.plan.epilogue
     at.batch = batch
     at.depth = depth
     at.row = first
     at.column = low
     while at.row < last:
-        run = min(high - at.column, call.most_pixels - count)
+        run = min(high - at.column, e.most_pixels - count)
         row_of(ring, depth, at.row, &to)
         fill_pointers(out + count, <char *>to.data + at.column * to.pixel_stride, to.pixel_stride, run)
-        if call.stage_x:
-            base = scratch + call.x_at + count * x_pixel
-            stage(p.kernels, &call.x, at, run, 0, p.inputs, 1, base, x_pixel)
+        if e.stage_x:
+            base = scratch + e.x_at + count * x_pixel
+            stage(p.kernels, &e.x, at, run, 0, p.inputs, 1, base, x_pixel)
             fill_pointers(<char **>rows + count, base, x_pixel, run)
         else:
-            fill_pointers(<char **>rows + count, pixel_address(&call.x, at), call.x.strides[3], run)
+            fill_pointers(<char **>rows + count, pixel_address(&e.x, at), e.x.strides[3], run)
         count += run
         at.column += run
         if at.column == high:
             at.column = low
             at.row += 1
-        if count == call.most_pixels or at.row == last:
+        if count == e.most_pixels or at.row == last:
             work.pixels = count
-            run_panels(p, 0, 0, p.count, &work, 0)
+            run_panels(p, 0, first_panel, last_panel, &work, 0)
             count = 0
+
+
+cdef void expand_seen(const expansion *e, const window *w, const int64_t *before, int64_t first_panel,
+                      int64_t last_panel, int64_t batch, int64_t depth, int64_t row_low, int64_t row_high,
+                      const source *ring, int64_t low, int64_t high, char *scratch) noexcept nogil:
+    """Expand rows [row_low, row_high) × columns [low, high) at every input depth that output depth `depth` sees."""
+    cdef int64_t depth_low, depth_high, at
+    if row_low >= row_high or low >= high:
+        return
+    window_range(w, before, &e.x.shape[1], 0, depth, 1, &depth_low, &depth_high)
+    for at in range(depth_low, depth_high):
+        if (at + before[0] - depth * w.strides[0]) % w.dilation[0] == 0:
+            expand_rows(e, first_panel, last_panel, batch, at, row_low, row_high, low, high, ring, scratch)
 
 
 cdef void project_rows(const inverted_residual_call *call, int64_t batch, const rectangle *r,
@@ -157,8 +188,9 @@ cdef void project_rows(const inverted_residual_call *call, int64_t batch, const 
 cdef void inverted_residual_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
     cdef const inverted_residual_call *call = <const inverted_residual_call *>opaque
     cdef const depthwise_plan *d = call.plan.depthwise
-    cdef int64_t item = d.kernels.bytes, batch, last_row, expanded, depth
-    cdef int64_t depth_low, depth_high, row_low, row_high, low, high
+    cdef int64_t item = d.kernels.bytes, batch, last_row, expanded = 0
+    cdef int64_t row_low, row_high, low, high
+    cdef const int64_t *image = &call.expand.x.shape[1]
     cdef rectangle r
     cdef source ring
     r.column = tile % call.column_blocks * call.block_columns
@@ -173,23 +205,18 @@ cdef void inverted_residual_tile(const void *opaque, int64_t tile, char *scratch
     r.channels = d.channels
     r.residual = NULL
 
-    window_range(&d.window, call.before, &call.x.shape[1], 0, r.depth, 1, &depth_low, &depth_high)
-    window_range(&d.window, call.before, &call.x.shape[1], 2, r.column, r.columns, &low, &high)
-    ring_for(&d.window, &call.x.shape[1], scratch + call.ring_at, call.group_rows, high - low, low, d.channels * item,
-             d.zeros, &ring)
+    window_range(&d.window, call.before, image, 2, r.column, r.columns, &low, &high)
+    ring_for(&d.window, image, scratch + call.ring_at, call.group_rows, high - low, low, d.channels * item, d.zeros,
+             &ring)
     r.out = scratch + call.depthwise_at
     r.out_pixel_stride = d.channels * item
     r.out_row_stride = r.columns * r.out_pixel_stride
-    expanded = 0
     while r.row < last_row:
         r.rows = min(call.group_rows, last_row - r.row)
-        window_range(&d.window, call.before, &call.x.shape[1], 1, r.row, r.rows, &row_low, &row_high)
-        row_low = max(row_low, expanded)
-        if row_low < row_high and low < high:
-            for depth in range(depth_low, depth_high):
-                if (depth + call.before[0] - r.depth * d.window.strides[0]) % d.window.dilation[0] == 0:
-                    expand_rows(call, batch, depth, row_low, row_high, low, high, &ring, scratch)
-            expanded = row_high
+        window_range(&d.window, call.before, image, 1, r.row, r.rows, &row_low, &row_high)
+        expand_seen(&call.expand, &d.window, call.before, 0, call.expand.plan.panels.count, batch, r.depth,
+                    max(row_low, expanded), row_high, &ring, low, high, scratch)
+        expanded = max(expanded, row_high)
         run_channels(d, &ring, call.before, &r, <fs_row *>scratch)
         project_rows(call, batch, &r, scratch)
         r.row += r.rows
@@ -224,13 +251,14 @@ cdef class InvertedResidualPlan(CompiledPlan):
         work.seconds = self.seconds(&x.array, &out.array)
         work.threads = threads_for(threads, work.seconds)
         call.plan = self.plan
-        call.x = x.array
+        call.expand.plan = self.plan.expand
+        call.expand.x = x.array
         call.to.out = out.array
         call.to.residual = residual.array
-        fill_before(&self.plan.depthwise.window, &call.x, call.before)
+        fill_before(&self.plan.depthwise.window, &call.expand.x, call.before)
         lay_out(call, work.threads, work.seconds)
-        work.run_tile = inverted_residual_tile
-        work.tiles = call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks * call.column_blocks
+        add_phase(work, inverted_residual_tile, call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks
+                  * call.column_blocks, work.seconds)
         work.scratch_bytes = call.scratch_bytes
         return 0
 

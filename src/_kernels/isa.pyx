@@ -1,6 +1,7 @@
 """Which table of micro-kernels is in use, and what the machine is. The only module that links the C kernels."""
 
 import os
+from time import perf_counter
 
 from libc.stdint cimport int64_t
 
@@ -42,6 +43,8 @@ cdef enum:
     MOST_CACHE = 0x40000000    # 1 GiB: beyond it nothing changes, and sums of sizes stay far from 2**63
 
 cdef int chosen = 0
+# Whether 64-byte vectors run in two halves, as on Zen 4: measured below, a ratio of one or two.
+cdef bint wide_in_halves = False
 cdef cache_sizes sizes
 cdef tuple names = tuple([fs_isa(i).name.decode() for i in range(fs_isa_count())])
 
@@ -53,6 +56,31 @@ cdef const fs_real_kernels *kernels_named(str isa, int64_t item_bytes) except NU
         if <str>names[i] == isa:
             return &fs_isa(i).types[0 if item_bytes == 4 else 1]
     raise ValueError(f"{isa!r} is not an instruction set of fastsep")
+
+
+cdef const fs_real_kernels *panel_kernels(str isa, int64_t item_bytes, int64_t outputs) except NULL:
+    """The table for panels of so many output channels: half as wide vectors where whole ones would run half empty, or
+    alone (one vector loads as often as it multiplies), and cost twice as much. The bits are the same."""
+    cdef const fs_real_kernels *wide = kernels_named(isa, item_bytes)
+    cdef const fs_real_kernels *half
+    cdef int64_t vectors = (outputs + wide.lanes - 1) // wide.lanes
+    if isa != "avx512" or not wide_in_halves:
+        return wide
+    half = kernels_named("avx2", item_bytes)
+    if vectors == 1 or 10 * 2 * vectors > 11 * ((outputs + half.lanes - 1) // half.lanes):
+        return half
+    return wide
+
+
+cdef double fma_rate(str isa) except -1.0:
+    """FMAs of one vector's float32 lanes a second: the best of five bursts of some 5 µs."""
+    cdef const fs_real_kernels *table = kernels_named(isa, 4)
+    cdef double begun, done, best = 0.0
+    for _ in range(5):
+        begun = perf_counter()
+        done = table.fma_burst(1500)
+        best = max(best, done / (perf_counter() - begun))
+    return best
 
 
 cdef const cache_sizes *caches() noexcept nogil:
@@ -153,7 +181,7 @@ def register_tiles(name):
             return {
                 dtype: {
                     "lanes": table.types[t].lanes,
-                    "panel": {v: table.types[t].panel_pixels[v] for v in range(1, table.types[t].panel_vectors + 1)},
+                    "panel": {v: table.types[t].panel_pixels[v] for v in range(1, table.types[t].panel_vectors + 2)},
                     "strip": (table.types[t].strip_rows, table.types[t].strip_columns),
                 }
                 for t, dtype in enumerate(("float32", "float64"))
@@ -272,6 +300,10 @@ def _read_sysfs(folder):
 
 
 _set_caches(os.environ.get("FASTSEP_CACHES") or None, "FASTSEP_CACHES")
+
+if "avx512" in available_isas():
+    wide_in_halves = fma_rate("avx512") < 1.5 * fma_rate("avx2")
+
 _choose(max(available_isas(), key=available_isas().index), "default")
 if os.environ.get("FASTSEP_ISA"):
     _choose(os.environ["FASTSEP_ISA"], "FASTSEP_ISA")

@@ -1,6 +1,7 @@
 /* x86-64 with AVX2 and FMA3. The target is set here by a pragma and nowhere by a flag, so that no baseline
  * function can pick it up; baseline headers stay above it. */
 #include "fastsep_kernels.h"
+#include <math.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -15,10 +16,15 @@
 #define FS_VECTOR_BYTES 32
 #define FS_VECTOR_REGISTERS 16
 #define FS_FMA_X86 1
+#define FS_MASKS_X86 0
 /* 6 × 2: twelve sums, two weights, one broadcast pixel = 15 of 16 registers; likewise 4 × 3. */
 #define FS_PANEL_PIXELS_1 6
 #define FS_PANEL_PIXELS_2 6
 #define FS_PANEL_PIXELS_3 4
+#define FS_PANEL_PIXELS_4 0
+#define FS_PANEL_VECTORS 2
+#define FS_STRIP_COLUMNS 4
+#define FS_ANY_COLUMNS 8
 
 #include "micro_kernels.inc"
 

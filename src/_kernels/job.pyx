@@ -1,19 +1,62 @@
 """What all compiled plans do alike: look at the arrays, prepare a job, run it or describe it."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uintptr_t
+from libc.stdlib cimport free, malloc
 
 from fastsep._arrays cimport ABSENT, View, is_empty, spatial_output, view
 from fastsep._job cimport job
-from fastsep._threads cimport run_tiles, scratch_allocated
+from fastsep._threads cimport run_phases, run_tile_function, scratch_allocated
 
 from fastsep._threads import check
+
+cdef int64_t MOST_SHARED = <int64_t>1 << 46
+
+
+cdef void begin(job *work) noexcept:
+    """A job of no phases, which need no memory of their own."""
+    work.phase_count = 0
+    work.rounds = 1
+    work.shared_bytes = 0
+    work.shared = NULL
+
+
+cdef void add_phase(job *work, run_tile_function run_tile, int64_t tiles, double seconds) noexcept:
+    """One more phase, of so many tiles and predicted serial seconds a round."""
+    work.phases[work.phase_count].run_tile = run_tile
+    work.phases[work.phase_count].tiles = tiles
+    work.phases[work.phase_count].seconds = seconds
+    work.phase_count += 1
+
+
+cdef int64_t shared_allocated(const job *work) noexcept:
+    """Bytes that the memory shared by the phases takes, alignment included."""
+    return 0 if work.shared == NULL else work.shared_bytes + 64
+
+
+cdef int64_t run_job(job *work) except -1:
+    """Run a prepared job; memory that its phases share lives as long as the call. Returns the bytes allocated for it:
+    all the memory that a call takes beyond its arrays."""
+    cdef char *memory = NULL
+    cdef int64_t shared = shared_allocated(work)
+    if shared == 0:
+        return run_phases(work.phases, work.phase_count, work.rounds, work.call, work.scratch_bytes, work.threads)
+    if work.shared_bytes < MOST_SHARED:
+        memory = <char *>malloc(<size_t>shared)
+    if memory == NULL:
+        raise MemoryError(f"no room for {work.shared_bytes} bytes that the phases of this call share")
+    try:
+        work.shared[0] = memory + (64 - <uintptr_t>memory % 64)
+        return shared + run_phases(work.phases, work.phase_count, work.rounds, work.call, work.scratch_bytes,
+                                   work.threads)
+    finally:
+        free(memory)
 
 
 cdef class CompiledPlan:
     """Packed weights and geometry of one family; immutable.
 
-    A family sets `isa`, `geometry`, `inputs` and `outputs`, and fills `prepare` and `tile`. `prepare` never sees an
-    empty output.
+    A family sets `isa`, `geometry`, `inputs` and `outputs`, and fills `prepare` and `tile`. `prepare` adds the phases
+    of a job that has none, and never sees an empty output.
     """
 
     def output_shape(self, tuple spatial):
@@ -29,8 +72,9 @@ cdef class CompiledPlan:
     cdef int64_t compute(self, View x, View out, View residual, object threads) except -1:
         """Compute an output that is not empty. Returns the bytes allocated for it."""
         cdef job work
+        begin(&work)
         self.prepare(&work, x, out, residual, threads)
-        return run_tiles(work.run_tile, work.call, work.tiles, work.scratch_bytes, work.threads, work.seconds)
+        return run_job(&work)
 
     def run(self, x, out, residual, int rank, bint channels_first, threads):
         """Compute `out`, and return the bytes allocated for it. The Python face has checked every array."""
@@ -48,14 +92,20 @@ cdef class CompiledPlan:
         cdef View out_view = view(out, rank, channels_first, False)
         cdef View residual_view = ABSENT if residual is None else view(residual, rank, channels_first, False)
         cdef job work
+        cdef int64_t tiles = 0, most = 1
+        cdef int i
         if is_empty(&out_view.array):
             check(threads)
             return {"tile": "none: the output is empty", "tiles": 0, "threads": 1, "scratch_bytes": 0}
+        begin(&work)
         self.prepare(&work, x_view, out_view, residual_view, threads)
-        used = max(1, min(work.threads, work.tiles))
+        for i in range(work.phase_count):
+            tiles += work.phases[i].tiles * work.rounds
+            most = max(most, work.phases[i].tiles)
+        used = max(1, min(work.threads, most))
         return {
             "tile": self.tile(&work),
-            "tiles": work.tiles,
+            "tiles": tiles,
             "threads": used,
-            "scratch_bytes": scratch_allocated(work.scratch_bytes, used),
+            "scratch_bytes": scratch_allocated(work.scratch_bytes, used) + shared_allocated(&work),
         }

@@ -23,17 +23,15 @@ from fastsep._arrays cimport (
     strided,
     unstage,
 )
-from fastsep._isa cimport caches, fs_panel, fs_real_kernels, kernels_named
-from fastsep._job cimport CALL_WORDS, CompiledPlan, job
+from fastsep._isa cimport caches, fs_panel, fs_real_kernels, panel_kernels
+from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._pointwise cimport panels, pointwise_call, pointwise_plan
 from fastsep._threads cimport threads_for
 
 # ---- panels ----------------------------------------------------------------------------------------------
 
-# Two vectors; an odd vector left over makes the last panel three wide, because a panel of one vector loads as
-# often as it multiplies (Cout = 24: 4 × 24 is 11 % faster than 6 × 16 + 6 × 8).
-cdef enum:
-    PANEL_VECTORS = 2
+# Panels are `panel_vectors` wide; a single vector left over makes the last panel one wider, because a panel of one
+# vector loads as often as it multiplies (Cout = 24: 4 × 24 is 11 % faster than 6 × 16 + 6 × 8).
 
 
 cdef int64_t vectors_of(const panels *p) noexcept nogil:
@@ -41,20 +39,21 @@ cdef int64_t vectors_of(const panels *p) noexcept nogil:
 
 
 cdef void panel_at(const panels *p, int64_t index, int64_t *first, int64_t *vectors, int64_t *outputs) noexcept nogil:
-    first[0] = index * PANEL_VECTORS * p.kernels.lanes
-    vectors[0] = PANEL_VECTORS if index + 1 < p.count else vectors_of(p) - index * PANEL_VECTORS
+    cdef int64_t width = p.kernels.panel_vectors
+    first[0] = index * width * p.kernels.lanes
+    vectors[0] = width if index + 1 < p.count else vectors_of(p) - index * width
     outputs[0] = min(vectors[0] * p.kernels.lanes, p.outputs - first[0])
 
 
-cdef Packed pack_panels(panels *p, const fs_real_kernels *kernels, int64_t groups, int64_t taps, object kernel,
-                        object bias):
+cdef Packed pack_panels(panels *p, str isa, int64_t groups, int64_t taps, object kernel, object bias):
     """Pack a contiguous kernel (…, groups · outputs), of taps · inputs rows, as
     [group][panel][tap · input][vectors · lanes]."""
     cdef View source = strided(kernel)
     cdef View biases = ABSENT if bias is None else strided(bias)
     cdef const char *values = <const char *>source.buffer.buf
-    cdef int64_t item = kernels.bytes, columns = source.buffer.shape[source.buffer.ndim - 1]
+    cdef int64_t item = source.buffer.itemsize, columns = source.buffer.shape[source.buffer.ndim - 1]
     cdef int64_t rows = source.buffer.len // item // columns
+    cdef const fs_real_kernels *kernels = panel_kernels(isa, item, columns // groups)
     cdef int64_t group, index, row, first, vectors, outputs, at, width
     cdef Packed packed
     p.kernels = kernels
@@ -62,7 +61,7 @@ cdef Packed pack_panels(panels *p, const fs_real_kernels *kernels, int64_t group
     p.taps = taps
     p.inputs = rows // taps
     p.outputs = columns // groups
-    p.count = max(1, vectors_of(p) // PANEL_VECTORS)
+    p.count = max(1, (vectors_of(p) + kernels.panel_vectors - 2) // kernels.panel_vectors)
     width = vectors_of(p) * kernels.lanes * item
     p.group_bytes = width * rows
     p.group_biases = width
@@ -87,7 +86,7 @@ cdef void run_panels(const panels *p, int64_t group, int64_t first_panel, int64_
                      int64_t output_offset) noexcept nogil:
     """Every panel of a range over the pixels of `work`: the panel outside, so that its weights stay in L1 while
     the pixels' rows stream from L1 or L2. `output_offset` is added to where the first panel writes."""
-    cdef int64_t index, first, begin = first_panel * PANEL_VECTORS * p.kernels.lanes
+    cdef int64_t index, first, begin = first_panel * p.kernels.panel_vectors * p.kernels.lanes
     work.taps = p.taps
     work.channels = p.inputs
     work.channel_offset = group * p.inputs * p.kernels.bytes
@@ -128,11 +127,12 @@ cdef bint joins(const array *x, int axis) noexcept nogil:
     return x.data == NULL or x.strides[axis] == x.strides[WIDTH] * x.shape[WIDTH]
 
 
-cdef void merge_axes(array *x, array *out, array *residual) noexcept nogil:
-    """Make the width as long as the strides of all arrays allow: pixels have no neighbours here."""
+cdef void merge_axes(array *x, array *out, array *residual, int outermost) noexcept nogil:
+    """Make the width as long as the strides of all arrays allow: pixels have no neighbours here. `outermost` is the
+    first axis that may become part of it."""
     cdef int axis = WIDTH - 1
     cdef int64_t size
-    while axis >= BATCH:
+    while axis >= outermost:
         size = out.shape[axis]
         if size != 1:
             if not (joins(x, axis) and joins(out, axis) and joins(residual, axis)):
@@ -148,7 +148,7 @@ cdef void lay_out(pointwise_call *call, int threads) noexcept nogil:
     cdef const panels *p = &call.plan.panels
     cdef int64_t item = p.kernels.bytes, wide
     cdef int axis
-    merge_axes(&call.x, &call.out, &call.residual)
+    merge_axes(&call.x, &call.out, &call.residual, BATCH)
     call.pixels = 1
     for axis in range(4):
         call.pixels *= call.out.shape[axis]
@@ -162,7 +162,7 @@ cdef void lay_out(pointwise_call *call, int threads) noexcept nogil:
     call.pixel_blocks = (call.pixels + call.block_pixels - 1) // call.block_pixels
     call.block_panels = panel_split(p, call.pixel_blocks, threads)
     call.panel_blocks = (p.count + call.block_panels - 1) // call.block_panels
-    wide = min(p.outputs, (call.block_panels * PANEL_VECTORS + 1) * p.kernels.lanes) * item
+    wide = min(p.outputs, (call.block_panels * p.kernels.panel_vectors + 1) * p.kernels.lanes) * item
     call.x_at = (3 * call.block_pixels * sizeof(char *) + 63) // 64 * 64
     call.out_at = call.x_at + (call.block_pixels * p.inputs * item + 63) // 64 * 64 * call.stage_x
     call.residual_at = call.out_at + (call.block_pixels * wide + 63) // 64 * 64 * call.stage_out
@@ -177,8 +177,8 @@ cdef void pointwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
     cdef int64_t pixels = min(call.block_pixels, call.pixels - pixel)
     cdef int64_t first_panel = (tile % call.panel_blocks) * call.block_panels
     cdef int64_t last_panel = min(p.count, first_panel + call.block_panels)
-    cdef int64_t first = first_panel * PANEL_VECTORS * p.kernels.lanes
-    cdef int64_t outputs = min(p.outputs, last_panel * PANEL_VECTORS * p.kernels.lanes) - first
+    cdef int64_t first = first_panel * p.kernels.panel_vectors * p.kernels.lanes
+    cdef int64_t outputs = min(p.outputs, last_panel * p.kernels.panel_vectors * p.kernels.lanes) - first
     cdef const char **rows = <const char **>scratch
     cdef char **out = <char **>(rows + call.block_pixels)
     cdef const char **residual = <const char **>(out + call.block_pixels)
@@ -238,7 +238,7 @@ cdef class PointwisePlan(CompiledPlan):
     """
 
     def __init__(self, kernel, bias, activation, str isa):
-        self.packed = pack_panels(&self.plan.panels, kernels_named(isa, kernel.itemsize), 1, 1, kernel, bias)
+        self.packed = pack_panels(&self.plan.panels, isa, 1, 1, kernel, bias)
         self.isa = isa
         self.inputs, self.outputs = self.plan.panels.inputs, self.plan.panels.outputs
         fill_epilogue(&self.plan.epilogue, activation)
@@ -261,15 +261,14 @@ cdef class PointwisePlan(CompiledPlan):
         call.out = out.array
         call.residual = residual.array
         lay_out(call, work.threads)
-        work.run_tile = pointwise_tile
-        work.tiles = call.pixel_blocks * call.panel_blocks if pixels else 0
+        add_phase(work, pointwise_tile, call.pixel_blocks * call.panel_blocks if pixels else 0, work.seconds)
         work.scratch_bytes = call.scratch_bytes
         return 0
 
     cdef str tile(self, const job *work):
         cdef const pointwise_call *call = <const pointwise_call *>work.call
         cdef const panels *p = &self.plan.panels
-        channels = min(p.outputs, call.block_panels * PANEL_VECTORS * p.kernels.lanes)
+        channels = min(p.outputs, call.block_panels * p.kernels.panel_vectors * p.kernels.lanes)
         return f"{call.block_pixels} pixels × {channels} channels"
 
 

@@ -1,4 +1,5 @@
-"""Measures the two roofs of this machine with the kernels' own vectors: FMA peak, and bandwidth by cache level."""
+"""Measures the two roofs of this machine with the kernels' own vectors: FMA peak, with the clock's frequency to
+check it, and bandwidth by cache level."""
 
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uintptr_t
@@ -24,6 +25,23 @@ def fma_burst(str isa, int item_bytes, int threads, int64_t repetitions):
     else:
         for i in prange(threads, nogil=True, num_threads=threads, schedule="static"):
             done += kernels.fma_burst(repetitions)
+    ended = time.perf_counter()
+    return done / (ended - begun)
+
+
+def add_burst(str isa, int threads, int64_t repetitions):
+    """Cycles per second, summed over `threads` that count at once, in one burst of dependent additions."""
+    cdef const fs_real_kernels *kernels = kernels_named(isa, 4)
+    cdef double done = 0.0, begun, ended
+    cdef int i
+    threads = threads_for(threads, 1.0)
+    begun = time.perf_counter()
+    if threads == 1:
+        with nogil:
+            done = kernels.add_burst(repetitions)
+    else:
+        for i in prange(threads, nogil=True, num_threads=threads, schedule="static"):
+            done += kernels.add_burst(repetitions)
     ended = time.perf_counter()
     return done / (ended - begun)
 

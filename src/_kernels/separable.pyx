@@ -23,7 +23,7 @@ from fastsep._arrays cimport (
 )
 from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, row_table_bytes, run_channels
 from fastsep._isa cimport caches, fs_panel, fs_row
-from fastsep._job cimport CALL_WORDS, CompiledPlan, job
+from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._pointwise cimport PointwisePlan, panel_at, panels, run_panels
 from fastsep._separable cimport separable_call
 from fastsep._threads cimport threads_for
@@ -177,9 +177,8 @@ cdef class SeparablePlan(CompiledPlan):
         call.to.residual = residual.array
         fill_before(&self.plan.depthwise.window, &call.x, call.before)
         lay_out(call, work.threads)
-        work.run_tile = separable_tile
-        work.tiles = (call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks * call.column_blocks
-                      * call.panel_blocks)
+        add_phase(work, separable_tile, call.to.out.shape[0] * call.to.out.shape[1] * call.row_blocks
+                  * call.column_blocks * call.panel_blocks, work.seconds)
         work.scratch_bytes = call.scratch_bytes
         return 0
 

@@ -4,7 +4,10 @@
  *   FS_ISA            name of the instruction set, ends every symbol: load_f32_avx2
  *   FS_VECTOR_BYTES   16, 32 or 64
  *   FS_REAL_BITS      32 or 64
- *   FS_FMA_X86        1 where the instruction set has FMA3 (else fma() is mul + add)
+ *   FS_FMA_X86        1 where the instruction set has FMA3
+ *   FS_MASKS_X86      1 where it has AVX-512's masks, which a 64-byte vector uses (else it is two halves)
+ *   FS_NEON           1 where 16-byte vectors are AArch64's
+ * and gets FS_HAS_FMA: 1 if fma() rounds once, 0 if it is mul + add.
  *
  * Names are plain in the bodies (`load`, `fma`, `vec`); a macro adds the suffix, so that a debugger and
  * `objdump` show `load_f32_avx2` and one can see that no AVX instruction left its functions.
@@ -24,6 +27,11 @@
 
 #ifndef FS_NAMES
 #define FS_NAMES
+#if FS_FMA_X86 || FS_NEON
+#define FS_HAS_FMA 1
+#else
+#define FS_HAS_FMA 0
+#endif
 #define FS_JOIN_(a, b) a##_##b
 #define FS_JOIN(a, b) FS_JOIN_(a, b)
 #define FS_FN(name) FS_JOIN(name, FS_SUFFIX)
@@ -53,8 +61,10 @@
 #define FS_NOINLINE static __attribute__((noinline))
 #if defined(__clang__)
 #define FS_UNROLL _Pragma("clang loop unroll(full)")
+#define FS_UNROLL_ALL FS_UNROLL
 #else
 #define FS_UNROLL _Pragma("GCC unroll 16")
+#define FS_UNROLL_ALL _Pragma("GCC unroll 32")
 #endif
 #define FS_LIKELY(x) __builtin_expect(!!(x), 1)
 #endif
@@ -111,7 +121,11 @@ FS_INLINE vec splat(real x)
 /* Lanes n… of the result are zero; no byte past the n-th element is touched. 0 <= n <= FS_LANES. */
 FS_INLINE vec load_n(const void *p, int64_t n)
 {
-#if FS_FMA_X86 && FS_VECTOR_BYTES == 32
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif FS_MASKS_X86
+    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
     /* The mask is a window into eight set lanes followed by eight clear ones: lane i is set if i < n. */
     static const bits window[2 * FS_LANES] = {
         [0 ... FS_LANES - 1] = -1,
@@ -122,6 +136,20 @@ FS_INLINE vec load_n(const void *p, int64_t n)
 #else
     return (vec)_mm256_maskload_pd((const double *)p, mask);
 #endif
+#elif FS_NEON
+    /* A load for every lane, and no branch: those from n on read the first element, and are masked. */
+    if (__builtin_constant_p(n) && n == FS_LANES)
+        return load(p);
+    static const real zero = 0;
+    const real_memory *q = n > 0 ? p : &zero;
+#if FS_REAL_BITS == 32
+    const ivec lane = {0, 1, 2, 3};
+    const vec v = {q[0], q[n > 1 ? 1 : 0], q[n > 2 ? 2 : 0], q[n > 3 ? 3 : 0]};
+#else
+    const ivec lane = {0, 1};
+    const vec v = {q[0], q[n > 1 ? 1 : 0]};
+#endif
+    return (vec)((ivec)v & (lane < (bits)n));
 #else
     vec v = {0};
     for (int64_t i = 0; i < n; i++)
@@ -133,7 +161,11 @@ FS_INLINE vec load_n(const void *p, int64_t n)
 /* Writes the first n lanes and nothing else. */
 FS_INLINE void store_n(void *p, vec v, int64_t n)
 {
-#if FS_FMA_X86 && FS_VECTOR_BYTES == 32
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#elif FS_MASKS_X86
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
     /* Halves, then quarters: vmaskmov stores are microcoded on AMD (18 to 42 operations). */
     char *q = (char *)p;
     __m128 half = _mm256_castps256_ps128((__m256)v);
@@ -154,6 +186,21 @@ FS_INLINE void store_n(void *p, vec v, int64_t n)
     }
     if (bytes & 4)
         _mm_store_ss((float *)q, half);
+#elif FS_NEON
+    if (n == FS_LANES) {
+        store(p, v);
+        return;
+    }
+    real_memory *q = p;
+#if FS_REAL_BITS == 32
+    if (n & 2) {
+        vst1_u8((uint8_t *)q, vreinterpret_u8_f32(vget_low_f32((float32x4_t)v)));
+        q += 2;
+        v = (vec)vextq_f32((float32x4_t)v, (float32x4_t)v, 2);
+    }
+#endif
+    if (n & 1)
+        q[0] = v[0];
 #else
     for (int64_t i = 0; i < n; i++)
         ((real_memory *)p)[i] = v[i];
@@ -162,19 +209,48 @@ FS_INLINE void store_n(void *p, vec v, int64_t n)
 
 /* a·b + c. Rounded once where the instruction set has FMA, twice where it does not: never left to the
  * compiler (-ffp-contract=off), because GCC and Clang would fuse different products. */
+#if FS_FMA_X86 && FS_VECTOR_BYTES == 64 && !FS_MASKS_X86
+/* A vector as two halves of AVX2: the body of AVX-512 on a machine that lacks it. */
+typedef union {
+    vec whole;
+#if FS_REAL_BITS == 32
+    __m256 half[2];
+#else
+    __m256d half[2];
+#endif
+} FS_FN(halves);
+#endif
+
 FS_INLINE vec fma(vec a, vec b, vec c)
 {
-#if FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif FS_MASKS_X86
+    return (vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 64
+    FS_FN(halves) x = {a}, y = {b}, sum = {c};
+    for (int i = 0; i < 2; i++)
+#if FS_REAL_BITS == 32
+        sum.half[i] = _mm256_fmadd_ps(x.half[i], y.half[i], sum.half[i]);
+#else
+        sum.half[i] = _mm256_fmadd_pd(x.half[i], y.half[i], sum.half[i]);
+#endif
+    return sum.whole;
+#elif FS_FMA_X86 && FS_REAL_BITS == 32
     return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
+#elif FS_FMA_X86
     return (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#elif FS_NEON && FS_REAL_BITS == 32
+    return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#elif FS_NEON
+    return (vec)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
 #else
     return a * b + c;
 #endif
 }
 
 /* max(x, bound) and min(x, bound) that keep a NaN in x: x86's instructions return their second operand
- * when either is NaN, and `bound` never is (checked when the plan is made). */
+ * when either is NaN, Arm's return the NaN, and `bound` never is (checked when the plan is made). */
 FS_INLINE vec choose(ivec condition, vec yes, vec no)
 {
     return (vec)((condition & (ivec)yes) | (~condition & (ivec)no));
@@ -182,10 +258,18 @@ FS_INLINE vec choose(ivec condition, vec yes, vec no)
 
 FS_INLINE vec max_vec(vec x, vec bound)
 {
-#if FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    return (vec)_mm512_max_ps((__m512)bound, (__m512)x);
+#elif FS_MASKS_X86
+    return (vec)_mm512_max_pd((__m512d)bound, (__m512d)x);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
     return (vec)_mm256_max_ps((__m256)bound, (__m256)x);
 #elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
     return (vec)_mm256_max_pd((__m256d)bound, (__m256d)x);
+#elif FS_NEON && FS_REAL_BITS == 32
+    return (vec)vmaxq_f32((float32x4_t)x, (float32x4_t)bound);
+#elif FS_NEON
+    return (vec)vmaxq_f64((float64x2_t)x, (float64x2_t)bound);
 #else
     return choose((ivec)(x < bound), bound, x);
 #endif
@@ -193,10 +277,18 @@ FS_INLINE vec max_vec(vec x, vec bound)
 
 FS_INLINE vec min_vec(vec x, vec bound)
 {
-#if FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    return (vec)_mm512_min_ps((__m512)bound, (__m512)x);
+#elif FS_MASKS_X86
+    return (vec)_mm512_min_pd((__m512d)bound, (__m512d)x);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
     return (vec)_mm256_min_ps((__m256)bound, (__m256)x);
 #elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
     return (vec)_mm256_min_pd((__m256d)bound, (__m256d)x);
+#elif FS_NEON && FS_REAL_BITS == 32
+    return (vec)vminq_f32((float32x4_t)x, (float32x4_t)bound);
+#elif FS_NEON
+    return (vec)vminq_f64((float64x2_t)x, (float64x2_t)bound);
 #else
     return choose((ivec)(x > bound), bound, x);
 #endif

@@ -1,4 +1,5 @@
-"""Thread policy: how many threads a call gets, the parallel loop over its tiles, and slabs between signals.
+"""Thread policy: how many threads a call gets, the parallel loop over its tiles, one phase
+after another, and slabs between signals.
 
 `threads=None` follows OpenMP's current limit (OMP_NUM_THREADS, threadpoolctl), capped by the CPUs this process
 may use and by the cgroup's quota. A number wins over all of that; -1 is all CPUs this process may use.
@@ -9,10 +10,11 @@ construct: measured 1.95 Âµs through prange(use_threads_if=False) against 0.59 Â
 
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange, threadid
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
-from fastsep._threads cimport run_tile_function
+from fastsep._threads cimport phase, run_tile_function
 
 from time import perf_counter
 
@@ -192,10 +194,10 @@ cdef void run_parallel(run_tile_function run_tile, const void *call, int64_t fir
         run_share(run_tile, call, shares, count, i % count, help or threads > count, scratch + threadid() * scratch_bytes)
 
 
-cdef void run_slab(run_tile_function run_tile, const void *call, int64_t first, int64_t last, char *scratch,
-                   int64_t scratch_bytes, int threads, bint help) noexcept nogil:
+cdef void run_range(run_tile_function run_tile, const void *call, int64_t first, int64_t last, char *scratch,
+                    int64_t scratch_bytes, int threads, bint help) noexcept nogil:
     cdef int64_t tile
-    if threads == 1:
+    if threads == 1 or last - first == 1:
         for tile in range(first, last):
             run_tile(call, tile, scratch)
     else:
@@ -212,18 +214,55 @@ cdef int64_t scratch_allocated(int64_t scratch_bytes, int threads) noexcept nogi
     return apart(scratch_bytes) * threads + 64
 
 
-cdef int64_t run_tiles(run_tile_function run_tile, const void *call, int64_t tiles, int64_t scratch_bytes,
-                       int threads, double seconds) except -1:
-    """Run every tile of a call; `seconds` is its predicted serial time. Returns the bytes that were allocated for it:
-    all the memory that a call takes beyond its arrays."""
+# Where a call stands: a step is one phase of one round.
+cdef struct position:
+    int64_t step, tile
+
+
+cdef double run_slab(const phase *phases, int count, int64_t rounds, const void *call, char *scratch,
+                     int64_t scratch_bytes, int threads, bint help, position *at, double budget) noexcept nogil:
+    """Run on until `budget` seconds of predicted serial time are used up, or to the end; returns those used."""
+    cdef const phase *now
+    cdef int64_t last, first, share
+    cdef int workers
+    cdef double used = 0.0, a_tile
+    while at.step < rounds * count:
+        now = &phases[at.step % count]
+        workers = <int>min(threads, max(1, now.tiles))
+        a_tile = now.seconds / max(1, now.tiles)
+        last = now.tiles
+        if (last - at.tile) * a_tile > budget - used:
+            share = max(workers, <int64_t>((budget - used) / a_tile))
+            last = min(last, at.tile + share)
+        first = at.step // count * now.tiles
+        run_range(now.run_tile, call, first + at.tile, first + last, scratch, scratch_bytes, workers, help)
+        used += (last - at.tile) * a_tile
+        at.tile = last
+        if at.tile == now.tiles:
+            at.step += 1
+            at.tile = 0
+        if used >= budget:
+            break
+    return used
+
+
+cdef int64_t run_phases(const phase *phases, int count, int64_t rounds, const void *call, int64_t scratch_bytes,
+                        int threads) except -1:
+    """Run every tile of a call: its phases in order, and all of them again for every round, whose tiles count on.
+    Returns the bytes of scratch that were allocated."""
     cdef char *memory = NULL
     cdef char *scratch = NULL
-    cdef int64_t first = 0, last, slab, allocated
-    cdef double begun, elapsed
-    if tiles <= 0:
+    cdef position at
+    cdef int i
+    cdef int64_t most = 0, allocated
+    cdef double begun = 0.0, elapsed, used, budget, seconds = 0.0
+    for i in range(count):
+        most = max(most, phases[i].tiles)
+        seconds += phases[i].seconds * rounds
+    if most == 0:
         return 0
-    if threads > tiles:
-        threads = <int>tiles
+    if threads > most:
+        threads = <int>most
     if scratch_bytes > (<int64_t>1 << 46) // threads:
         raise MemoryError(f"a tile of this call would need {scratch_bytes} bytes of scratch")
     allocated = scratch_allocated(scratch_bytes, threads)
@@ -232,20 +271,21 @@ cdef int64_t run_tiles(run_tile_function run_tile, const void *call, int64_t til
         raise MemoryError(f"no room for {allocated} bytes of scratch")
     scratch_bytes = apart(scratch_bytes)
     scratch = memory + (64 - <uintptr_t>memory % 64)
-    slab = tiles
-    if seconds > FIRST_SLAB * SLAB_SECONDS * threads:
-        slab = max(threads, <int64_t>(tiles * (FIRST_SLAB * SLAB_SECONDS * threads / seconds)))
+    budget = FIRST_SLAB * SLAB_SECONDS * threads
+    if seconds <= budget:
+        budget = INFINITY
+    at.step = at.tile = 0
     try:
-        while first < tiles:
-            last = min(first + slab, tiles)
-            begun = perf_counter() if slab < tiles else 0.0
+        while at.step < rounds * count:
+            if budget < INFINITY:
+                begun = perf_counter()
             with nogil:
-                run_slab(run_tile, call, first, last, scratch, scratch_bytes, threads, seconds > HELP_SECONDS)
-            if last < tiles:
+                used = run_slab(phases, count, rounds, call, scratch, scratch_bytes, threads, seconds > HELP_SECONDS, &at,
+                                budget)
+            if at.step < rounds * count:
                 PyErr_CheckSignals()
                 elapsed = perf_counter() - begun
-                slab = max(threads, min(tiles, <int64_t>((last - first) * (SLAB_SECONDS / max(elapsed, 1e-6)))))
-            first = last
+                budget = used * (SLAB_SECONDS / max(elapsed, 1e-6))
     finally:
         free(memory)
     return allocated

@@ -55,14 +55,33 @@ cdef extern from "fastsep_kernels.h" nogil:
         char *to
         int64_t to_pixel_stride, to_channel_stride
 
+    struct fs_sums:
+        int64_t pixels, channels
+        const char *from_ "from"
+        int64_t pixel_stride
+        char *sums
+        int begin
+        double divisor
+
+    struct fs_scaling:
+        int64_t pixels, channels
+        const char *from_ "from"
+        int64_t from_pixel_stride
+        const char *factors
+        char *to
+        int64_t to_pixel_stride
+
     struct fs_real_kernels:
         int64_t bytes, lanes, panel_vectors
-        int64_t panel_pixels[4]
+        int64_t panel_pixels[5]
         int64_t strip_rows, strip_columns
         void (*pointwise_panel)(const fs_panel *) noexcept nogil
         void (*depthwise_strip)(const fs_strip *) noexcept nogil
         void (*relayout)(const fs_relayout *) noexcept nogil
+        void (*sum_pixels)(const fs_sums *) noexcept nogil
+        void (*scale_pixels)(const fs_scaling *) noexcept nogil
         double (*fma_burst)(int64_t) noexcept nogil
+        double (*add_burst)(int64_t) noexcept nogil
         double (*read_burst)(const void *, int64_t, int64_t) noexcept nogil
         double (*copy_burst)(void *, const void *, int64_t, int64_t) noexcept nogil
 
@@ -78,4 +97,5 @@ cdef struct cache_sizes:
 
 
 cdef const fs_real_kernels *kernels_named(str isa, int64_t item_bytes) except NULL
+cdef const fs_real_kernels *panel_kernels(str isa, int64_t item_bytes, int64_t outputs) except NULL
 cdef const cache_sizes *caches() noexcept nogil

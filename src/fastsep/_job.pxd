@@ -3,19 +3,26 @@
 from libc.stdint cimport int64_t
 
 from fastsep._arrays cimport View, window
-from fastsep._threads cimport run_tile_function
+from fastsep._threads cimport phase, run_tile_function
 
 cdef enum:
-    CALL_WORDS = 128
+    CALL_WORDS = 160
+    MOST_PHASES = 3
 
 
 cdef struct job:
-    run_tile_function run_tile
-    int64_t tiles
+    phase phases[MOST_PHASES]  # run in this order
+    int phase_count
+    int64_t rounds             # all phases are run so often
     int64_t scratch_bytes      # of one thread
+    int64_t shared_bytes       # of the call: what one phase leaves for the next
+    char **shared              # in `call`: receives the address of that memory, 64-byte aligned; NULL if there is none
     int threads
     double seconds             # predicted serial time
-    int64_t call[CALL_WORDS]  # the family's call struct, which run_tile is given
+    int64_t call[CALL_WORDS]   # the family's call struct, which run_tile is given
+
+
+cdef void add_phase(job *work, run_tile_function run_tile, int64_t tiles, double seconds) noexcept
 
 
 cdef class CompiledPlan:

@@ -63,30 +63,11 @@ def run_checked(
     return result
 
 
-class Plan:
-    """What all plans share: immutability, pickling, and the one way a call takes."""
+class Immutable:
+    """Made once from arguments, of which it keeps private copies; a pickle holds those."""
 
-    __slots__ = (
-        "_arguments",
-        "_channels_first",
-        "_dtype",
-        "_inputs",
-        "_isa",
-        "_outputs",
-        "_ranks",
-        "_threads",
-        "_usual",
-    )
-    _dtype_of: ClassVar[str] = "kernel"  # the argument that fixes the dtype of all others
-    _arguments: dict[str, Any]  # of the constructor, weights as private copies: what a pickle holds
-    _channels_first: bool
-    _dtype: np.dtype[Any]
-    _inputs: int
-    _isa: str
-    _outputs: int
-    _ranks: tuple[int, ...]  # spatial axes that inputs may have
-    _threads: int | None
-    _usual: UsualCall
+    __slots__ = ("_arguments",)
+    _arguments: dict[str, Any]
 
     def _set(self, **attributes: Any) -> None:
         if hasattr(self, "_arguments"):
@@ -94,10 +75,6 @@ class Plan:
         attributes["_arguments"] = {name: settled(value) for name, value in attributes["_arguments"].items()}
         for name, value in attributes.items():
             object.__setattr__(self, name, value)
-
-    def _make_usual(self, compiled: CompiledPlan) -> None:
-        usual = UsualCall(compiled, self._dtype, self._ranks, self._channels_first, self._threads)
-        object.__setattr__(self, "_usual", usual)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a {type(self).__name__} is immutable; make a new one to change {name}")
@@ -113,6 +90,45 @@ class Plan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self._arguments)
+
+    def _options(self) -> str:
+        """The arguments that are not weights and not defaults, for `repr`."""
+        shown = []
+        for name, value in self._arguments.items():
+            if isinstance(value, np.ndarray):
+                if "bias" in name:
+                    shown.append(name)
+            elif value is not None and value is not False and (name, value) not in _DEFAULTS:
+                shown.append(f"{name}={value!r}")
+        return "".join(f", {option}" for option in shown)
+
+
+class Plan(Immutable):
+    """What all plans share: the one way a call takes, and how it is described."""
+
+    __slots__ = (
+        "_channels_first",
+        "_dtype",
+        "_inputs",
+        "_isa",
+        "_outputs",
+        "_ranks",
+        "_threads",
+        "_usual",
+    )
+    _dtype_of: ClassVar[str] = "kernel"  # the argument that fixes the dtype of all others
+    _channels_first: bool
+    _dtype: np.dtype[Any]
+    _inputs: int
+    _isa: str
+    _outputs: int
+    _ranks: tuple[int, ...]  # spatial axes that inputs may have
+    _threads: int | None
+    _usual: UsualCall
+
+    def _make_usual(self, compiled: CompiledPlan) -> None:
+        usual = UsualCall(compiled, self._dtype, self._ranks, self._channels_first, self._threads)
+        object.__setattr__(self, "_usual", usual)
 
     # A subclass says which compiled plan serves an input of so many channels.
     def _compiled(self, channels: int) -> CompiledPlan:
@@ -162,7 +178,7 @@ class Plan:
         -------
         Description
             Its `str` is a table; `to_dict()` gives the figures. The first call measures the machine's roofs,
-            which takes about a third of a second.
+            which takes about half a second.
 
         Raises
         ------
@@ -196,18 +212,10 @@ class Plan:
         )
 
     def _options(self) -> str:
-        """The arguments that are not weights and not defaults, for `repr`."""
-        shown = []
-        for name, value in self._arguments.items():
-            if isinstance(value, np.ndarray):
-                if "bias" in name:
-                    shown.append(name)
-            elif value is not None and value is not False and (name, value) not in _DEFAULTS:
-                shown.append(f"{name}={value!r}")
-        return "".join(f", {option}" for option in shown) + f", {self._dtype}, {self._isa}"
+        return f"{super()._options()}, {self._dtype}, {self._isa}"
 
 
-def _rebuild(kind: type[Plan], arguments: dict[str, Any]) -> Plan:
+def _rebuild(kind: type[Immutable], arguments: dict[str, Any]) -> Immutable:
     return kind(**arguments)
 
 

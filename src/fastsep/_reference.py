@@ -8,7 +8,7 @@ they can be compared before they are rounded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal, localcontext
 from typing import Any
 
@@ -148,6 +148,36 @@ def separable_conv(
     )  # fmt: skip
 
 
+def squeeze_excite(
+    inputs: Array,
+    reduce_kernel: Array,
+    expand_kernel: Array,
+    reduce_bias: Array | None = None,
+    expand_bias: Array | None = None,
+    activation: Activation = "relu",
+    gate: Activation = "sigmoid",
+    *,
+    data_format: str | None = None,
+    accumulate: DTypeLike = np.longdouble,
+) -> Array:
+    """Multiply each channel of an image by a gate, two dense layers over the means of all its channels.
+
+    The contract's order, where sums are rounded: each row of pixels from left to right, beginning with +0,
+    then the sums of the rows (in 3-D of the first plane, then of the second …), likewise; then one division.
+    """
+    image = _channels_last(inputs, data_format).astype(accumulate)
+    if image[..., :1].size == 0:
+        return inputs.astype(accumulate)
+    means = np.mean(image, axis=tuple(range(1, image.ndim - 1)), keepdims=True)
+    squeezed = pointwise_conv(
+        means, reduce_kernel, bias=reduce_bias, activation=activation, accumulate=accumulate
+    )
+    factors = pointwise_conv(
+        squeezed, expand_kernel, bias=expand_bias, activation=gate, accumulate=accumulate
+    )
+    return _finish(image * factors, None, None, None, data_format)
+
+
 def inverted_residual(
     inputs: Array,
     expand_kernel: Array | None,
@@ -163,20 +193,33 @@ def inverted_residual(
     bias: Array | None = None,
     activation: Activation = "relu6",
     residual: bool = False,
+    squeeze_excite: Mapping[str, Any] | None = None,
     accumulate: DTypeLike = np.longdouble,
 ) -> Array:
-    """Expand, filter, project linearly, and add the input if `residual` says so."""
+    """Expand, filter, gate, project linearly, and add the input if `residual` says so.
+
+    `squeeze_excite` holds the arguments of the function of that name; without it there is no gate.
+    """
     expanded = inputs
     if expand_kernel is not None:
         expanded = pointwise_conv(
             inputs, expand_kernel,
             data_format=data_format, bias=expand_bias, activation=activation, accumulate=accumulate,
         )  # fmt: skip
-    return separable_conv(
-        expanded, depthwise_kernel, project_kernel, strides, padding, data_format, dilation_rate,
-        depthwise_bias=depthwise_bias, depthwise_activation=activation,
-        bias=bias, residual=inputs if residual else None, accumulate=accumulate,
+    filtered = depthwise_conv(
+        expanded, depthwise_kernel, strides, padding, data_format, dilation_rate,
+        bias=depthwise_bias, activation=activation, accumulate=accumulate,
     )  # fmt: skip
+    if squeeze_excite is not None:
+        filtered = _gate(filtered, **squeeze_excite, data_format=data_format, accumulate=accumulate)
+    return pointwise_conv(
+        filtered, project_kernel,
+        data_format=data_format, bias=bias, residual=inputs if residual else None, accumulate=accumulate,
+    )  # fmt: skip
+
+
+# `inverted_residual` has an argument of the function's name.
+_gate = squeeze_excite
 
 
 def absolute_terms(

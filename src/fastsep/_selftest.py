@@ -95,6 +95,16 @@ def _cases(dtype: str) -> Iterator[Case]:
         lambda: fastsep.InvertedResidual(**weights)(x),
         lambda: _reference.inverted_residual(x, **weights),
     )
+    gate: dict[str, Any] = {
+        "reduce_kernel": numbers(72, 6),
+        "expand_kernel": numbers(6, 72),
+        "activation": "silu",
+    }
+    yield (
+        "inverted residual with squeeze-and-excite",
+        lambda: fastsep.InvertedResidual(**weights, squeeze_excite=fastsep.SqueezeExcite(**gate))(x),
+        lambda: _reference.inverted_residual(x, **weights, squeeze_excite=gate),
+    )
 
 
 def run() -> int:

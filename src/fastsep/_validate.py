@@ -172,6 +172,12 @@ def bias(
     return result
 
 
+def instance(value: object, name: str, kind: type) -> None:
+    """`value` is None or of a class of the package's own."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be None or a fastsep.{kind.__name__}; got {value!r}")
+
+
 def window(kernel_shape: tuple[int, ...], strides: object, pads: object, dilation_rate: object) -> Window:
     """(taps, strides, dilation_rate, padding), one entry per spatial axis."""
     rank = len(kernel_shape)

@@ -10,6 +10,7 @@ import numpy as np
 from fastsep import _validate
 from fastsep._activations import Activation, epilogue
 from fastsep._depthwise import DepthwisePlan
+from fastsep._excite import ExcitePlan
 from fastsep._inverted_residual import InvertedResidualPlan
 from fastsep._isa import get_isa
 from fastsep._job import CompiledPlan
@@ -27,6 +28,7 @@ from fastsep._make import (
 from fastsep._plan import Plan, taps_text
 from fastsep._pointwise import PointwisePlan
 from fastsep._separable import SeparablePlan
+from fastsep._squeeze_excite import SqueezeExcite
 from fastsep._threads import check as check_threads
 from fastsep._validate import Array
 
@@ -453,6 +455,9 @@ class InvertedResidual(Plan):
         Of the expansion and of the depthwise part; the projection is linear.
     residual : bool
         Add the inputs to the outputs, which then must have the same shape.
+    squeeze_excite : SqueezeExcite or None
+        A gate on the channels of the depthwise outputs, from their means over an image: MobileNetV3's and
+        EfficientNet's block. A call then holds the depthwise outputs of at least one image.
     threads : int or None
 
     Raises
@@ -463,16 +468,25 @@ class InvertedResidual(Plan):
     Notes
     -----
     Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks" (2018). The bits are those of
-    `PointwiseConv`, `DepthwiseConv` and `PointwiseConv(…)(…, residual=inputs)` one after another.
+    `PointwiseConv`, `DepthwiseConv` and `PointwiseConv(…)(…, residual=inputs)` one after another. Between the
+    last two, `squeeze_excite` multiplies by its gate: see `SqueezeExcite`.
     """
 
-    __slots__ = ("_depthwise_kernel", "_expand_kernel", "_plan", "_project_kernel", "_residual")
+    __slots__ = (
+        "_depthwise_kernel",
+        "_expand_kernel",
+        "_plan",
+        "_project_kernel",
+        "_residual",
+        "_squeeze_excite",
+    )
     _dtype_of = "depthwise_kernel"
     _depthwise_kernel: Array
     _expand_kernel: Array | None
-    _plan: InvertedResidualPlan | SeparablePlan
+    _plan: InvertedResidualPlan | SeparablePlan | ExcitePlan
     _project_kernel: Array
     _residual: bool
+    _squeeze_excite: SqueezeExcite | None
 
     def __init__(
         self,
@@ -489,6 +503,7 @@ class InvertedResidual(Plan):
         bias: Array | None = None,
         activation: Activation = "relu6",
         residual: bool = False,
+        squeeze_excite: SqueezeExcite | None = None,
         threads: int | None = None,
     ) -> None:
         depthwise = frozen_depthwise_kernel(depthwise_kernel, "depthwise_kernel")
@@ -525,6 +540,9 @@ class InvertedResidual(Plan):
                 )
         if not isinstance(residual, bool):
             raise TypeError(f"residual must be True or False: the inputs are added, or not; got {residual!r}")
+        if squeeze_excite is not None:
+            _validate.instance(squeeze_excite, "squeeze_excite", SqueezeExcite)
+            squeeze_excite._fits(channels, depthwise.ndim, dtype)
         biases = {
             "expand_bias": frozen_bias(expand_bias, "expand_bias", channels, dtype, "depthwise_kernel"),
             "depthwise_bias": frozen_bias(
@@ -547,17 +565,23 @@ class InvertedResidual(Plan):
             matrix(depthwise, math.prod(window[0])), biases["depthwise_bias"], 1, window, curve, isa
         )
         last = PointwisePlan(matrix(project, channels), biases["bias"], linear, isa)
-        if expand is None:
-            plan: InvertedResidualPlan | SeparablePlan = SeparablePlan(middle, last)
-        else:
-            plan = InvertedResidualPlan(
-                PointwisePlan(matrix(expand, inputs), biases["expand_bias"], curve, isa), middle, last
+        first = None
+        if expand is not None:
+            first = PointwisePlan(matrix(expand, inputs), biases["expand_bias"], curve, isa)
+        if squeeze_excite is not None:
+            plan: InvertedResidualPlan | SeparablePlan | ExcitePlan = ExcitePlan(
+                first, middle, *squeeze_excite._compiled(isa), last
             )
+        elif first is not None:
+            plan = InvertedResidualPlan(first, middle, last)
+        else:
+            plan = SeparablePlan(middle, last)
         self._set(
             _expand_kernel=expand,
             _depthwise_kernel=depthwise,
             _project_kernel=project,
             _residual=residual,
+            _squeeze_excite=squeeze_excite,
             _plan=plan,
             _inputs=inputs,
             _ranks=(depthwise.ndim - 2,),
@@ -577,6 +601,7 @@ class InvertedResidual(Plan):
                 **biases,
                 "activation": activation,
                 "residual": residual,
+                "squeeze_excite": squeeze_excite,
                 "threads": threads,
             },
         )
@@ -610,11 +635,19 @@ class InvertedResidual(Plan):
     ) -> tuple[int, int]:
         expand = 0 if self._expand_kernel is None else self._expand_kernel.size
         rest = self._depthwise_kernel.size + self._project_kernel.size
-        return 2 * batch * (inputs * expand + outputs * rest), expand + rest
+        gate = 0 if self._squeeze_excite is None else self._squeeze_excite._weights
+        return 2 * batch * (inputs * expand + outputs * rest + gate), expand + rest + gate
 
     def _fusion(self, compiled: CompiledPlan) -> str:
-        start = "" if self._expand_kernel is None else "expand → "
-        return f"{start}depthwise → project: rows of the expanded image live in cache only"
+        if self._squeeze_excite is None:
+            start = "" if self._expand_kernel is None else "expand → "
+            return f"{start}depthwise → project: rows of the expanded image live in cache only"
+        start = (
+            ""
+            if self._expand_kernel is None
+            else "expand → depthwise: rows of the expanded image live in cache only; "
+        )
+        return f"{start}sums of the channels with the depthwise part, gate with the staging of the projection"
 
     def __repr__(self) -> str:
         taps = taps_text(self._depthwise_kernel.shape[:-2])

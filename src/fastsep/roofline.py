@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import median
 
 import numpy as np
 
@@ -12,6 +13,11 @@ from fastsep import _isa, _roofline, _threads
 
 _BURSTS = 5
 _BURST_SECONDS = 2e-3
+
+
+def whole_ports(fmas_per_cycle: float) -> int:
+    """The number of FMA ports, 1, 2, 4 or 8, that a measured rate comes nearest to."""
+    return min((1, 2, 4, 8), key=lambda ports: abs(fmas_per_cycle / ports - 1))
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,11 @@ class Roofline:
         By level ("L1", "L2", "L3", "DRAM"), of `threads` together: the faster of reading and copying.
     cache_bytes : dict
         Sizes of the levels, L1 and L2 of one core; "DRAM" is infinite.
+    cycles_per_second : float
+        Of one core amid the bursts of arithmetic, by chains of dependent integer additions; the best of them.
+    fmas_per_cycle : float
+        Vectors of fused multiply-adds that one core finished in a cycle: peak over cycles. The median of
+        bursts that were each timed between two chains, because clocks move.
     """
 
     threads: int
@@ -35,6 +46,22 @@ class Roofline:
     flops_per_second: float
     bytes_per_second: dict[str, float]
     cache_bytes: dict[str, float]
+    cycles_per_second: float
+    fmas_per_cycle: float
+
+    @property
+    def fma_ports(self) -> int:
+        """Of 1, 2, 4 and 8, what comes nearest to `fmas_per_cycle`: no core has three."""
+        return whole_ports(self.fmas_per_cycle)
+
+    @property
+    def port_deviation(self) -> float:
+        """How far the measured peak lies from frequency × ports; from 0.05 on, something is wrong.
+
+        Either the peak was not reached or the clock was not what the chain saw; shares of this roofline then
+        mean nothing.
+        """
+        return abs(self.fmas_per_cycle / self.fma_ports - 1)
 
     def level(self, moved_bytes: float) -> str:
         """Smallest level that holds a working set shared out over the threads."""
@@ -50,7 +77,7 @@ class Roofline:
 
 
 def measure(threads: int = 1, dtype: str = "float32", isa: str | None = None) -> Roofline:
-    """Measure the roofs now (about a third of a second).
+    """Measure the roofs now (about half a second).
 
     Parameters
     ----------
@@ -76,7 +103,19 @@ def measure(threads: int = 1, dtype: str = "float32", isa: str | None = None) ->
     begun = time.perf_counter()
     _roofline.fma_burst(isa, item_bytes, 1, calibration)
     repetitions = int(calibration * _BURST_SECONDS / (time.perf_counter() - begun)) + 1
-    peak = max(_roofline.fma_burst(isa, item_bytes, threads, repetitions) for _ in range(4 * _BURSTS))
+    chain = 20_000
+    begun = time.perf_counter()
+    _roofline.add_burst(isa, 1, chain)
+    chain = int(chain * _BURST_SECONDS / 2 / (time.perf_counter() - begun)) + 1
+    peak = cycles = 0.0
+    rates = []
+    flops_a_vector = 2 * _isa.register_tiles(isa)[str(np.dtype(dtype))]["lanes"]
+    for _ in range(4 * _BURSTS):
+        before = _roofline.add_burst(isa, threads, chain)
+        flops = _roofline.fma_burst(isa, item_bytes, threads, repetitions)
+        clock = (before + _roofline.add_burst(isa, threads, chain)) / 2
+        rates.append(flops / (clock * flops_a_vector))
+        peak, cycles = max(peak, flops), max(cycles, clock / threads)
 
     caches = _isa.cache_bytes()
     sizes = {
@@ -95,7 +134,15 @@ def measure(threads: int = 1, dtype: str = "float32", isa: str | None = None) ->
     # A level is never slower than the one behind it; where it seems so, the measurement was disturbed.
     for inner, outer in (("L3", "DRAM"), ("L2", "L3"), ("L1", "L2")):
         bandwidth[inner] = max(bandwidth[inner], bandwidth[outer])
-    return Roofline(threads, str(np.dtype(dtype)), peak, bandwidth, {**caches, "DRAM": float("inf")})
+    return Roofline(
+        threads,
+        str(np.dtype(dtype)),
+        peak,
+        bandwidth,
+        {**caches, "DRAM": float("inf")},
+        cycles,
+        median(rates),
+    )
 
 
 @lru_cache(maxsize=16)

@@ -1,0 +1,168 @@
+"""Every row beside XNNPACK, ONNX Runtime, OpenVINO, PyTorch and naive loops. `make bench-peers` runs this.
+
+pytest-benchmark's own figures are those of our calls, one by one; `extra_info` holds everybody's rounds.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+from threadpoolctl import threadpool_limits
+
+import fastsep
+from bench.blocks import Array, Block
+from bench.measure import TOLERANCE, expected_output, thread_counts
+from bench.peers import onnx_runtime, openvino_cpu, pytorch, xnnpack
+from bench.peers.form import Form, Peer
+from bench.peers.quiet import Others, check_affinities
+from bench.peers.rounds import FULL, QUICK, Timing, blocks, calls_of, fastest_form, timed_calls, warm
+from bench.rows import Row, all_rows, block_of_row
+from bench.variants import Variant, naive, ours
+
+OURS = "fastsep"
+NAIVE = "naive"
+PEERS: tuple[Peer, ...] = (xnnpack, onnx_runtime, openvino_cpu, pytorch)
+
+# Longer naive calls are not timed: what they would show is known, and a block of them takes many seconds.
+NAIVE_SECONDS = 1.0
+# Of the naive loops, by their multiply-adds a second; to tell beforehand whether a call is too long.
+NAIVE_MULTIPLY_ADDS = 5e8
+NAIVE_CALLS = 3
+
+HAS_SQUEEZE_EXCITE = hasattr(fastsep, "SqueezeExcite")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def converted(request: pytest.FixtureRequest) -> None:
+    """Write the .tflite files of all rows that will run, in one go."""
+    rows = {item.callspec.params["row"] for item in request.session.items if hasattr(item, "callspec")}
+    xnnpack.convert(model_of(row) for row in rows if isinstance(row, Row))
+
+
+def model_of(row: Row) -> xnnpack.Model:
+    """Return what the row's .tflite file is written from."""
+    stages, gate = row.weights()
+    return xnnpack.Model(row.in_shape, stages, row.residual, gate)
+
+
+def variant_form(variant: Variant, block: Block, threads: int, words: str) -> Form:
+    """Return one of our own variants in the form of the peers'."""
+    call = variant(block, threads)
+    last: list[Array] = []
+
+    def output() -> Array:
+        last[:] = [call()]
+        return last[0]
+
+    return Form(words, call, output)
+
+
+def checked(name: str, forms: Iterator[Form], expected: Array) -> Iterator[tuple[Form, float]]:
+    """Yield every form with its largest difference, relative to the largest output; fail if it is wrong."""
+    largest = float(np.abs(expected).max())
+    for form in forms:
+        form.call()
+        difference = float(np.abs(form.output() - expected).max()) / largest
+        assert difference <= TOLERANCE, f"{name} ({form.description}) differs by {difference:.1e}"
+        yield form, difference
+
+
+@pytest.mark.parametrize(
+    ("row", "threads"),
+    [
+        pytest.param(
+            row,
+            threads,
+            id=f"{row.label}-threads{threads}",
+            marks=pytest.mark.skipif(
+                bool(row.squeezed) and not HAS_SQUEEZE_EXCITE, reason="fastsep has no SqueezeExcite"
+            ),
+        )
+        for row in all_rows()
+        for threads in thread_counts()
+    ],
+)
+def test_peers(benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: Row, threads: int) -> None:
+    pace = QUICK if pytestconfig.getoption("quick") else FULL
+    block = block_of_row(row)
+    expected = expected_output(block)
+    differences: dict[int, float] = {}
+    chosen: dict[str, Form] = {}
+
+    def choose(name: str, forms: Iterator[Form]) -> None:
+        right = []
+        for form, difference in checked(name, forms, expected):
+            right.append(form)
+            differences[id(form)] = difference
+        chosen[name] = right[0] if len(right) == 1 else fastest_form(right, pace)
+
+    with threadpool_limits(limits=threads, user_api="blas"):
+        choose(OURS, iter([variant_form(ours, block, threads, "one plan")]))
+        for peer in PEERS:
+            choose(peer.NAME, peer.forms(block, threads))
+        calls = {name: form.call for name, form in chosen.items()}
+        counts = {
+            name: calls_of(warm(call, pace.warm_seconds), pace.block_seconds) for name, call in calls.items()
+        }
+        gc.collect()
+        schedule = blocks(calls, counts, pace, OURS)
+        peer_rounds: dict[str, list[float]] = {}
+
+        def until_our_turn() -> None:
+            peer_rounds.update(next(schedule))
+
+        check_affinities()
+        others = Others()
+        benchmark.group = row.family
+        benchmark.pedantic(calls[OURS], setup=until_our_turn, rounds=pace.rounds * counts[OURS], iterations=1)
+        for _ in schedule:  # the blocks after our last
+            raise AssertionError("pytest-benchmark made fewer calls than it was asked for")
+        busy_elsewhere = others.cpus()
+        check_affinities()
+        naive_info = time_naive(block, threads, expected)
+
+    ours_by_call = np.array(benchmark.stats.stats.data).reshape(pace.rounds, counts[OURS])
+    our_timing = Timing(tuple(float(np.median(calls)) for calls in ours_by_call))
+    peers = {
+        name: {
+            **Timing(tuple(rounds)).as_json(),
+            "form": chosen[name].description,
+            "difference": differences[id(chosen[name])],
+        }
+        for name, rounds in peer_rounds.items()
+    }
+    best = min(peer_rounds, key=lambda name: statistics.median(peer_rounds[name]))
+    benchmark.extra_info.update(
+        section="peers",
+        family=row.family,
+        row=row.label,
+        networks=list(row.networks),
+        threads=threads,
+        multiply_adds=block.multiply_adds,
+        compulsory_bytes=block.compulsory_bytes,
+        ours=our_timing.as_json(),
+        peers={**peers, NAIVE: naive_info},
+        best_peer=best,
+        ratio=statistics.median(peer_rounds[best]) / our_timing.median,
+        largest_difference=differences[id(chosen[OURS])],
+        # CPUs that other processes kept busy meanwhile.
+        busy_elsewhere=busy_elsewhere,
+    )
+
+
+def time_naive(block: Block, threads: int, expected: Array) -> dict[str, object]:
+    """Return the naive loops' timing: a few calls, none where one would take too long."""
+    if block.multiply_adds / threads > NAIVE_SECONDS * NAIVE_MULTIPLY_ADDS:
+        seconds = f"{block.multiply_adds / threads / NAIVE_MULTIPLY_ADDS:.1f}"
+        return {"rounds": [], "form": f"not timed: one call would take about {seconds} s"}
+    form = variant_form(naive, block, threads, "textbook loop nests, compiled")
+    ((form, difference),) = checked(NAIVE, iter([form]), expected)
+    time.sleep(FULL.pause_seconds)
+    timing = Timing((statistics.median(timed_calls(form.call, NAIVE_CALLS)),))
+    return {**timing.as_json(), "form": form.description, "difference": difference}

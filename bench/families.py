@@ -1,0 +1,86 @@
+"""The families that rows are judged by, and the figures that each must reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.shapes import Layer
+
+# The L3 of the machines that the thresholds were set on. A constant, so that a row's family does not depend
+# on where it is measured.
+L3_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What a family must reach, and what it should; None where nothing is asked.
+
+    Shares and ratios are geometric means over the family's rows unless a row is named. A ratio is the best
+    peer's time over ours.
+    """
+
+    must_share: float | None = None
+    must_ratio: float | None = None
+    reach_share: float | None = None
+    reach_ratio: float | None = None
+    # What a share is of.
+    share_of: Literal["FMA peak", "roofline"] = "FMA peak"
+    # No single row may lie below this ratio; 0.97 is "not slower, beyond noise".
+    worst_ratio: float | None = None
+    # Asked in place of `must_ratio` and `reach_ratio` on all threads.
+    must_ratio_all_threads: float | None = None
+    # Label of a row: its own must and reach.
+    rows: tuple[tuple[str, float, float], ...] = ()
+
+
+FAMILIES: dict[str, Threshold] = {
+    "pointwise K>=128": Threshold(0.95, None, 0.97, None, worst_ratio=0.97, must_ratio_all_threads=1.1),
+    "pointwise 33<=K<=127": Threshold(0.90, None, 0.95, None),
+    "pointwise K<=32": Threshold(0.80, None, 0.90, None),
+    "depthwise 3x3": Threshold(0.60, 1.5, 0.70, 2.0),
+    "depthwise stride 2 or dilated": Threshold(0.45, 1.2, 0.60, 1.6, share_of="roofline"),
+    "depthwise 5x5 and larger": Threshold(0.70, 2.0, 0.80, 3.0),
+    # The share for at least 128 channels.
+    "separable in cache": Threshold(0.92, None, 0.95, None, worst_ratio=1.0),
+    "separable beyond L3": Threshold(
+        None,
+        1.3,
+        None,
+        1.6,
+        rows=(
+            ("separable 3x3 512x512x32-32", 1.3, 1.65),
+            ("separable 3x3 1024x1024x16-16", 1.5, 2.0),
+            ("separable 3x3 16x112x112x32-64", 1.3, 1.6),
+        ),
+    ),
+    "inverted residual": Threshold(None, 1.2, None, 1.4, worst_ratio=1.0),
+    "standard 3x3": Threshold(None, 1.0, None, 1.2),
+    "standard other": Threshold(),
+}
+
+
+def family_of(layers: tuple[Layer, ...], batch: int = 1) -> str:
+    """Return the key in FAMILIES of one layer, a separable pair, or an inverted residual."""
+    if any(layer.family == "pointwise" for layer in layers[:-1]):
+        return "inverted residual"
+    if len(layers) > 1:
+        return "separable in cache" if unfused_bytes(layers, batch) <= L3_BYTES else "separable beyond L3"
+    (layer,) = layers
+    match layer.family:
+        case "pointwise":
+            if layer.in_channels >= 128:
+                return "pointwise K>=128"
+            return "pointwise 33<=K<=127" if layer.in_channels > 32 else "pointwise K<=32"
+        case "depthwise":
+            if layer.stride > 1 or layer.dilation > 1:
+                return "depthwise stride 2 or dilated"
+            return "depthwise 3x3" if max(layer.kernel) <= 3 else "depthwise 5x5 and larger"
+        case "conv":
+            return "standard 3x3" if layer.kernel == (3, 3) else "standard other"
+
+
+def unfused_bytes(layers: tuple[Layer, ...], batch: int) -> int:
+    """Return the bytes in float32 of the input and of every layer's output."""
+    maps = [layers[0].in_shape, *(layer.out_shape for layer in layers)]
+    return 4 * batch * sum(height * width * channels for height, width, channels in maps)

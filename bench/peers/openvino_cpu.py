@@ -1,0 +1,71 @@
+"""OpenVINO's CPU plugin: float32 inference, one stream; NCHW and NHWC tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import openvino as ov
+from openvino.preprocess import PrePostProcessor
+
+from bench.blocks import Block
+from bench.peers.form import Form
+from bench.peers.onnx_model import model_of, nchw_shape
+
+NAME = "OpenVINO"
+
+
+@cache
+def core() -> ov.Core:
+    """Return the one core of the process."""
+    return ov.Core()
+
+
+def forms(block: Block, threads: int) -> Iterator[Form]:
+    """Yield both layouts."""
+    model = model_of(block).SerializeToString()
+    for layout in ("NCHW", "NHWC"):
+        network = core().read_model(model)
+        if layout == "NHWC":
+            processing = PrePostProcessor(network)
+            for side in (processing.input(), processing.output()):
+                side.tensor().set_layout(ov.Layout("NHWC"))
+                side.model().set_layout(ov.Layout("NCHW"))
+            network = processing.build()
+        yield form(network, block, threads, layout)
+
+
+def form(network: ov.Model, block: Block, threads: int, layout: str) -> Form:
+    """Return a request whose input and output stay where they are."""
+    compiled = core().compile_model(
+        network,
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+            "INFERENCE_NUM_THREADS": str(threads),
+            "ENABLE_CPU_PINNING": "NO",
+        },
+    )
+    first = layout == "NCHW"
+    x = np.array(block.x.transpose(0, 3, 1, 2) if first else block.x, order="C")
+    out_shape = block.out_shapes[-1]
+    y = np.empty(nchw_shape(out_shape) if first else out_shape, np.float32)
+    request = compiled.create_infer_request()
+    given, result = ov.Tensor(x, shared_memory=True), ov.Tensor(y, shared_memory=True)
+    request.set_input_tensor(given)
+    request.set_output_tensor(result)
+
+    def call() -> None:
+        # Without the dictionary of outputs that infer() builds.
+        request.start_async()
+        request.wait()
+
+    return Form(
+        f"{layout}, f32, latency hint; input and output tensors shared",
+        call,
+        lambda: y.transpose(0, 2, 3, 1) if first else y,
+        kept=(compiled, x, given, result),
+    )

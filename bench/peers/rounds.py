@@ -1,0 +1,117 @@
+"""How several libraries are timed side by side: alternating blocks of calls, a pause before each."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from bench.peers.form import Form
+
+# Calls of a few microseconds: enough of them for a median.
+CALLS_AT_MOST = 1000
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long a row takes."""
+
+    rounds: int
+    # Of the blocks of calls that are timed, and of the warm calls before them.
+    block_seconds: float
+    warm_seconds: float
+    # Until the spinning workers of the library before have fallen asleep. With call-by-call interleaving they
+    # slow the next library by half: XNNPACK's MobileNet on two threads from 9.0 to 14.6 ms.
+    pause_seconds: float
+    # Of the short block that chooses a library's form.
+    choice_seconds: float
+
+
+FULL = Pace(rounds=5, block_seconds=0.015, warm_seconds=0.01, pause_seconds=0.1, choice_seconds=0.006)
+QUICK = Pace(rounds=3, block_seconds=0.006, warm_seconds=0.005, pause_seconds=0.05, choice_seconds=0.003)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A library's rounds: of every block the median call, in seconds."""
+
+    rounds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(self.rounds)
+
+    @property
+    def minimum(self) -> float:
+        """The fastest round."""
+        return min(self.rounds)
+
+    def as_json(self) -> dict[str, object]:
+        """Return what `extra_info` holds."""
+        return {"rounds": list(self.rounds), "median": self.median, "minimum": self.minimum}
+
+
+def turns(names: Sequence[str], rounds: int) -> Iterator[str]:
+    """Yield whose block is next: each name once a round, each round beginning one further."""
+    for first in range(rounds):
+        for index in range(len(names)):
+            yield names[(first + index) % len(names)]
+
+
+def timed_calls(call: Callable[[], object], count: int) -> list[float]:
+    """Return the seconds that each of `count` calls takes."""
+    seconds = []
+    for _ in range(count):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def warm(call: Callable[[], object], seconds: float) -> float:
+    """Call for so long, at least twice; return the seconds of the fastest call."""
+    fastest = float("inf")
+    end = time.perf_counter() + seconds
+    calls = 0
+    while calls < 2 or time.perf_counter() < end:
+        fastest = min(fastest, *timed_calls(call, 1), fastest)
+        calls += 1
+    return fastest
+
+
+def calls_of(seconds_a_call: float, block_seconds: float) -> int:
+    """Return how many calls fill a block."""
+    return max(1, min(CALLS_AT_MOST, ceil(block_seconds / seconds_a_call)))
+
+
+def fastest_form(forms: Iterable[Form], pace: Pace) -> Form:
+    """Return the form whose median call is the shortest in a short block."""
+    timed = []
+    for form in forms:
+        time.sleep(pace.pause_seconds)
+        seconds = warm(form.call, pace.warm_seconds)
+        median = statistics.median(timed_calls(form.call, calls_of(seconds, pace.choice_seconds)))
+        timed.append((median, form))
+    return min(timed, key=lambda pair: pair[0])[1]
+
+
+def blocks(
+    calls: Mapping[str, Callable[[], object]], counts: Mapping[str, int], pace: Pace, handed_out: str
+) -> Iterator[dict[str, list[float]]]:
+    """Time all libraries' blocks, but leave every call of one library to whoever iterates.
+
+    Each yield asks for one call of `handed_out`, which is due and warm. What is yielded collects the rounds
+    of the others: of every block the median call.
+    """
+    rounds: dict[str, list[float]] = {name: [] for name in calls if name != handed_out}
+    for name in turns(list(calls), pace.rounds):
+        time.sleep(pace.pause_seconds)
+        warm(calls[name], pace.warm_seconds)
+        if name == handed_out:
+            for _ in range(counts[name]):
+                yield rounds
+        else:
+            rounds[name].append(statistics.median(timed_calls(calls[name], counts[name])))

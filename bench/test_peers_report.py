@@ -1,0 +1,253 @@
+"""The report of a small made-up run says what was measured, and first what is bad."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.__main__ import put_into_readme
+from bench.charts import inline_svg
+from bench.document import Block, Details, Figure, Heading, Paragraph, Table, to_html, to_markdown
+from bench.peers_report import INVALID, main, readme_block, report, write
+from bench.results import Results, geometric_mean, losers_first, read_results
+
+FAMILY = "depthwise 3x3"
+
+
+def row(
+    label: str, threads: int, ours: float, peers: dict[str, float], family: str = FAMILY
+) -> dict[str, Any]:
+    """Return one side-by-side benchmark of the JSON."""
+
+    def timing(seconds: float) -> dict[str, Any]:
+        return {"rounds": [seconds], "median": seconds, "minimum": seconds}
+
+    return {
+        "extra_info": {
+            "section": "peers",
+            "family": family,
+            "row": label,
+            "networks": ["a network"],
+            "threads": threads,
+            "multiply_adds": 500_000,
+            "compulsory_bytes": 100_000,
+            "roofline_seconds": 1e-5,
+            "ours": timing(ours),
+            "peers": {
+                name: {**timing(time), "form": "NHWC", "difference": 1e-7} for name, time in peers.items()
+            },
+            "best_peer": "not read",
+            "ratio": -1,
+            "largest_difference": 2e-7,
+        }
+    }
+
+
+def roofline(threads: int, fmas_per_cycle: float) -> dict[str, Any]:
+    """Return one entry of the JSON's rooflines: 100 GFLOP/s a thread."""
+    return {
+        "threads": threads,
+        "flops_per_second": 1e11 * threads,
+        "cycles_per_second": 3e9,
+        "fmas_per_cycle": fmas_per_cycle,
+        "every_fmas_per_cycle": [fmas_per_cycle],
+        "bytes_per_second": {"L1": 4e11, "DRAM": 2e10},
+    }
+
+
+RUN: dict[str, Any] = {
+    "machine_info": {
+        "cpu": {"brand_raw": "A Processor"},
+        "system": "Linux",
+        "fastsep": {
+            "version": "1.2.3",
+            "isa": "avx2",
+            "threads": 2,
+            "numpy": "2.4.6",
+            "blas": "openblas",
+            "python": "3.13.1",
+            "caches": {"L1": 32768, "L2": 1048576, "L3": 33554432},
+        },
+        "peers": {"XNNPACK": "2.3.0"},
+    },
+    "commit_info": {"id": "0123456789abcdef", "dirty": False},
+    "datetime": "2026-01-02T03:04:05",
+    "rooflines": [roofline(1, 1.98), roofline(2, 2.03)],
+    "benchmarks": [
+        row("depthwise 3x3 14x14x64", 1, 2e-5, {"XNNPACK": 8e-5, "naive": 1e-6}),
+        row("depthwise 3x3 7x7x64", 1, 2e-5, {"XNNPACK": 4e-5, "PyTorch": 2e-5}),
+        row("depthwise 3x3 28x28x64", 1, 2e-5, {"XNNPACK": 1e-5, "PyTorch": 4e-5}),
+        row("depthwise 3x3 14x14x64", 2, 1e-5, {"XNNPACK": 1.6e-5}),
+        row("pointwise 1x1 7x7x8-8", 1, 1e-5, {"PyTorch": 9.9e-6}, "pointwise K<=32"),
+    ],
+}
+
+
+def with_peak(fmas_per_cycle: float) -> Results:
+    """Return the run with another peak on two threads."""
+    run = copy.deepcopy(RUN)
+    run["rooflines"][1]["fmas_per_cycle"] = fmas_per_cycle
+    return read_results(run)
+
+
+def tables(results: Results, heading: str) -> list[Table]:
+    """Return the tables under a heading of the report."""
+    found, inside = [], False
+    for block in report(results):
+        if isinstance(block, Heading):
+            inside = block.text == heading
+        elif inside and isinstance(block, Table):
+            found.append(block)
+    return found
+
+
+def test_geometric_mean() -> None:
+    assert geometric_mean([0.5, 2]) == pytest.approx(1)
+    assert geometric_mean([4, 1, 2]) == pytest.approx(2)
+
+
+def test_families_have_mean_worst_case_and_share() -> None:
+    small, one, two = read_results(RUN).families
+    assert (one.name, one.threads, two.threads) == (FAMILY, 1, 2)
+    # Ratios 4, 1 and 0.5; the naive loops are no peer.
+    assert one.ratio == pytest.approx(2 ** (1 / 3))
+    assert one.worst.label == "depthwise 3x3 28x28x64"
+    assert one.worst.best_peer == "XNNPACK"
+    assert one.worst.ratio == pytest.approx(0.5)
+    # 1 MFLOP in 20 µs are 50 GFLOP/s of 100; on two threads 100 of 200.
+    assert one.share() == pytest.approx(0.5)
+    assert two.share() == pytest.approx(0.5)
+    assert one.share("roofline") == pytest.approx(0.5)
+    # Below both figures that must be reached.
+    assert [check.status for check in one.checks] == ["short", "short"]
+    assert one.status == "short"
+    assert [check.status for check in two.checks] == ["short", "must"]
+    assert small.checks[0].status == "reached"
+
+
+def test_rows_that_lose_come_first() -> None:
+    results = read_results(RUN)
+    assert [row.label for row in results.lost] == ["depthwise 3x3 28x28x64", "pointwise 1x1 7x7x8-8"]
+    assert [row.lost_beyond_noise for row in results.lost] == [True, False]
+    ordered = losers_first(row for row in results.rows if row.family == FAMILY)
+    assert ordered[0].label == "depthwise 3x3 28x28x64"
+    # A row stays together on all numbers of threads.
+    assert [(row.label, row.threads) for row in ordered][2:] == [
+        ("depthwise 3x3 14x14x64", 1),
+        ("depthwise 3x3 14x14x64", 2),
+    ]
+    (lost,) = tables(results, "Rows where we lose")
+    assert [cells[:4] for cells in lost.rows] == [
+        ["depthwise 3x3 28x28x64", "1", "0.50×", "XNNPACK"],
+        ["pointwise 1x1 7x7x8-8", "1", "0.99×", "PyTorch"],
+    ]
+    assert lost.bad == {0}
+    every = tables(results, FAMILY)[0]
+    assert every.rows[0][0] == "depthwise 3x3 28x28x64"
+    assert every.bad == {0}
+    assert every.titles[3:6] == ["XNNPACK", "PyTorch", "naive"]
+
+
+@pytest.mark.parametrize(
+    ("fmas_per_cycle", "valid"), [(1.88, False), (1.92, True), (2.08, True), (2.12, False), (0.96, True)]
+)
+def test_a_peak_that_does_not_fit_the_clock_invalidates_the_run(fmas_per_cycle: float, valid: bool) -> None:
+    results = with_peak(fmas_per_cycle)
+    assert results.valid is valid
+    first = next(block for block in report(results) if isinstance(block, Paragraph))
+    assert first.warning is not valid
+    assert ("INVALID" in first.text) is not valid
+    assert ("invalid" in readme_block(results)) is not valid
+
+
+def test_a_run_whose_peak_nothing_checks_is_invalid() -> None:
+    run = copy.deepcopy(RUN)
+    del run["rooflines"][0]["fmas_per_cycle"]
+    assert not read_results(run).valid
+
+
+def test_exit_code_says_invalid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.peers_report.DIRECTORY", tmp_path / "report")
+    monkeypatch.setattr("bench.peers_report.ROOT", tmp_path)
+    run = tmp_path / "run.json"
+    for fmas_per_cycle, code in ((2.0, 0), (2.12, INVALID)):
+        measured = copy.deepcopy(RUN)
+        measured["rooflines"][0]["fmas_per_cycle"] = fmas_per_cycle
+        run.write_text(json.dumps(measured), encoding="utf-8")
+        assert main([str(run)]) == code
+    assert main([str(tmp_path / "nothing.json")]) == 2
+
+
+def test_page_needs_nothing_else(tmp_path: Path) -> None:
+    run = tmp_path / "run.json"
+    run.write_text(json.dumps(RUN), encoding="utf-8")
+    assert write(run, tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 2
+    assert "http" not in page
+    assert "<script" not in page and "<link" not in page and "<img" not in page and "@import" not in page
+    targets = re.findall(r'(?:href|src)="([^"]*)"', page) + re.findall(r"url\(([^)]*)\)", page)
+    assert targets
+    identifiers = set(re.findall(r'id="([^"]*)"', page))
+    assert all(target.startswith("#") and target[1:] in identifiers for target in targets)
+    assert "prefers-color-scheme: dark" in page
+    for name in ("report.md", "report.json", "readme.md", "roofline.png", "roofline.svg", "ratios.png"):
+        assert (tmp_path / "report" / name).stat().st_size > 0
+    summary = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert summary["valid"] is True
+    assert summary["families"][1]["worst_row"] == "depthwise 3x3 28x28x64"
+
+
+def test_readme_names_families_and_every_lost_row(tmp_path: Path) -> None:
+    text = readme_block(read_results(RUN))
+    assert "A Processor, 2 threads" in text and "XNNPACK 2.3.0" in text and "make bench-peers" in text
+    assert "faster in 2 of 5 rows, in 1 by more" in text
+    assert "- depthwise 3x3, 1 thread: 3x3 28x28x64 0.50× XNNPACK" in text
+    assert "- pointwise K<=32, 1 thread: 7x7x8-8 0.99× PyTorch" in text
+    assert re.search(r"\| depthwise 3x3 +\| +1 \| +3 \| +1.26× \| 0.50×|1.26×.*0.50× depthwise", text)
+
+
+def test_readme_blocks_are_replaced_and_nothing_else(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "a\n<!-- peers:begin -->\nold\n<!-- peers:end -->\nb\n<!-- "
+        "bench:begin -->\nstory\n<!-- bench:end -->\n",
+        encoding="utf-8",
+    )
+    assert put_into_readme(readme, tmp_path) == []
+    (tmp_path / "peers").mkdir()
+    (tmp_path / "peers" / "readme.md").write_text("new\n", encoding="utf-8")
+    assert put_into_readme(readme, tmp_path) == ["peers/readme.md"]
+    assert readme.read_text(encoding="utf-8") == (
+        "a\n<!-- peers:begin -->\nnew\n<!-- peers:end -->\nb\n<!-- "
+        "bench:begin -->\nstory\n<!-- bench:end -->\n"
+    )
+
+
+def test_documents_escape_what_they_are_given() -> None:
+    blocks: list[Block] = [
+        Heading(1, "K<=32 & more"),
+        Table(["a", "b"], [["1 < 2", "`x|y`"]]),
+        Details("more", [Paragraph("**strong**")]),
+        Figure("picture", "a figure"),
+    ]
+    page = to_html("K<=32", blocks, {"picture": "<svg></svg>"})
+    assert "K&lt;=32 &amp; more" in page and "1 &lt; 2" in page
+    assert "<strong>strong</strong>" in page and "<svg></svg>" in page
+    text = to_markdown(blocks)
+    assert "x\\|y" in text and "![a figure](picture.png)" in text
+
+
+def test_inlined_figures_keep_their_ids_apart() -> None:
+    svg = (
+        '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><metadata>http://x</metadata>'
+        '<g id="a" clip-path="url(#b)" style="fill: #1f2328"/><use xlink:href="#a"/></svg>'
+    )
+    assert inline_svg(svg, "one") == (
+        '<svg><g id="one-a" clip-path="url(#one-b)" style="fill: currentColor"/><use href="#one-a"/></svg>'
+    )

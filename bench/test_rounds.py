@@ -1,0 +1,82 @@
+"""Blocks of calls alternate as they should; nothing here looks at the clock."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+
+import pytest
+
+from bench.peers.quiet import check_affinities
+from bench.peers.rounds import CALLS_AT_MOST, Pace, Timing, blocks, calls_of, turns
+
+NO_TIME = Pace(rounds=3, block_seconds=0, warm_seconds=0, pause_seconds=0, choice_seconds=0)
+
+
+def test_every_round_holds_each_name_once_and_begins_one_further() -> None:
+    assert list(turns(["a", "b", "c"], 4)) == [*"abc", *"bca", *"cab", *"abc"]
+
+
+@pytest.mark.parametrize(
+    ("seconds_a_call", "block_seconds", "calls"),
+    [(1e-3, 15e-3, 15), (2e-3, 15e-3, 8), (1.0, 15e-3, 1), (1e-6, 15e-3, CALLS_AT_MOST)],
+)
+def test_calls_fill_a_block(seconds_a_call: float, block_seconds: float, calls: int) -> None:
+    assert calls_of(seconds_a_call, block_seconds) == calls
+
+
+def test_blocks_alternate_and_hand_our_calls_out() -> None:
+    made: list[str] = []
+    calls = {name: lambda name=name: made.append(name) for name in ("ours", "one", "two")}
+    schedule = blocks(calls, {"ours": 2, "one": 3, "two": 1}, NO_TIME, "ours")
+    rounds: dict[str, list[float]] = {}
+    for yielded in schedule:
+        rounds = yielded
+        made.append("OURS")
+    # Two warm calls before every block.
+    ours, one, two = ["ours"] * 2 + ["OURS"] * 2, ["one"] * 5, ["two"] * 3
+    assert made == [*ours, *one, *two, *one, *two, *ours, *two, *ours, *one]
+    assert {name: len(times) for name, times in rounds.items()} == {"one": 3, "two": 3}
+
+
+def test_peers_behind_our_last_block_are_timed_when_the_schedule_is_exhausted() -> None:
+    calls = {"ours": lambda: None, "one": lambda: None}
+    schedule = blocks(calls, {"ours": 1, "one": 1}, NO_TIME, "ours")
+    rounds: dict[str, list[float]] = {}
+    for _ in range(NO_TIME.rounds):
+        rounds = next(schedule)
+    assert len(rounds["one"]) == 2
+    assert list(schedule) == []
+    assert len(rounds["one"]) == 3
+
+
+def test_a_timing_is_the_median_and_the_minimum_of_its_rounds() -> None:
+    timing = Timing((3.0, 1.0, 2.0))
+    assert timing.as_json() == {"rounds": [3.0, 1.0, 2.0], "median": 2.0, "minimum": 1.0}
+    assert statistics.median(timing.rounds) == timing.median
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell affinities")
+def test_a_pinned_thread_is_found() -> None:
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("this process has one CPU; a thread cannot be tied to fewer")
+    pinned, checked = threading.Event(), threading.Event()
+
+    def work() -> None:
+        os.sched_setaffinity(0, {min(allowed)})
+        pinned.set()
+        checked.wait()
+
+    check_affinities()
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        pinned.wait()
+        with pytest.raises(AssertionError, match="a thread is tied to CPUs"):
+            check_affinities()
+    finally:
+        checked.set()
+        thread.join()
+    check_affinities()
