@@ -8,7 +8,6 @@ from fastsep._arrays cimport (
     View,
     array,
     channels_apart,
-    compute_seconds,
     cursor,
     fill_before,
     fill_destination,
@@ -25,7 +24,7 @@ from fastsep._arrays cimport (
     stage_window,
     window_range,
 )
-from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, row_table_bytes, run_rectangle
+from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, depthwise_seconds, row_table_bytes, run_rectangle
 from fastsep._excite cimport excite_call
 from fastsep._inverted_residual cimport expand_seen, lay_out_expansion, pointer_bytes
 from fastsep._isa cimport caches, fs_panel, fs_row, fs_scaling, fs_sums
@@ -425,7 +424,7 @@ cdef class ExcitePlan(CompiledPlan):
             call.shape[axis] = out.array.shape[1 + axis]
         pixels = pixels_of(call)
 
-        filter_seconds = compute_seconds(d.kernels, 2.0 * images * pixels * d.channels * d.taps)
+        filter_seconds = depthwise_seconds(d, images * pixels, 0)
         if self.expand is not None:
             filter_seconds += self.expand.seconds(images * x.array.shape[1] * x.array.shape[2] * x.array.shape[3])
         gate_seconds = images * (self.reduce.seconds(1) + self.gate.seconds(1))

@@ -87,7 +87,6 @@ cdef void fill_destination(const fs_real_kernels *kernels, const destination *to
 cdef void flush_destination(const fs_real_kernels *kernels, const destination *to, cursor at, int64_t rows,
                             int64_t columns, int64_t first_channel, int64_t channels,
                             const char *scratch) noexcept nogil
-cdef double compute_seconds(const fs_real_kernels *kernels, double flops) noexcept nogil
 cdef double predicted_seconds(const fs_real_kernels *kernels, double flops, double moved_bytes) noexcept nogil
 cdef int fill_window(window *w, object spec) except -1
 cdef tuple spatial_output(const window *w, tuple spatial)
