@@ -59,7 +59,8 @@ cdef extern from *:
 cdef double SLAB_SECONDS = 0.04
 cdef double FIRST_SLAB = 0.25
 # A parallel region costs 1 to 3 µs with spinning workers (44 with sleeping ones): below this much serial time a second
-# thread wins less than 2 µs. The prediction is right within a third between 3 and 30 µs.
+# thread wins less than 2 µs. The constants of the predictions were measured on one CPU, Zen 4 with AVX2; how well they
+# hold on others was not checked.
 cdef double PARALLEL_SECONDS = 7e-6
 # A worker wakes a microsecond or two after its caller; if the caller then takes a tile of a short call from it, the
 # tile's output changes caches in every call. Depthwise 3×3 at 14² × 256, two threads: 14 µs without help, 14 to 31 with
