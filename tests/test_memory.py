@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from calls import CASES, PLANS, channels_first
+from calls import CASES, PLANS, channels_first, kept_bytes
 from programs import output_of
 
 import fastsep
+from bench.rows import Row, inverted_residuals, is_gated
 from bench.shapes import Layer, load_networks, work_of
 from fastsep import _isa, _validate
 from fastsep._plan import Plan
@@ -77,9 +78,50 @@ def published(**options: Any) -> Iterator[tuple[str, Plan, Layer]]:
                 yield f"{network.name} {expand.name} to {project.name}", block, expand
 
 
+def gated_plan(row: Row, **options: Any) -> fastsep.InvertedResidual:
+    *expand, middle, project = row.layers
+    channels = middle.out_channels
+    return fastsep.InvertedResidual(
+        pointwise_weights(expand[0]) if expand else None,
+        depthwise_weights(middle),
+        pointwise_weights(project),
+        strides=middle.stride,
+        padding=middle.padding,
+        activation=middle.activation,
+        residual=row.residual,
+        squeeze_excite=fastsep.SqueezeExcite(
+            weights(channels, row.squeezed), weights(row.squeezed, channels), activation=middle.activation
+        ),
+        **options,
+    )
+
+
+def published_gated(**options: Any) -> Iterator[tuple[str, fastsep.InvertedResidual, Layer]]:
+    """(name, plan, the layer whose input it takes): blocks with squeeze-and-excite."""
+    for network in load_networks():
+        if is_gated(network):
+            for row in inverted_residuals(network, squeezed=True):
+                yield f"{network.name} {row.label}", gated_plan(row, **options), row.layers[0]
+
+
+def shape_of(layer: Layer, data_format: str) -> tuple[int, ...]:
+    height, width, channels = layer.in_shape
+    return (1, height, width, channels) if data_format == "channels_last" else (1, channels, height, width)
+
+
 def scratch_a_thread(plan: Plan, shape: tuple[int, ...], threads: int) -> float:
+    """Without what squeeze-and-excite keeps of an image, which all threads share."""
     description = plan.describe(shape, threads)
-    return description.scratch_bytes / description.threads
+    return (description.scratch_bytes - kept_bytes(plan, description.output_shape)) / description.threads
+
+
+def assert_reported(plan: Plan, x: Any, threads: int | None) -> None:
+    description = plan.describe(x.shape, threads)
+    out = np.empty(description.output_shape, np.float32)
+    first = plan._channels_first
+    compiled = plan._compiled(_validate.split_shape(x.shape, first)[2])
+    allocated = compiled.run(x, out, plan._own_residual(x), x.ndim - 2, first, threads)
+    assert allocated == description.scratch_bytes, plan
 
 
 @pytest.fixture
@@ -99,14 +141,13 @@ def system_caches() -> Iterator[None]:
 def test_scratch_of_every_published_shape(data_format: str, caches: str | None) -> None:
     _isa.set_caches(caches)
     too_much, count = [], 0
-    for name, plan, layer in published(data_format=data_format):
-        height, width, channels = layer.in_shape
-        shape = (
-            (1, height, width, channels) if data_format == "channels_last" else (1, channels, height, width)
-        )
+    for name, plan, layer in chain(
+        published(data_format=data_format), published_gated(data_format=data_format)
+    ):
+        shape = shape_of(layer, data_format)
         for threads in (1, 2):
             count += 1
-            if (scratch := scratch_a_thread(plan, shape, threads)) >= MOST:
+            if not 0 < (scratch := scratch_a_thread(plan, shape, threads)) < MOST:
                 too_much.append(f"{name}, {threads} threads: {scratch:.0f} bytes, {plan}")
     assert not too_much
     assert count > 300
@@ -127,13 +168,17 @@ def test_what_is_reported_is_allocated(
     if data_format == "channels_first":
         case = channels_first(case)
     plan: Plan = case.plan(PLANS[family])
-    x = case.operands["inputs"]
-    description = plan.describe(x.shape, threads)
-    out = np.empty(description.output_shape, np.float32)
-    first = data_format == "channels_first"
-    compiled = plan._compiled(_validate.split_shape(x.shape, first)[2])
-    allocated = compiled.run(x, out, plan._own_residual(x), x.ndim - 2, first, threads)
-    assert allocated == description.scratch_bytes
+    assert_reported(plan, case.operands["inputs"], threads)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_what_is_reported_of_published_gated_blocks_is_allocated(data_format: str, threads: int) -> None:
+    count = 0
+    for _, plan, layer in published_gated(data_format=data_format):
+        assert_reported(plan, np.zeros(shape_of(layer, data_format), np.float32), threads)
+        count += 1
+    assert count == 12  # EfficientNet-B0's blocks, each once
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from Linux's /proc")
