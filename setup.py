@@ -93,7 +93,10 @@ setup(
     ext_modules=cythonize(
         [
             extension("isa", *C_SOURCES),
-            *(extension(name) for name in ["arrays", "threads", "job", *DRIVERS, "naive", "roofline"]),
+            *(
+                extension(name)
+                for name in ["arrays", "threads", "job", "usual", *DRIVERS, "naive", "roofline"]
+            ),
             shared,
         ],
         include_path=["src"],

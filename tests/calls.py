@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -136,6 +137,15 @@ def squeeze_excite_case(
         "gate": "sigmoid",
     }
     return case
+
+
+def kept_bytes(plan: Any, output_shape: tuple[int, ...]) -> int:
+    """Bytes of what a call must keep of an image: its depthwise outputs, until their mean is known."""
+    if getattr(plan, "_squeeze_excite", None) is None:
+        return 0
+    kernel = plan._depthwise_kernel
+    pixels = math.prod(output_shape[1:]) // plan._project_kernel.shape[-1]
+    return int(pixels * kernel.shape[-2] * kernel.itemsize)
 
 
 def channels_first(case: Case) -> Case:

@@ -94,18 +94,21 @@ cdef tuple spatial_output(const window *w, tuple spatial):
     return tuple([output_size(w, offset + axis, spatial[axis]) for axis in range(len(spatial))])
 
 
+cdef dict ACTIVATIONS = {
+    "clamp": FS_CLAMP,
+    "sigmoid": FS_SIGMOID,
+    "hard_sigmoid": FS_HARD_SIGMOID,
+    "silu": FS_SILU,
+    "hard_swish": FS_HARD_SWISH,
+    "gelu": FS_GELU,
+    "gelu_tanh": FS_GELU_TANH,
+}
+
+
 cdef int fill_epilogue(fs_epilogue *epilogue, object activation) except -1:
     """`activation`: (name, low, high), checked by the Python face."""
     name, low, high = activation
-    epilogue.activation = <fs_activation>(<int>{
-        "clamp": FS_CLAMP,
-        "sigmoid": FS_SIGMOID,
-        "hard_sigmoid": FS_HARD_SIGMOID,
-        "silu": FS_SILU,
-        "hard_swish": FS_HARD_SWISH,
-        "gelu": FS_GELU,
-        "gelu_tanh": FS_GELU_TANH,
-    }[name])
+    epilogue.activation = <fs_activation>(<int>ACTIVATIONS[name])
     epilogue.low = low
     epilogue.high = high
     return 0
@@ -290,6 +293,12 @@ cdef void stage_window(const fs_real_kernels *kernels, const window *w, const ar
                   <char *>to.data + low * to.pixel_stride, to.pixel_stride)
 
 
+cdef int64_t staging_bytes() noexcept nogil:
+    """What a tile may hold of a staged image: half of L2, and no more than keeps a tile's scratch, inputs, outputs and
+    residual, below 1 MB."""
+    return min(caches().level2, 768 * 1024) // 2
+
+
 # ---- where outputs go ------------------------------------------------------------------------------------
 
 
@@ -346,14 +355,15 @@ cdef void flush_destination(const fs_real_kernels *kernels, const destination *t
 
 
 cdef double compute_seconds(const fs_real_kernels *kernels, double flops) noexcept nogil:
-    """Serial time of so much arithmetic: 60 % of two vector FMA (or mul + add) pipes at 3 GHz."""
-    return flops / (kernels.lanes * 2 * 2 * 3e9 * 0.6)
+    """Serial time of so much depthwise arithmetic: 65 % of two vector FMA (or mul + add) pipes at 3 GHz. Measured on
+    Zen 4 with AVX2, 3×3, 12² × 64 to 56² × 64: 27 to 34 of 48 G multiply-adds a second. Vectors of 64 bytes count as
+    48: some CPUs run them in halves."""
+    return flops / (min(kernels.lanes, 48 // kernels.bytes) * 2 * 2 * 3e9 * 0.65)
 
 
 cdef double predicted_seconds(const fs_real_kernels *kernels, double flops, double moved_bytes) noexcept nogil:
-    """Serial time of a call, for the choice of threads and slabs only, at 20 GB/s. Right within a factor of three on
-    the machines measured, which is all it is used for."""
-    return max(compute_seconds(kernels, flops), moved_bytes / 20e9)
+    """Serial time of a call, for the choice of threads and slabs only, at 40 GB/s from L2 and 20 from beyond."""
+    return max(compute_seconds(kernels, flops), moved_bytes / (40e9 if moved_bytes < caches().level2 else 20e9))
 
 
 # ---- memory ----------------------------------------------------------------------------------------------
@@ -388,17 +398,17 @@ cdef class View:
             PyBuffer_Release(&self.buffer)
 
 
-cdef View view(object x, int rank, bint channels_first, bint writable):
-    """An array of `rank` spatial axes as batch, depth, height, width, channels. None gives an absent array."""
+cdef View strided(object x, bint writable=False):
+    """A view of an array that `arrange` is to finish."""
     cdef View result = View.__new__(View)
-    cdef int axis, of_x
-    if x is None:
-        result.array.data = NULL
-        return result
     PyObject_GetBuffer(x, &result.buffer, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
     result.held = True
-    if result.buffer.ndim != rank + 2:
-        raise ValueError(f"an array of {rank + 2} axes was promised, this one has {result.buffer.ndim}")
+    return result
+
+
+cdef void arrange(View result, int rank, bint channels_first) noexcept:
+    """Lay the `rank` spatial axes of a strided view out as batch, depth, height, width, channels."""
+    cdef int axis, of_x
     result.array.data = <char *>result.buffer.buf
     for axis in range(5):
         if axis == 0:
@@ -413,4 +423,15 @@ cdef View view(object x, int rank, bint channels_first, bint writable):
             of_x = axis - (3 - rank) + (1 if channels_first else 0)
         result.array.shape[axis] = result.buffer.shape[of_x]
         result.array.strides[axis] = result.buffer.strides[of_x]
+
+
+cdef View view(object x, int rank, bint channels_first, bint writable):
+    """An array of `rank` spatial axes as batch, depth, height, width, channels."""
+    cdef View result = strided(x, writable)
+    if result.buffer.ndim != rank + 2:
+        raise ValueError(f"an array of {rank + 2} axes was promised, this one has {result.buffer.ndim}")
+    arrange(result, rank, channels_first)
     return result
+
+
+ABSENT = View.__new__(View)

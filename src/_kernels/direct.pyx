@@ -16,20 +16,18 @@ from fastsep._arrays cimport (
     lay_out_destination,
     fill_before,
     place_tile,
-    predicted_seconds,
     rectangle,
     ring_bytes,
     row_of,
     source,
     source_of_array,
-    spatial_output,
     stage_window,
     window,
 )
 from fastsep._direct cimport direct_call, direct_plan
 from fastsep._isa cimport fs_panel, fs_row
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
-from fastsep._pointwise cimport pack_panels, panel_at, panels, pixels_for_cache, run_panels
+from fastsep._pointwise cimport pack_panels, panel_at, panel_seconds, panels, pixels_for_cache, run_panels
 from fastsep._threads cimport threads_for
 
 cdef enum:
@@ -150,7 +148,7 @@ cdef void direct_tile(const void *opaque, int64_t tile, char *scratch) noexcept 
 cdef class DirectPlan(CompiledPlan):
     """Packed weights of a standard convolution; immutable.
 
-    `kernel` (taps · inputs a group, outputs) and `bias` are contiguous native arrays, `spec` = (taps, strides,
+    `kernel` (*K, inputs a group, outputs) and `bias` are contiguous native arrays, `spec` = (taps, strides,
     dilation_rate, padding) by axis, `activation` = (name, low, high), `isa` the table to use. All were checked by
     the Python face.
     """
@@ -161,21 +159,19 @@ cdef class DirectPlan(CompiledPlan):
         taps = self.plan.window.taps[0] * self.plan.window.taps[1] * self.plan.window.taps[2]
         self.packed = pack_panels(&self.plan.panels, isa, groups, taps, kernel, bias)
         self.isa = isa
+        self.geometry = &self.plan.window
+        self.inputs, self.outputs = groups * self.plan.panels.inputs, groups * self.plan.panels.outputs
         self.padding = allocate(groups * self.plan.panels.inputs * self.plan.panels.kernels.bytes)
         self.plan.zeros = self.padding.data
         fill_epilogue(&self.plan.epilogue, activation)
 
-    def output_shape(self, spatial):
-        """Spatial shape of the output for one of the input, of the same rank."""
-        return spatial_output(&self.plan.window, spatial)
-
     cdef double seconds(self, const array *out) noexcept:
         cdef const panels *p = &self.plan.panels
-        cdef double outputs = 1.0
+        cdef double pixels = 1.0
         cdef int axis
-        for axis in range(5):
-            outputs *= out.shape[axis]
-        return predicted_seconds(p.kernels, 2.0 * outputs * p.taps * p.inputs, outputs * p.kernels.bytes)
+        for axis in range(4):
+            pixels *= out.shape[axis]
+        return panel_seconds(p, pixels, pixels * p.groups * p.outputs * p.kernels.bytes)
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef direct_call *call = <direct_call *>work.call

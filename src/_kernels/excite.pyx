@@ -8,7 +8,6 @@ from fastsep._arrays cimport (
     View,
     array,
     channels_apart,
-    compute_seconds,
     cursor,
     fill_before,
     fill_destination,
@@ -25,7 +24,7 @@ from fastsep._arrays cimport (
     stage_window,
     window_range,
 )
-from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, row_table_bytes, run_rectangle
+from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, depthwise_seconds, row_table_bytes, run_rectangle
 from fastsep._excite cimport excite_call
 from fastsep._inverted_residual cimport expand_seen, lay_out_expansion, pointer_bytes
 from fastsep._isa cimport caches, fs_panel, fs_row, fs_scaling, fs_sums
@@ -402,15 +401,13 @@ cdef class ExcitePlan(CompiledPlan):
         self.gate = gate
         self.project = project
         self.isa = project.isa
+        self.geometry = depthwise.geometry
+        self.inputs, self.outputs = depthwise.inputs if expand is None else expand.inputs, project.outputs
         self.plan.expand = NULL if expand is None else &expand.plan
         self.plan.depthwise = &depthwise.plan
         self.plan.reduce = &reduce.plan
         self.plan.gate = &gate.plan
         self.plan.project = &project.plan
-
-    def output_shape(self, spatial):
-        """Spatial shape of the output for one of the input, of the same rank."""
-        return self.depthwise.output_shape(spatial)
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef excite_call *call = <excite_call *>work.call
@@ -428,7 +425,7 @@ cdef class ExcitePlan(CompiledPlan):
             call.shape[axis] = out.array.shape[1 + axis]
         pixels = pixels_of(call)
 
-        filter_seconds = compute_seconds(d.kernels, 2.0 * images * pixels * d.channels * d.taps)
+        filter_seconds = depthwise_seconds(d, images * pixels, 0)
         if self.expand is not None:
             filter_seconds += self.expand.seconds(images * x.array.shape[1] * x.array.shape[2] * x.array.shape[3])
         gate_seconds = images * (self.reduce.seconds(1) + self.gate.seconds(1))

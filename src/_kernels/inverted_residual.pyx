@@ -7,7 +7,6 @@ from fastsep._arrays cimport (
     View,
     array,
     channels_apart,
-    compute_seconds,
     cursor,
     fill_destination,
     fill_pointers,
@@ -25,7 +24,7 @@ from fastsep._arrays cimport (
     window,
     window_range,
 )
-from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, row_table_bytes, run_channels
+from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, depthwise_seconds, row_table_bytes, run_channels
 from fastsep._inverted_residual cimport expansion, inverted_residual_call
 from fastsep._isa cimport caches, fs_panel, fs_row
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
@@ -231,13 +230,11 @@ cdef class InvertedResidualPlan(CompiledPlan):
         self.depthwise = depthwise
         self.project = project
         self.isa = project.isa
+        self.geometry = depthwise.geometry
+        self.inputs, self.outputs = expand.inputs, project.outputs
         self.plan.expand = &expand.plan
         self.plan.depthwise = &depthwise.plan
         self.plan.project = &project.plan
-
-    def output_shape(self, spatial):
-        """Spatial shape of the output for one of the input, of the same rank."""
-        return self.depthwise.output_shape(spatial)
 
     cdef double seconds(self, const array *x, const array *out) noexcept:
         cdef int64_t pixels = 1, inputs = 1
@@ -246,8 +243,7 @@ cdef class InvertedResidualPlan(CompiledPlan):
             pixels *= out.shape[axis]
             inputs *= x.shape[axis]
         return (self.expand.seconds(inputs) + self.project.seconds(pixels)
-                + compute_seconds(self.plan.depthwise.kernels,
-                                  2.0 * pixels * self.plan.depthwise.channels * self.plan.depthwise.taps))
+                + depthwise_seconds(self.plan.depthwise, pixels, 0))
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef inverted_residual_call *call = <inverted_residual_call *>work.call

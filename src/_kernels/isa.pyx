@@ -13,18 +13,47 @@ cdef extern from "fastsep_kernels.h" nogil:
     int fs_isa_supported(int)
     const char *fs_cpu_features()
 
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #if defined(__linux__)
+    #include <unistd.h>
+    #elif defined(__APPLE__)
+    #include <sys/sysctl.h>
+    #endif
+    /* Bytes of a level of data cache; 0 where nobody knows. */
+    static int64_t fs_cache_bytes(int level) {
+    #if defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
+        const int names[] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE};
+        return sysconf(names[level - 1]);
+    #elif defined(__APPLE__)
+        const char *const names[] = {"hw.l1dcachesize", "hw.l2cachesize", "hw.l3cachesize"};
+        int64_t bytes = 0;
+        size_t size = sizeof bytes;
+        return sysctlbyname(names[level - 1], &bytes, &size, NULL, 0) == 0 ? bytes : 0;
+    #else
+        (void)level;
+        return 0;
+    #endif
+    }
+    """
+    int64_t fs_cache_bytes(int level)
+
+cdef enum:
+    MOST_CACHE = 0x40000000    # 1 GiB: beyond it nothing changes, and sums of sizes stay far from 2**63
 
 cdef int chosen = 0
 # Whether 64-byte vectors run in two halves, as on Zen 4: measured below, a ratio of one or two.
 cdef bint wide_in_halves = False
 cdef cache_sizes sizes
+cdef tuple names = tuple([fs_isa(i).name.decode() for i in range(fs_isa_count())])
 
 
 cdef const fs_real_kernels *kernels_named(str isa, int64_t item_bytes) except NULL:
     """The table that a plan was made for, whatever is chosen now."""
     cdef int i
     for i in range(fs_isa_count()):
-        if fs_isa(i).name.decode() == isa:
+        if <str>names[i] == isa:
             return &fs_isa(i).types[0 if item_bytes == 4 else 1]
     raise ValueError(f"{isa!r} is not an instruction set of fastsep")
 
@@ -60,7 +89,7 @@ cdef const cache_sizes *caches() noexcept nogil:
 
 def compiled_isas():
     """Instruction sets in this build, slowest first."""
-    return tuple(fs_isa(i).name.decode() for i in range(fs_isa_count()))
+    return names
 
 
 def available_isas():
@@ -82,7 +111,7 @@ def get_isa():
     str
         One of `available_isas()`.
     """
-    return fs_isa(chosen).name.decode()
+    return names[chosen]
 
 
 def set_isa(name):
@@ -126,11 +155,6 @@ def cpu_features():
     return tuple(fs_cpu_features().decode().split())
 
 
-def cache_bytes():
-    """Data cache sizes in bytes by level, as the operating system reports them (or the fallback in use)."""
-    return {"L1": sizes.level1, "L2": sizes.level2, "L3": sizes.level3}
-
-
 def vectors(name):
     """Of one instruction set: bytes of a vector, vector registers, and whether it fuses multiply and add."""
     cdef int i
@@ -165,32 +189,117 @@ def register_tiles(name):
     raise ValueError(f"name={name!r} is not an instruction set of fastsep")
 
 
-def _read_caches():
-    """Data cache sizes by level from Linux's sysfs; empty where there is none."""
+# ---- caches ----------------------------------------------------------------------------------------------
+
+# Where nobody says: sizes that most CPUs have at least.
+_ASSUMED = {"L1": 32 * 1024, "L2": 512 * 1024, "L3": 8 * 1024 * 1024}
+_UNITS = {"": 1, "K": 1024, "M": 1024 * 1024}
+_caches_from = ""
+
+
+def cache_bytes():
+    """Data cache sizes in bytes by level, that calls are cut for from now on."""
+    return {"L1": sizes.level1, "L2": sizes.level2, "L3": sizes.level3}
+
+
+def cache_source():
+    """Where these sizes come from, as a phrase for `python -m fastsep info`."""
+    return _caches_from
+
+
+def set_caches(text):
+    """Cut calls for caches of other sizes, in every thread and plan from now on; the bits stay the same.
+
+    For tests and experiments: the environment variable ``FASTSEP_CACHES`` says the same at import.
+
+    Parameters
+    ----------
+    text : str or None
+        Such as ``"L1=32K,L2=256K,L3=4M"``, in bytes, KiB or MiB. A level not named is as the system says; None: all.
+
+    Raises
+    ------
+    TypeError
+        `text` is not a string.
+    ValueError
+        `text` is of another form, or a size is 0.
+    """
+    if text is not None and not isinstance(text, str):
+        raise TypeError(f"text must be None or a str such as 'L1=32K,L2=256K,L3=4M'; got {type(text).__name__}")
+    _set_caches(text, "text")
+
+
+def _set_caches(text, name):
+    global _caches_from
+    given = _parse_caches(text, name) if text is not None else {}
+    found, source = system_caches()
+    all_sizes = {**_ASSUMED, **found, **given}
+    sizes.level1, sizes.level2, sizes.level3 = all_sizes["L1"], all_sizes["L2"], all_sizes["L3"]
+    assumed = [level for level in _ASSUMED if level not in found and level not in given]
+    parts = []
+    if given:
+        parts.append(f"{' and '.join(given)} as {'FASTSEP_CACHES' if name == 'FASTSEP_CACHES' else 'set'}")
+    if found and len(given) < 3:
+        parts.append(f"from {source}")
+    if assumed:
+        parts.append(f"{' and '.join(assumed)} assumed")
+    _caches_from = ", ".join(parts)
+
+
+def _parse_caches(text, name):
+    given = {}
+    for item in text.split(","):
+        level, _, size = item.strip().partition("=")
+        digits, unit = (size[:-1], size[-1:]) if size[-1:] in ("K", "M") else (size, "")
+        if level not in _ASSUMED or level in given or not (digits.isascii() and digits.isdigit()) or int(digits) == 0:
+            raise ValueError(
+                f"{name}={text!r} must name each of L1, L2 and L3 at most once, with its size in bytes, K or M, "
+                f"such as 'L1=32K,L2=256K,L3=4M'; got {item.strip()!r}"
+            )
+        given[level] = min(int(digits) * _UNITS[unit], MOST_CACHE)
+    return given
+
+
+def system_caches(folder="/sys/devices/system/cpu"):
+    """Sizes by level that the system reports, and which part of it: sysfs (`folder`), else the C library or the kernel.
+
+    A CPU that has no third level is given the second in its place: the last level is where images stay.
+    """
+    found, source = _read_sysfs(folder), "sysfs"
+    if "L1" not in found or "L2" not in found:
+        found, source = {f"L{level}": fs_cache_bytes(level) for level in (1, 2, 3)}, "the operating system"
+        found = {level: size for level, size in found.items() if size > 0}
+    if "L2" in found and "L3" not in found:
+        found["L3"] = found["L2"]
+    return found, source
+
+
+def _read_sysfs(folder):
+    """Data caches of a CPU that this process may use; what is not there, or not understood, is left out."""
     found = {}
-    folder = "/sys/devices/system/cpu/cpu0/cache"
     try:
-        for name in os.listdir(folder):
-            if not name.startswith("index"):
-                continue
+        cpu = min(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        folder = f"{folder}/cpu{cpu}/cache"
+        names = os.listdir(folder)
+    except OSError:
+        return found
+    for name in names:
+        try:
             words = []
             for item in ("type", "level", "size"):
                 with open(f"{folder}/{name}/{item}") as file:
                     words.append(file.read().strip())
             kind, level, size = words
-            unit = {"K": 1024, "M": 1024 * 1024}.get(size[len(size) - 1 :], 1)
-            if kind != "Instruction":
-                found[level] = int(size.rstrip("KM")) * unit
-    except (OSError, ValueError):
-        return {}
+            unit = size[-1:] if size[-1:] in ("K", "M") else ""
+            size = int(size.removesuffix(unit)) * _UNITS[unit]
+        except (OSError, ValueError):
+            continue
+        if kind in ("Data", "Unified") and f"L{level}" in _ASSUMED and 0 < size <= MOST_CACHE:
+            found[f"L{level}"] = size
     return found
 
 
-# Where the system does not say: sizes that most CPUs have at least.
-_caches = _read_caches()
-sizes.level1 = _caches.get("1") or 32 * 1024
-sizes.level2 = _caches.get("2") or 512 * 1024
-sizes.level3 = _caches.get("3") or 8 * 1024 * 1024
+_set_caches(os.environ.get("FASTSEP_CACHES") or None, "FASTSEP_CACHES")
 
 if "avx512" in available_isas():
     wide_in_halves = fma_rate("avx512") < 1.5 * fma_rate("avx2")

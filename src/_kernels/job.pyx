@@ -3,9 +3,9 @@
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
-from fastsep._arrays cimport View, is_empty, view
+from fastsep._arrays cimport ABSENT, View, is_empty, spatial_output, view
 from fastsep._job cimport job
-from fastsep._threads cimport run_phases, run_tile_function
+from fastsep._threads cimport run_phases, run_tile_function, scratch_allocated
 
 from fastsep._threads import check
 
@@ -28,29 +28,40 @@ cdef void add_phase(job *work, run_tile_function run_tile, int64_t tiles, double
     work.phase_count += 1
 
 
-cdef int run_job(job *work) except -1:
-    """Run a prepared job; memory that its phases share lives as long as the call."""
+cdef int64_t shared_allocated(const job *work) noexcept:
+    """Bytes that the memory shared by the phases takes, alignment included."""
+    return 0 if work.shared == NULL else work.shared_bytes + 64
+
+
+cdef int64_t run_job(job *work) except -1:
+    """Run a prepared job; memory that its phases share lives as long as the call. Returns the bytes allocated for it:
+    all the memory that a call takes beyond its arrays."""
     cdef char *memory = NULL
-    if work.shared == NULL:
+    cdef int64_t shared = shared_allocated(work)
+    if shared == 0:
         return run_phases(work.phases, work.phase_count, work.rounds, work.call, work.scratch_bytes, work.threads)
     if work.shared_bytes < MOST_SHARED:
-        memory = <char *>malloc(<size_t>(work.shared_bytes + 64))
+        memory = <char *>malloc(<size_t>shared)
     if memory == NULL:
         raise MemoryError(f"no room for {work.shared_bytes} bytes that the phases of this call share")
     try:
         work.shared[0] = memory + (64 - <uintptr_t>memory % 64)
-        run_phases(work.phases, work.phase_count, work.rounds, work.call, work.scratch_bytes, work.threads)
+        return shared + run_phases(work.phases, work.phase_count, work.rounds, work.call, work.scratch_bytes,
+                                   work.threads)
     finally:
         free(memory)
-    return 0
 
 
 cdef class CompiledPlan:
     """Packed weights and geometry of one family; immutable.
 
-    A family fills `prepare`, `tile` and `output_shape`. `prepare` adds the phases of a job that has none, and never
-    sees an empty output.
+    A family sets `isa`, `geometry`, `inputs` and `outputs`, and fills `prepare` and `tile`. `prepare` adds the phases
+    of a job that has none, and never sees an empty output.
     """
+
+    def output_shape(self, tuple spatial):
+        """Spatial shape of the output for one of the input, of the same rank."""
+        return spatial if self.geometry == NULL else spatial_output(self.geometry, spatial)
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         raise NotImplementedError
@@ -58,23 +69,28 @@ cdef class CompiledPlan:
     cdef str tile(self, const job *work):
         raise NotImplementedError
 
+    cdef int64_t compute(self, View x, View out, View residual, object threads) except -1:
+        """Compute an output that is not empty. Returns the bytes allocated for it."""
+        cdef job work
+        begin(&work)
+        self.prepare(&work, x, out, residual, threads)
+        return run_job(&work)
+
     def run(self, x, out, residual, int rank, bint channels_first, threads):
-        """Compute `out`. The Python face has checked every array."""
+        """Compute `out`, and return the bytes allocated for it. The Python face has checked every array."""
         cdef View x_view = view(x, rank, channels_first, False)
         cdef View out_view = view(out, rank, channels_first, True)
-        cdef View residual_view = view(residual, rank, channels_first, False)
-        cdef job work
+        cdef View residual_view = ABSENT if residual is None else view(residual, rank, channels_first, False)
         if is_empty(&out_view.array):
             check(threads)
-            return
-        begin(&work)
-        self.prepare(&work, x_view, out_view, residual_view, threads)
-        run_job(&work)
+            return 0
+        return self.compute(x_view, out_view, residual_view, threads)
 
-    def layout(self, x, out, int rank, bint channels_first, threads):
+    def layout(self, x, out, residual, int rank, bint channels_first, threads):
         """How a call would be cut: a dict for `describe`."""
         cdef View x_view = view(x, rank, channels_first, False)
         cdef View out_view = view(out, rank, channels_first, False)
+        cdef View residual_view = ABSENT if residual is None else view(residual, rank, channels_first, False)
         cdef job work
         cdef int64_t tiles = 0, most = 1
         cdef int i
@@ -82,7 +98,7 @@ cdef class CompiledPlan:
             check(threads)
             return {"tile": "none: the output is empty", "tiles": 0, "threads": 1, "scratch_bytes": 0}
         begin(&work)
-        self.prepare(&work, x_view, out_view, view(None, rank, channels_first, False), threads)
+        self.prepare(&work, x_view, out_view, residual_view, threads)
         for i in range(work.phase_count):
             tiles += work.phases[i].tiles * work.rounds
             most = max(most, work.phases[i].tiles)
@@ -91,5 +107,5 @@ cdef class CompiledPlan:
             "tile": self.tile(&work),
             "tiles": tiles,
             "threads": used,
-            "scratch_bytes": work.scratch_bytes * used + work.shared_bytes,
+            "scratch_bytes": scratch_allocated(work.scratch_bytes, used) + shared_allocated(&work),
         }

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastsep._arrays cimport (
+    ABSENT,
     BATCH,
     WIDTH,
     Packed,
@@ -19,6 +20,7 @@ from fastsep._arrays cimport (
     pixel_address,
     predicted_seconds,
     stage,
+    strided,
     unstage,
 )
 from fastsep._isa cimport caches, fs_panel, fs_real_kernels, panel_kernels
@@ -44,10 +46,13 @@ cdef void panel_at(const panels *p, int64_t index, int64_t *first, int64_t *vect
 
 
 cdef Packed pack_panels(panels *p, str isa, int64_t groups, int64_t taps, object kernel, object bias):
-    """Pack a contiguous kernel (taps · inputs, groups · outputs) as [group][panel][tap · input][vectors · lanes]."""
-    cdef const unsigned char[:, ::1] source = kernel.view("u1")
-    cdef const unsigned char[::1] biases = bias.view("u1") if bias is not None else None
-    cdef int64_t rows = kernel.shape[0], columns = kernel.shape[1], item = kernel.itemsize
+    """Pack a contiguous kernel (…, groups · outputs), of taps · inputs rows, as
+    [group][panel][tap · input][vectors · lanes]."""
+    cdef View source = strided(kernel)
+    cdef View biases = ABSENT if bias is None else strided(bias)
+    cdef const char *values = <const char *>source.buffer.buf
+    cdef int64_t item = source.buffer.itemsize, columns = source.buffer.shape[source.buffer.ndim - 1]
+    cdef int64_t rows = source.buffer.len // item // columns
     cdef const fs_real_kernels *kernels = panel_kernels(isa, item, columns // groups)
     cdef int64_t group, index, row, first, vectors, outputs, at, width
     cdef Packed packed
@@ -64,13 +69,15 @@ cdef Packed pack_panels(panels *p, str isa, int64_t groups, int64_t taps, object
     p.weights = packed.data
     p.bias = packed.data + groups * p.group_bytes
     for group in range(groups):
-        if biases is not None:
-            memcpy(<void *>(p.bias + group * width), &biases[group * p.outputs * item], p.outputs * item)
+        if bias is not None:
+            memcpy(<void *>(p.bias + group * width), <const char *>biases.buffer.buf + group * p.outputs * item,
+                   p.outputs * item)
         for index in range(p.count):
             panel_at(p, index, &first, &vectors, &outputs)
             at = group * p.group_bytes + first * rows * item
             for row in range(rows):
-                memcpy(<void *>(p.weights + at), &source[row, (group * p.outputs + first) * item], outputs * item)
+                memcpy(<void *>(p.weights + at), values + (row * columns + group * p.outputs + first) * item,
+                       outputs * item)
                 at += vectors * kernels.lanes * item
     return packed
 
@@ -89,6 +96,15 @@ cdef void run_panels(const panels *p, int64_t group, int64_t first_panel, int64_
         work.bias = p.bias + group * p.group_biases + first * p.kernels.bytes
         work.output_offset = output_offset + (first - begin) * p.kernels.bytes
         p.kernels.pointwise_panel(work)
+
+
+cdef double panel_seconds(const panels *p, double pixels, double moved_bytes) noexcept nogil:
+    """Serial time of all panels over so many pixels: whole vectors at 95 % of the pipes where depthwise reaches 65, and
+    2.2 ns a pixel for its pointers and its part of the register tile's frame (measured on Zen 4, 56² × 3 to 56² × 16:
+    2.8, 3.5 and 6.2 ns a pixel; 20² × 64 to 28² × 128: 50 to 54 of 48 G multiply-adds a second)."""
+    cdef double width = vectors_of(p) * p.kernels.lanes
+    return predicted_seconds(p.kernels, 2.0 * pixels * p.groups * p.taps * p.inputs * width * (0.65 / 0.95),
+                             moved_bytes) + pixels * (1.1e-9 + 1.1e-9 * p.taps)
 
 
 cdef int64_t panel_split(const panels *p, int64_t tiles, int threads) noexcept nogil:
@@ -218,23 +234,20 @@ cdef void pointwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
 cdef class PointwisePlan(CompiledPlan):
     """Packed weights of a pointwise convolution; immutable.
 
-    `kernel` (inputs, outputs) and `bias` (outputs,) are contiguous native arrays; `activation` is
+    `kernel` (…, inputs, outputs) and `bias` (outputs,) are contiguous native arrays; `activation` is
     (name, low, high), `isa` the table to use. All were checked by the Python face.
     """
 
     def __init__(self, kernel, bias, activation, str isa):
         self.packed = pack_panels(&self.plan.panels, isa, 1, 1, kernel, bias)
         self.isa = isa
+        self.inputs, self.outputs = self.plan.panels.inputs, self.plan.panels.outputs
         fill_epilogue(&self.plan.epilogue, activation)
-
-    def output_shape(self, spatial):
-        """Spatial shape of the output: the input's."""
-        return spatial
 
     cdef double seconds(self, int64_t pixels) noexcept:
         cdef const panels *p = &self.plan.panels
-        return predicted_seconds(p.kernels, 2.0 * pixels * p.inputs * p.outputs,
-                                 1.0 * p.kernels.bytes * (pixels * (p.inputs + p.outputs) + p.inputs * p.outputs))
+        return panel_seconds(p, pixels, 1.0 * p.kernels.bytes
+                             * (pixels * (p.inputs + p.outputs) + p.inputs * p.outputs))
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef pointwise_call *call = <pointwise_call *>work.call

@@ -7,7 +7,6 @@ from fastsep._arrays cimport (
     View,
     array,
     channels_apart,
-    compute_seconds,
     cursor,
     fill_destination,
     fill_pointers,
@@ -21,7 +20,7 @@ from fastsep._arrays cimport (
     source_of_array,
     stage_window,
 )
-from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, row_table_bytes, run_channels
+from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, depthwise_seconds, row_table_bytes, run_channels
 from fastsep._isa cimport caches, fs_panel, fs_row
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._pointwise cimport PointwisePlan, panel_at, panels, run_panels
@@ -153,21 +152,17 @@ cdef class SeparablePlan(CompiledPlan):
         self.depthwise = depthwise
         self.pointwise = pointwise
         self.isa = pointwise.isa
+        self.geometry = depthwise.geometry
+        self.inputs, self.outputs = depthwise.inputs, pointwise.outputs
         self.plan.depthwise = &depthwise.plan
         self.plan.pointwise = &pointwise.plan
-
-    def output_shape(self, spatial):
-        """Spatial shape of the output for one of the input, of the same rank."""
-        return self.depthwise.output_shape(spatial)
 
     cdef double seconds(self, const array *out) noexcept:
         cdef int64_t pixels = 1
         cdef int axis
         for axis in range(4):
             pixels *= out.shape[axis]
-        return (self.pointwise.seconds(pixels)
-                + compute_seconds(self.plan.depthwise.kernels,
-                                  2.0 * pixels * self.plan.depthwise.channels * self.plan.depthwise.taps))
+        return self.pointwise.seconds(pixels) + depthwise_seconds(self.plan.depthwise, pixels, 0)
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef separable_call *call = <separable_call *>work.call

@@ -20,6 +20,7 @@ from time import perf_counter
 
 cdef extern from *:
     """
+    #include <stdint.h>
     #ifdef _OPENMP
     #include <omp.h>
     static int fs_has_openmp(void) { return 1; }
@@ -38,21 +39,36 @@ cdef extern from *:
     #include <pthread.h>
     static void fs_at_fork(void (*child)(void)) { pthread_atfork(NULL, NULL, child); }
     #endif
+    /* A thread's share of the tiles, on a cache line of its own. */
+    struct fs_share { int64_t next, last; char apart[48]; };
+    static inline int64_t fs_take(struct fs_share *share) {
+        return __atomic_fetch_add(&share->next, 1, __ATOMIC_RELAXED);
+    }
     """
     int fs_has_openmp() noexcept nogil
     int fs_openmp_limit() noexcept nogil
     int fs_openmp_cpus() noexcept nogil
     int fs_inside_parallel() noexcept nogil
     void fs_at_fork(void (*child)() noexcept nogil) noexcept nogil
+    struct fs_share:
+        int64_t next, last
+    int64_t fs_take(fs_share *share) noexcept nogil
 
 # Between two slabs the calling thread looks for Ctrl-C. The first slab is sized by prediction, and small, because
 # curves, staging and the generic kernels take several times as long; the others by how long the last one took.
 cdef double SLAB_SECONDS = 0.04
 cdef double FIRST_SLAB = 0.25
-# A parallel region costs 1 µs with spinning workers, 44 µs with sleeping ones: below this much serial time a
-# second thread has nothing to win.
-cdef double PARALLEL_SECONDS = 12e-6
+# A parallel region costs 1 to 3 µs with spinning workers (44 with sleeping ones): below this much serial time a second
+# thread wins less than 2 µs. The constants of the predictions were measured on one CPU, Zen 4 with AVX2; how well they
+# hold on others was not checked.
+cdef double PARALLEL_SECONDS = 7e-6
+# A worker wakes a microsecond or two after its caller; if the caller then takes a tile of a short call from it, the
+# tile's output changes caches in every call. Depthwise 3×3 at 14² × 256, two threads: 14 µs without help, 14 to 31 with
+# it; at 8² × 128: 5 and 6.
+cdef double HELP_SECONDS = 100e-6
 cdef int MOST_THREADS = 1024
+cdef enum:
+    MOST_SHARES = 64
 
 cdef int forked = 0
 cdef int quota_cpus = MOST_THREADS
@@ -128,7 +144,8 @@ def resolve(threads=None):
 
 def check(threads):
     """Raise what a call would raise for this value of `threads`."""
-    requested(threads)
+    if threads is not None:
+        requested(threads)
 
 
 def explain():
@@ -152,15 +169,50 @@ def has_openmp():
     return bool(fs_has_openmp())
 
 
+cdef void run_share(run_tile_function run_tile, const void *call, fs_share *shares, int count, int own, bint help,
+                    char *scratch) noexcept nogil:
+    """One thread: its own share to the end, then, if it is to help, what is left of the others'."""
+    cdef int i
+    cdef int64_t tile
+    for i in range(count if help else 1):
+        while True:
+            tile = fs_take(&shares[(own + i) % count])
+            if tile >= shares[(own + i) % count].last:
+                break
+            run_tile(call, tile, scratch)
+
+
+cdef void run_parallel(run_tile_function run_tile, const void *call, int64_t first, int64_t last, char *scratch,
+                       int64_t scratch_bytes, int threads, bint help) noexcept nogil:
+    """The parallel loop over tiles [first, last). Each thread begins with a contiguous share, the same one in every
+    call of the kind, so that what it wrote is still in its own L2; then it may help the others."""
+    cdef fs_share shares[MOST_SHARES]
+    cdef int i, count = min(threads, MOST_SHARES)
+    for i in range(count):
+        shares[i].next = first + (last - first) * i // count
+        shares[i].last = first + (last - first) * (i + 1) // count
+    for i in prange(threads, schedule="static", chunksize=1, num_threads=threads):
+        run_share(run_tile, call, shares, count, i % count, help or threads > count, scratch + threadid() * scratch_bytes)
+
+
 cdef void run_range(run_tile_function run_tile, const void *call, int64_t first, int64_t last, char *scratch,
-                    int64_t scratch_bytes, int threads) noexcept nogil:
+                    int64_t scratch_bytes, int threads, bint help) noexcept nogil:
     cdef int64_t tile
     if threads == 1 or last - first == 1:
         for tile in range(first, last):
             run_tile(call, tile, scratch)
     else:
-        for tile in prange(first, last, schedule="dynamic", num_threads=threads):
-            run_tile(call, tile, scratch + threadid() * scratch_bytes)
+        run_parallel(run_tile, call, first, last, scratch, scratch_bytes, threads, help)
+
+
+cdef int64_t apart(int64_t scratch_bytes) noexcept nogil:
+    """From one thread's scratch to the next: whole cache lines, and one between them."""
+    return (scratch_bytes + 127) // 64 * 64
+
+
+cdef int64_t scratch_allocated(int64_t scratch_bytes, int threads) noexcept nogil:
+    """Bytes that the scratch of so many threads takes, alignment included."""
+    return apart(scratch_bytes) * threads + 64
 
 
 # Where a call stands: a step is one phase of one round.
@@ -169,7 +221,7 @@ cdef struct position:
 
 
 cdef double run_slab(const phase *phases, int count, int64_t rounds, const void *call, char *scratch,
-                     int64_t scratch_bytes, int threads, position *at, double budget) noexcept nogil:
+                     int64_t scratch_bytes, int threads, bint help, position *at, double budget) noexcept nogil:
     """Run on until `budget` seconds of predicted serial time are used up, or to the end; returns those used."""
     cdef const phase *now
     cdef int64_t last, first, share
@@ -184,7 +236,7 @@ cdef double run_slab(const phase *phases, int count, int64_t rounds, const void 
             share = max(workers, <int64_t>((budget - used) / a_tile))
             last = min(last, at.tile + share)
         first = at.step // count * now.tiles
-        run_range(now.run_tile, call, first + at.tile, first + last, scratch, scratch_bytes, workers)
+        run_range(now.run_tile, call, first + at.tile, first + last, scratch, scratch_bytes, workers, help)
         used += (last - at.tile) * a_tile
         at.tile = last
         if at.tile == now.tiles:
@@ -195,14 +247,15 @@ cdef double run_slab(const phase *phases, int count, int64_t rounds, const void 
     return used
 
 
-cdef int run_phases(const phase *phases, int count, int64_t rounds, const void *call, int64_t scratch_bytes,
-                    int threads) except -1:
-    """Run every tile of a call: its phases in order, and all of them again for every round, whose tiles count on."""
+cdef int64_t run_phases(const phase *phases, int count, int64_t rounds, const void *call, int64_t scratch_bytes,
+                        int threads) except -1:
+    """Run every tile of a call: its phases in order, and all of them again for every round, whose tiles count on.
+    Returns the bytes of scratch that were allocated."""
     cdef char *memory = NULL
     cdef char *scratch = NULL
     cdef position at
     cdef int i
-    cdef int64_t most = 0
+    cdef int64_t most = 0, allocated
     cdef double begun = 0.0, elapsed, used, budget, seconds = 0.0
     for i in range(count):
         most = max(most, phases[i].tiles)
@@ -211,12 +264,13 @@ cdef int run_phases(const phase *phases, int count, int64_t rounds, const void *
         return 0
     if threads > most:
         threads = <int>most
-    scratch_bytes = (scratch_bytes + 127) // 64 * 64
     if scratch_bytes > (<int64_t>1 << 46) // threads:
         raise MemoryError(f"a tile of this call would need {scratch_bytes} bytes of scratch")
-    memory = <char *>malloc(<size_t>(scratch_bytes * threads + 64))
+    allocated = scratch_allocated(scratch_bytes, threads)
+    memory = <char *>malloc(<size_t>allocated)
     if memory == NULL:
-        raise MemoryError(f"no room for {scratch_bytes * threads} bytes of scratch")
+        raise MemoryError(f"no room for {allocated} bytes of scratch")
+    scratch_bytes = apart(scratch_bytes)
     scratch = memory + (64 - <uintptr_t>memory % 64)
     budget = FIRST_SLAB * SLAB_SECONDS * threads
     if seconds <= budget:
@@ -227,14 +281,15 @@ cdef int run_phases(const phase *phases, int count, int64_t rounds, const void *
             if budget < INFINITY:
                 begun = perf_counter()
             with nogil:
-                used = run_slab(phases, count, rounds, call, scratch, scratch_bytes, threads, &at, budget)
+                used = run_slab(phases, count, rounds, call, scratch, scratch_bytes, threads, seconds > HELP_SECONDS, &at,
+                                budget)
             if at.step < rounds * count:
                 PyErr_CheckSignals()
                 elapsed = perf_counter() - begun
                 budget = used * (SLAB_SECONDS / max(elapsed, 1e-6))
     finally:
         free(memory)
-    return 0
+    return allocated
 
 
 quota_cpus = _quota()

@@ -80,6 +80,7 @@ cdef void ring_for(const window *w, const int64_t *shape, char *ring, int64_t ro
 cdef void stage_window(const fs_real_kernels *kernels, const window *w, const array *x, int64_t batch,
                        const int64_t *before, const rectangle *r, int64_t repeat, const char *zeros, char *ring,
                        source *result) noexcept nogil
+cdef int64_t staging_bytes() noexcept nogil
 cdef int64_t lay_out_destination(destination *to, int64_t item_bytes, int64_t at, int64_t staged_bytes) noexcept nogil
 cdef void fill_destination(const fs_real_kernels *kernels, const destination *to, cursor at, int64_t rows,
                            int64_t columns, int64_t first_channel, int64_t channels, char *scratch, fs_panel *work,
@@ -87,7 +88,6 @@ cdef void fill_destination(const fs_real_kernels *kernels, const destination *to
 cdef void flush_destination(const fs_real_kernels *kernels, const destination *to, cursor at, int64_t rows,
                             int64_t columns, int64_t first_channel, int64_t channels,
                             const char *scratch) noexcept nogil
-cdef double compute_seconds(const fs_real_kernels *kernels, double flops) noexcept nogil
 cdef double predicted_seconds(const fs_real_kernels *kernels, double flops, double moved_bytes) noexcept nogil
 cdef int fill_window(window *w, object spec) except -1
 cdef tuple spatial_output(const window *w, tuple spatial)
@@ -112,4 +112,7 @@ cdef class View:
 
 
 cdef bint is_empty(const array *x) noexcept nogil
+cdef View ABSENT                # the view of no array
+cdef View strided(object x, bint writable=*)
+cdef void arrange(View result, int rank, bint channels_first) noexcept
 cdef View view(object x, int rank, bint channels_first, bint writable)

@@ -29,7 +29,7 @@ class Description:
     bytes : int
         Input, weights and output, each moved once.
     scratch_bytes : int
-        Memory of the call beyond its arrays, for all threads.
+        Memory of the call beyond its arrays, for all threads; a residual given to the call may need more.
     roofline_seconds : float
         No call can be faster: the greater of `flops` at the measured FMA peak and `bytes` at the measured
         bandwidth, for these threads.

@@ -55,14 +55,14 @@ def _tiles(isa: str) -> list[str]:
 def report() -> str:
     """The whole report as text."""
     source = "FASTSEP_ISA" if os.environ.get("FASTSEP_ISA") else "the best available"
-    caches = ", ".join(f"{level} {size // 1024} KB" for level, size in _isa.cache_bytes().items())
+    sizes = ", ".join(f"{level} {size / 1024:g} KB" for level, size in _isa.cache_bytes().items())
     rows = [
         ("fastsep", _version.__version__),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
         ("NumPy", np.__version__),
         ("CPU", f"{_cpu()}, {os.cpu_count()} CPUs"),
         ("CPU features", " ".join(_isa.cpu_features())),
-        ("caches", caches),
+        ("caches", f"{sizes} ({_isa.cache_source()})"),
         ("compiled", " ".join(_isa.compiled_isas())),
         ("available", " ".join(_isa.available_isas())),
         ("chosen", f"{_isa.get_isa()} ({source})"),

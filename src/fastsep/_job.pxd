@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from fastsep._arrays cimport View
+from fastsep._arrays cimport View, window
 from fastsep._threads cimport phase, run_tile_function
 
 cdef enum:
@@ -27,5 +27,8 @@ cdef void add_phase(job *work, run_tile_function run_tile, int64_t tiles, double
 
 cdef class CompiledPlan:
     cdef readonly str isa
+    cdef const window *geometry                # NULL: the outputs are where the inputs are
+    cdef readonly int64_t inputs, outputs      # channels
+    cdef int64_t compute(self, View x, View out, View residual, object threads) except -1
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1
     cdef str tile(self, const job *work)

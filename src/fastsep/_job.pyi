@@ -6,10 +6,12 @@ from fastsep._validate import Array
 
 class CompiledPlan:
     isa: str
+    inputs: int
+    outputs: int
     def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]: ...
     def run(
         self, x: Array, out: Array, residual: Array | None, rank: int, channels_first: bool, threads: object
-    ) -> None: ...
+    ) -> int: ...
     def layout(
-        self, x: Array, out: Array, rank: int, channels_first: bool, threads: object
+        self, x: Array, out: Array, residual: Array | None, rank: int, channels_first: bool, threads: object
     ) -> dict[str, Any]: ...

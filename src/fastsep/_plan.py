@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from fastsep import _validate
 from fastsep._describe import Description
 from fastsep._job import CompiledPlan
+from fastsep._usual import UsualCall
 from fastsep._validate import Array
 from fastsep.roofline import remembered
 
@@ -32,26 +34,33 @@ def overlap(a: Array, b: Array) -> bool:
         return True
 
 
-def frozen(value: Array) -> Array:
-    """A private contiguous copy that nobody can write to: what a pickle holds."""
-    copy = np.array(value, order="C")
-    copy.flags.writeable = False
-    return copy
+def run_checked(
+    compiled_for: Callable[[int], CompiledPlan],
+    ranks: tuple[int, ...],
+    first: bool,
+    dtype: np.dtype[Any],
+    dtype_of: str,
+    inputs: object,
+    out: object,
+    residual: object,
+    threads: object,
+) -> Array:
+    """A call that may be anything: what is wrong is said, what is unusual is done.
 
-
-def frozen_depthwise_kernel(value: object, name: str) -> Array:
-    return frozen(_validate.kernel(value, name, "(*K, C, M) with one to three axes K", (1, 2, 3)))
-
-
-def frozen_bias(
-    value: object, name: str, channels: int, dtype: np.dtype[Any], dtype_of: str = "kernel"
-) -> Array | None:
-    checked = _validate.bias(value, name, channels, dtype, dtype_of)
-    return None if checked is None else frozen(checked)
-
-
-def matrix(kernel: Array, rows: int) -> Array:
-    return np.ascontiguousarray(kernel).reshape(rows, -1)
+    `compiled_for` gives the compiled plan for the inputs' channels.
+    """
+    x = _validate.inputs(inputs, ranks, first, dtype, dtype_of)
+    batch, spatial, channels = _validate.split_shape(x.shape, first)
+    compiled = compiled_for(channels)
+    shape = _validate.join_shape(batch, compiled.output_shape(spatial), compiled.outputs, first)
+    addend = _validate.residual(residual, shape, dtype)
+    result = target = _validate.out(out, shape, dtype)
+    if out is not None and (overlap(target, x) or (addend is not None and overlap(target, addend))):
+        target = np.empty(shape, dtype)
+    compiled.run(x, target, addend, x.ndim - 2, first, threads)
+    if target is not result:
+        result[...] = target
+    return result
 
 
 class Immutable:
@@ -105,6 +114,7 @@ class Plan(Immutable):
         "_outputs",
         "_ranks",
         "_threads",
+        "_usual",
     )
     _dtype_of: ClassVar[str] = "kernel"  # the argument that fixes the dtype of all others
     _channels_first: bool
@@ -114,27 +124,32 @@ class Plan(Immutable):
     _outputs: int
     _ranks: tuple[int, ...]  # spatial axes that inputs may have
     _threads: int | None
+    _usual: UsualCall
+
+    def _make_usual(self, compiled: CompiledPlan) -> None:
+        usual = UsualCall(compiled, self._dtype, self._ranks, self._channels_first, self._threads)
+        object.__setattr__(self, "_usual", usual)
 
     # A subclass says which compiled plan serves an input of so many channels.
     def _compiled(self, channels: int) -> CompiledPlan:
         raise NotImplementedError
 
     def _run(self, inputs: object, out: object, residual: object, threads: object) -> Array:
-        first = self._channels_first
-        if threads is None:
-            threads = self._threads
-        x = _validate.inputs(inputs, self._ranks, first, self._dtype, self._dtype_of)
-        batch, spatial, channels = _validate.split_shape(x.shape, first)
-        compiled = self._compiled(channels)
-        shape = _validate.join_shape(batch, compiled.output_shape(spatial), self._outputs, first)
-        addend = _validate.residual(residual, shape, self._dtype)
-        result = target = _validate.out(out, shape, self._dtype)
-        if out is not None and (overlap(target, x) or (addend is not None and overlap(target, addend))):
-            target = np.empty(shape, self._dtype)
-        compiled.run(x, target, addend, x.ndim - 2, first, threads)
-        if target is not result:
-            result[...] = target
-        return result
+        result = self._usual.run(inputs, out, residual, threads)
+        return self._run_checked(inputs, out, residual, threads) if result is None else result
+
+    def _run_checked(self, inputs: object, out: object, residual: object, threads: object) -> Array:
+        return run_checked(
+            self._compiled,
+            self._ranks,
+            self._channels_first,
+            self._dtype,
+            self._dtype_of,
+            inputs,
+            out,
+            residual,
+            self._threads if threads is None else threads,
+        )
 
     def _work(
         self, compiled: CompiledPlan, batch: int, inputs: int, outputs: int, channels: int
@@ -144,6 +159,10 @@ class Plan(Immutable):
 
     def _fusion(self, compiled: CompiledPlan) -> str:
         return "epilogue: bias, residual and activation in registers"
+
+    def _own_residual(self, x: Array) -> Array | None:
+        """What every call of this plan adds."""
+        return None
 
     def describe(self, input_shape: tuple[int, ...], threads: int | None = None) -> Description:
         """How this plan would run on contiguous inputs of one shape.
@@ -174,7 +193,8 @@ class Plan(Immutable):
         shape = _validate.join_shape(batch, spatial_out, self._outputs, first)
         if threads is None:
             threads = self._threads
-        layout = compiled.layout(x, _validate.unallocated(shape, self._dtype), x.ndim - 2, first, threads)
+        out = _validate.unallocated(shape, self._dtype)
+        layout = compiled.layout(x, out, self._own_residual(x), x.ndim - 2, first, threads)
         flops, weights = self._work(compiled, batch, math.prod(spatial), math.prod(spatial_out), channels)
         moved = (math.prod(x.shape) + math.prod(shape) + weights) * self._dtype.itemsize
         roofs = remembered(layout["threads"], str(self._dtype), self._isa)

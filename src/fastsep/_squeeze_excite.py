@@ -8,7 +8,8 @@ import numpy as np
 
 from fastsep import _validate
 from fastsep._activations import Activation, epilogue
-from fastsep._plan import Immutable, frozen, frozen_bias, matrix
+from fastsep._make import frozen, frozen_bias, matrix
+from fastsep._plan import Immutable
 from fastsep._pointwise import PointwisePlan
 from fastsep._validate import Array
 

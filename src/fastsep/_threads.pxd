@@ -12,6 +12,7 @@ cdef struct phase:
     int64_t tiles              # of one round
     double seconds             # predicted serial time of one round
 
-cdef int run_phases(const phase *phases, int count, int64_t rounds, const void *call, int64_t scratch_bytes,
-                    int threads) except -1
+cdef int64_t scratch_allocated(int64_t scratch_bytes, int threads) noexcept nogil
+cdef int64_t run_phases(const phase *phases, int count, int64_t rounds, const void *call, int64_t scratch_bytes,
+                        int threads) except -1
 cdef int threads_for(object threads, double seconds) except -1

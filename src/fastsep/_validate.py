@@ -13,7 +13,7 @@ from fastsep._memory import empty
 Array = NDArray[Any]
 Window = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], Any]
 
-_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+_FLOAT32, _FLOAT64 = _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 # Strides, dilation and padding beyond this are mistakes, and would overflow 64-bit byte offsets.
 _MOST = 2**31 - 1
 
@@ -26,6 +26,11 @@ def dtype_of_array(
     value: object, name: str, dtype: np.dtype[Any] | None = None, dtype_of: str = "kernel"
 ) -> np.dtype[Any]:
     """The native dtype of an array, checked to be float32 or float64, and `dtype` if given."""
+    # The usual array first, by identity: this is half of what a small call spends on its operands.
+    if type(value) is np.ndarray:
+        given = value.dtype
+        if (given is _FLOAT32 or given is _FLOAT64) and (dtype is None or dtype is given):
+            return given
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name} must be a np.ndarray of float32 or float64; got {type(value).__name__}")
     if isinstance(value, np.ma.MaskedArray):
@@ -43,12 +48,16 @@ def dtype_of_array(
 def array(value: Any, name: str, dtype: np.dtype[Any] | None = None, dtype_of: str = "kernel") -> Array:
     """`value` as a native-endian float32 or float64 array; only byte-swapped arrays are copied."""
     native = dtype_of_array(value, name, dtype, dtype_of)
+    if value.dtype is native:
+        return value  # type: ignore[no-any-return]
     result: Array = value if value.dtype.isnative else value.astype(native)
     return result
 
 
 def axes(value: object, name: str, rank: int) -> tuple[int, ...]:
     """An int, or one int per spatial axis, each at least 1."""
+    if type(value) is int and 1 <= value <= _MOST:
+        return (value,) * rank
     if isinstance(value, tuple | list):
         if len(value) != rank:
             raise ValueError(f"{name} must be an int or {rank} ints, one per spatial axis; got {value!r}")
@@ -144,7 +153,7 @@ def pointwise_kernel(
 ) -> Array:
     """A kernel (Cin, Cout) or (1, …, 1, Cin, Cout), at its own shape."""
     result = kernel(value, name, "(Cin, Cout) or (1, …, 1, Cin, Cout)", (0, 1, 2, 3), dtype, dtype_of)
-    if any(size != 1 for size in result.shape[:-2]):
+    if result.ndim > 2 and any(size != 1 for size in result.shape[:-2]):
         raise ValueError(
             f"{name} must have the form (Cin, Cout) or (1, …, 1, Cin, Cout): "
             f"a pointwise convolution has one tap; got shape {_shape_of(result)}"
@@ -175,11 +184,12 @@ def window(kernel_shape: tuple[int, ...], strides: object, pads: object, dilatio
     """(taps, strides, dilation_rate, padding), one entry per spatial axis."""
     rank = len(kernel_shape)
     dilation = axes(dilation_rate, "dilation_rate", rank)
-    for taps, step in zip(kernel_shape, dilation, strict=True):
-        if (taps - 1) * step > _MOST:
-            raise ValueError(
-                f"dilation_rate={dilation_rate!r} makes a kernel of {taps} taps wider than {_MOST}"
-            )
+    if max(kernel_shape) * max(dilation) > _MOST:
+        for taps, step in zip(kernel_shape, dilation, strict=True):
+            if (taps - 1) * step > _MOST:
+                raise ValueError(
+                    f"dilation_rate={dilation_rate!r} makes a kernel of {taps} taps wider than {_MOST}"
+                )
     return kernel_shape, axes(strides, "strides", rank), dilation, padding(pads, rank)
 
 

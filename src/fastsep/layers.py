@@ -10,12 +10,22 @@ import numpy as np
 from fastsep import _validate
 from fastsep._activations import Activation, epilogue
 from fastsep._depthwise import DepthwisePlan
-from fastsep._direct import DirectPlan
 from fastsep._excite import ExcitePlan
 from fastsep._inverted_residual import InvertedResidualPlan
 from fastsep._isa import get_isa
 from fastsep._job import CompiledPlan
-from fastsep._plan import Plan, frozen, frozen_bias, frozen_depthwise_kernel, matrix, taps_text
+from fastsep._make import (
+    ConvParts,
+    frozen,
+    frozen_bias,
+    frozen_depthwise_kernel,
+    make_depthwise,
+    make_pointwise,
+    make_separable,
+    matrix,
+    pointwise_ranks,
+)
+from fastsep._plan import Plan, taps_text
 from fastsep._pointwise import PointwisePlan
 from fastsep._separable import SeparablePlan
 from fastsep._squeeze_excite import SqueezeExcite
@@ -52,12 +62,9 @@ class Conv(Plan):
     FMA.
     """
 
-    __slots__ = ("_activation", "_bias", "_kernel", "_plans", "_window")
-    _activation: tuple[str, float, float]
-    _bias: Array | None
-    _kernel: Array
+    __slots__ = ("_parts", "_plans")
+    _parts: ConvParts
     _plans: dict[int, CompiledPlan]  # by input channels: groups only show when inputs come
-    _window: _validate.Window
 
     def __init__(
         self,
@@ -71,62 +78,37 @@ class Conv(Plan):
         activation: Activation = None,
         threads: int | None = None,
     ) -> None:
-        weights = frozen(
-            _validate.kernel(kernel, "kernel", "(*K, Cin/groups, Cout) with one to three axes K", (1, 2, 3))
-        )
-        offsets = frozen_bias(bias, "bias", weights.shape[-1], weights.dtype)
+        parts = ConvParts(frozen, kernel, strides, padding, dilation_rate, bias, activation)
         check_threads(threads)
+        channels, outputs = parts.kernel.shape[-2:]
         self._set(
-            _kernel=weights,
-            _bias=offsets,
-            _window=_validate.window(weights.shape[:-2], strides, padding, dilation_rate),
-            _activation=epilogue(activation, "activation", weights.dtype),
-            _plans={},
-            _ranks=(weights.ndim - 2,),
+            _parts=parts,
+            # The usual case, one group, is packed now.
+            _plans={channels: parts.pack(channels)},
+            _ranks=(parts.kernel.ndim - 2,),
             _channels_first=_validate.channels_first(data_format),
-            _dtype=weights.dtype,
-            _outputs=weights.shape[-1],
-            _isa=get_isa(),
+            _dtype=parts.kernel.dtype,
+            _outputs=outputs,
+            _isa=parts.isa,
             _threads=threads,
             _arguments={
-                "kernel": weights,
+                "kernel": parts.kernel,
                 "strides": strides,
                 "padding": padding,
                 "data_format": data_format,
                 "dilation_rate": dilation_rate,
-                "bias": offsets,
+                "bias": parts.bias,
                 "activation": activation,
                 "threads": threads,
             },
         )
-        # The usual case, one group, is packed now.
-        self._compiled(weights.shape[-2])
+        self._make_usual(self._plans[channels])
 
     def _compiled(self, channels: int) -> CompiledPlan:
         plan = self._plans.get(channels)
         if plan is None:
-            count = _validate.groups(channels, self._kernel.shape)
-            plan = self._plans[channels] = self._pack(count)
+            plan = self._plans[channels] = self._parts.pack(channels)
         return plan
-
-    def _pack(self, count: int) -> CompiledPlan:
-        """The family that fits: pointwise, depthwise or standard. All three sum in the same order."""
-        taps, strides, _, pads = self._window
-        rows = math.prod(taps)
-        one_tap = rows == 1 and all(step == 1 for step in strides)
-        if one_tap and count == 1 and (isinstance(pads, str) or not any(map(any, pads))):
-            return PointwisePlan(
-                matrix(self._kernel, self._kernel.shape[-2]), self._bias, self._activation, self._isa
-            )
-        if self._kernel.shape[-2] == 1 and count > 1:
-            multiplier = self._outputs // count
-            return DepthwisePlan(
-                matrix(self._kernel, rows), self._bias, multiplier, self._window, self._activation, self._isa
-            )
-        rows *= self._kernel.shape[-2]
-        return DirectPlan(
-            matrix(self._kernel, rows), self._bias, count, self._window, self._activation, self._isa
-        )
 
     def __call__(
         self,
@@ -160,7 +142,7 @@ class Conv(Plan):
     def _work(
         self, compiled: CompiledPlan, batch: int, inputs: int, outputs: int, channels: int
     ) -> tuple[int, int]:
-        size = self._kernel.size
+        size = self._parts.kernel.size
         return 2 * batch * outputs * size, size
 
     def _fusion(self, compiled: CompiledPlan) -> str:
@@ -168,8 +150,8 @@ class Conv(Plan):
         return super()._fusion(compiled) + (f" (runs as a {kind} convolution)" if kind else "")
 
     def __repr__(self) -> str:
-        inputs, outputs = self._kernel.shape[-2:]
-        return f"Conv({taps_text(self._kernel.shape[:-2])}, {inputs} → {outputs}{self._options()})"
+        inputs, outputs = self._parts.kernel.shape[-2:]
+        return f"Conv({taps_text(self._parts.kernel.shape[:-2])}, {inputs} → {outputs}{self._options()})"
 
 
 class DepthwiseConv(Plan):
@@ -209,23 +191,18 @@ class DepthwiseConv(Plan):
         activation: Activation = None,
         threads: int | None = None,
     ) -> None:
-        weights = frozen_depthwise_kernel(kernel, "kernel")
-        channels, multiplier = weights.shape[-2:]
-        offsets = frozen_bias(bias, "bias", channels * multiplier, weights.dtype)
-        window = _validate.window(weights.shape[:-2], strides, padding, dilation_rate)
-        curve = epilogue(activation, "activation", weights.dtype)
+        plan, weights, offsets = make_depthwise(
+            frozen, kernel, strides, padding, dilation_rate, bias, activation
+        )
         check_threads(threads)
-        isa = get_isa()
         self._set(
             _kernel=weights,
-            _plan=DepthwisePlan(
-                matrix(weights, math.prod(window[0])), offsets, multiplier, window, curve, isa
-            ),
+            _plan=plan,
             _ranks=(weights.ndim - 2,),
             _channels_first=_validate.channels_first(data_format),
             _dtype=weights.dtype,
-            _outputs=channels * multiplier,
-            _isa=isa,
+            _outputs=plan.outputs,
+            _isa=plan.isa,
             _threads=threads,
             _arguments={
                 "kernel": weights,
@@ -238,6 +215,7 @@ class DepthwiseConv(Plan):
                 "threads": threads,
             },
         )
+        self._make_usual(plan)
 
     def _compiled(self, channels: int) -> CompiledPlan:
         _validate.input_channels(channels, self._kernel.shape[-2], "kernel")
@@ -298,19 +276,16 @@ class PointwiseConv(Plan):
         activation: Activation = None,
         threads: int | None = None,
     ) -> None:
-        weights = frozen(_validate.pointwise_kernel(kernel, "kernel"))
-        offsets = frozen_bias(bias, "bias", weights.shape[-1], weights.dtype)
-        curve = epilogue(activation, "activation", weights.dtype)
+        plan, weights, offsets = make_pointwise(frozen, kernel, bias, activation)
         check_threads(threads)
-        isa = get_isa()
         self._set(
             _kernel=weights,
-            _plan=PointwisePlan(matrix(weights, weights.shape[-2]), offsets, curve, isa),
-            _ranks=(weights.ndim - 2,) if weights.ndim > 2 else (1, 2, 3),
+            _plan=plan,
+            _ranks=pointwise_ranks(weights),
             _channels_first=_validate.channels_first(data_format),
             _dtype=weights.dtype,
-            _outputs=weights.shape[-1],
-            _isa=isa,
+            _outputs=plan.outputs,
+            _isa=plan.isa,
             _threads=threads,
             _arguments={
                 "kernel": weights,
@@ -320,6 +295,7 @@ class PointwiseConv(Plan):
                 "threads": threads,
             },
         )
+        self._make_usual(plan)
 
     def _compiled(self, channels: int) -> CompiledPlan:
         _validate.input_channels(channels, self._kernel.shape[-2], "kernel")
@@ -393,46 +369,28 @@ class SeparableConv(Plan):
         activation: Activation = None,
         threads: int | None = None,
     ) -> None:
-        depthwise = frozen_depthwise_kernel(depthwise_kernel, "depthwise_kernel")
-        pointwise = frozen(
-            _validate.pointwise_kernel(
-                pointwise_kernel, "pointwise_kernel", depthwise.dtype, "depthwise_kernel"
-            )
+        plan, depthwise, pointwise, between, offsets = make_separable(
+            frozen,
+            depthwise_kernel,
+            pointwise_kernel,
+            strides,
+            padding,
+            dilation_rate,
+            depthwise_bias,
+            depthwise_activation,
+            bias,
+            activation,
         )
-        channels, multiplier = depthwise.shape[-2:]
-        if pointwise.shape[-2] != channels * multiplier:
-            raise ValueError(
-                f"pointwise_kernel takes {pointwise.shape[-2]} channels, depthwise_kernel gives "
-                f"{channels} × {multiplier} = {channels * multiplier}"
-            )
-        if pointwise.ndim not in (2, depthwise.ndim):
-            raise ValueError(
-                f"pointwise_kernel must have the form (C·M, Cout) or as many axes as depthwise_kernel, "
-                f"{depthwise.ndim}; got {pointwise.ndim}"
-            )
-        between = frozen_bias(
-            depthwise_bias, "depthwise_bias", channels * multiplier, depthwise.dtype, "depthwise_kernel"
-        )
-        offsets = frozen_bias(bias, "bias", pointwise.shape[-1], depthwise.dtype, "depthwise_kernel")
-        window = _validate.window(depthwise.shape[:-2], strides, padding, dilation_rate)
-        first = epilogue(depthwise_activation, "depthwise_activation", depthwise.dtype)
-        second = epilogue(activation, "activation", depthwise.dtype)
         check_threads(threads)
-        isa = get_isa()
         self._set(
             _depthwise_kernel=depthwise,
             _pointwise_kernel=pointwise,
-            _plan=SeparablePlan(
-                DepthwisePlan(
-                    matrix(depthwise, math.prod(window[0])), between, multiplier, window, first, isa
-                ),
-                PointwisePlan(matrix(pointwise, channels * multiplier), offsets, second, isa),
-            ),
+            _plan=plan,
             _ranks=(depthwise.ndim - 2,),
             _channels_first=_validate.channels_first(data_format),
             _dtype=depthwise.dtype,
-            _outputs=pointwise.shape[-1],
-            _isa=isa,
+            _outputs=plan.outputs,
+            _isa=plan.isa,
             _threads=threads,
             _arguments={
                 "depthwise_kernel": depthwise,
@@ -448,6 +406,7 @@ class SeparableConv(Plan):
                 "threads": threads,
             },
         )
+        self._make_usual(plan)
 
     def _compiled(self, channels: int) -> CompiledPlan:
         _validate.input_channels(channels, self._depthwise_kernel.shape[-2], "depthwise_kernel")
@@ -646,6 +605,7 @@ class InvertedResidual(Plan):
                 "threads": threads,
             },
         )
+        self._make_usual(plan)
 
     def _compiled(self, channels: int) -> CompiledPlan:
         name = "depthwise_kernel" if self._expand_kernel is None else "expand_kernel"
@@ -654,6 +614,10 @@ class InvertedResidual(Plan):
 
     def __call__(self, inputs: Array, out: Array | None = None, *, threads: int | None = None) -> Array:
         """Run the block; parameters as in `Conv.__call__`."""
+        residual = self._own_residual(inputs)
+        result = self._usual.run(inputs, out, residual, threads)
+        if result is not None:
+            return result
         if self._residual and isinstance(inputs, np.ndarray) and inputs.ndim - 2 in self._ranks:
             _, spatial, _ = _validate.split_shape(inputs.shape, self._channels_first)
             if self._plan.output_shape(spatial) != spatial:
@@ -661,7 +625,10 @@ class InvertedResidual(Plan):
                     f"residual=True needs outputs of the inputs' shape; inputs of {spatial} pixels give "
                     f'{self._plan.output_shape(spatial)}: use strides=1 and padding="same"'
                 )
-        return self._run(inputs, out, inputs if self._residual else None, threads)
+        return self._run_checked(inputs, out, residual, threads)
+
+    def _own_residual(self, x: Array) -> Array | None:
+        return x if self._residual else None
 
     def _work(
         self, compiled: CompiledPlan, batch: int, inputs: int, outputs: int, channels: int

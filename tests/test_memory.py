@@ -1,0 +1,215 @@
+"""Memory of a call: what the plan reports is what is allocated, and it is small for every published layer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import chain, pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from calls import CASES, PLANS, channels_first, kept_bytes
+from programs import output_of
+
+import fastsep
+from bench.rows import Row, inverted_residuals, is_gated
+from bench.shapes import Layer, load_networks, work_of
+from fastsep import _isa, _validate
+from fastsep._plan import Plan
+
+MOST = 1_000_000  # bytes a thread
+
+
+def weights(*shape: int) -> Any:
+    return np.zeros(shape, np.float32)
+
+
+def pointwise_weights(layer: Layer) -> Any:
+    return weights(layer.in_channels, layer.out_channels)
+
+
+def depthwise_weights(layer: Layer) -> Any:
+    return weights(*layer.kernel, layer.in_channels, layer.out_channels // layer.in_channels)
+
+
+def layer_plan(layer: Layer, **options: Any) -> Plan:
+    if layer.family == "pointwise" and layer.stride == 1:
+        return fastsep.PointwiseConv(pointwise_weights(layer), **options)
+    options |= {"strides": layer.stride, "padding": layer.padding}
+    if layer.family == "depthwise":
+        return fastsep.DepthwiseConv(depthwise_weights(layer), **options)
+    return fastsep.Conv(weights(*layer.kernel, layer.in_channels, layer.out_channels), **options)
+
+
+def published(**options: Any) -> Iterator[tuple[str, Plan, Layer]]:
+    """(name, plan, the layer whose input it takes): single layers, and what fuses of them."""
+    seen: set[tuple[Layer, ...]] = set()
+    for network in load_networks():
+        for layer in network.layers:
+            if (key := (work_of(layer),)) not in seen:
+                seen.add(key)
+                yield f"{network.name} {layer.name}", layer_plan(layer, **options), layer
+        for first, second in pairwise(network.layers):
+            if (first.family, second.family) != ("depthwise", "pointwise"):
+                continue
+            if (key := (work_of(first), work_of(second))) not in seen:
+                seen.add(key)
+                window = {"strides": first.stride, "padding": first.padding} | options
+                plan = fastsep.SeparableConv(depthwise_weights(first), pointwise_weights(second), **window)
+                yield f"{network.name} {first.name}, {second.name}", plan, first
+        for expand, middle, project in zip(
+            network.layers, network.layers[1:], network.layers[2:], strict=False
+        ):
+            families = (expand.family, middle.family, project.family)
+            widens = expand.out_channels > expand.in_channels and project.out_channels < project.in_channels
+            if families != ("pointwise", "depthwise", "pointwise") or not widens:
+                continue
+            if (key := (work_of(expand), work_of(middle), work_of(project))) not in seen:
+                seen.add(key)
+                block = fastsep.InvertedResidual(
+                    pointwise_weights(expand),
+                    depthwise_weights(middle),
+                    pointwise_weights(project),
+                    strides=middle.stride,
+                    padding=middle.padding,
+                    **options,
+                )
+                yield f"{network.name} {expand.name} to {project.name}", block, expand
+
+
+def gated_plan(row: Row, **options: Any) -> fastsep.InvertedResidual:
+    *expand, middle, project = row.layers
+    channels = middle.out_channels
+    return fastsep.InvertedResidual(
+        pointwise_weights(expand[0]) if expand else None,
+        depthwise_weights(middle),
+        pointwise_weights(project),
+        strides=middle.stride,
+        padding=middle.padding,
+        activation=middle.activation,
+        residual=row.residual,
+        squeeze_excite=fastsep.SqueezeExcite(
+            weights(channels, row.squeezed), weights(row.squeezed, channels), activation=middle.activation
+        ),
+        **options,
+    )
+
+
+def published_gated(**options: Any) -> Iterator[tuple[str, fastsep.InvertedResidual, Layer]]:
+    """(name, plan, the layer whose input it takes): blocks with squeeze-and-excite."""
+    for network in load_networks():
+        if is_gated(network):
+            for row in inverted_residuals(network, squeezed=True):
+                yield f"{network.name} {row.label}", gated_plan(row, **options), row.layers[0]
+
+
+def shape_of(layer: Layer, data_format: str) -> tuple[int, ...]:
+    height, width, channels = layer.in_shape
+    return (1, height, width, channels) if data_format == "channels_last" else (1, channels, height, width)
+
+
+def scratch_a_thread(plan: Plan, shape: tuple[int, ...], threads: int) -> float:
+    """Without what squeeze-and-excite keeps of an image, which all threads share."""
+    description = plan.describe(shape, threads)
+    return (description.scratch_bytes - kept_bytes(plan, description.output_shape)) / description.threads
+
+
+def assert_reported(plan: Plan, x: Any, threads: int | None) -> None:
+    description = plan.describe(x.shape, threads)
+    out = np.empty(description.output_shape, np.float32)
+    first = plan._channels_first
+    compiled = plan._compiled(_validate.split_shape(x.shape, first)[2])
+    allocated = compiled.run(x, out, plan._own_residual(x), x.ndim - 2, first, threads)
+    assert allocated == description.scratch_bytes, plan
+
+
+@pytest.fixture
+def system_caches() -> Iterator[None]:
+    """Put the sizes back that the process had."""
+    before = ",".join(f"{level}={size}" for level, size in _isa.cache_bytes().items())
+    yield
+    _isa.set_caches(before)
+
+
+@pytest.mark.usefixtures("system_caches")
+@pytest.mark.parametrize(
+    "caches",
+    [None, "L1=32K,L2=256K,L3=4M", "L1=48K,L2=2M,L3=32M", "L1=64K,L2=16M,L3=16M", "L1=1K,L2=2K,L3=4K"],
+)
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_scratch_of_every_published_shape(data_format: str, caches: str | None) -> None:
+    _isa.set_caches(caches)
+    too_much, count = [], 0
+    for name, plan, layer in chain(
+        published(data_format=data_format), published_gated(data_format=data_format)
+    ):
+        shape = shape_of(layer, data_format)
+        for threads in (1, 2):
+            count += 1
+            if not 0 < (scratch := scratch_a_thread(plan, shape, threads)) < MOST:
+                too_much.append(f"{name}, {threads} threads: {scratch:.0f} bytes, {plan}")
+    assert not too_much
+    assert count > 300
+
+
+@pytest.mark.usefixtures("system_caches")
+@pytest.mark.parametrize("caches", [None, "L1=16K,L2=128K,L3=1M"])
+@pytest.mark.parametrize("threads", [1, 2, 3, None])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("size", [9, 64])
+@pytest.mark.parametrize("family", CASES)
+def test_what_is_reported_is_allocated(
+    family: str, size: int, data_format: str, threads: int | None, caches: str | None
+) -> None:
+    """Of a call without a residual, unless it is the plan's own: that is what a description is about."""
+    _isa.set_caches(caches)
+    case = CASES[family](size=size)
+    if data_format == "channels_first":
+        case = channels_first(case)
+    plan: Plan = case.plan(PLANS[family])
+    assert_reported(plan, case.operands["inputs"], threads)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_what_is_reported_of_published_gated_blocks_is_allocated(data_format: str, threads: int) -> None:
+    count = 0
+    for _, plan, layer in published_gated(data_format=data_format):
+        assert_reported(plan, np.zeros(shape_of(layer, data_format), np.float32), threads)
+        count += 1
+    assert count == 12  # EfficientNet-B0's blocks, each once
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from Linux's /proc")
+@pytest.mark.parametrize("family", CASES)
+def test_the_process_grows_by_no_more(family: str) -> None:
+    """The peak of the resident set, which knows nothing of our own accounts.
+
+    The arrays between fused stages would be 8 MB and more; squeeze-and-excite keeps one of them, for one
+    image of the two. 2 MB are Python's, libgomp's, and the kernel's way of counting pages a CPU at a time.
+    """
+    program = f"""
+        import numpy as np
+        from calls import CASES, PLANS, kept_bytes
+        case = CASES[{family!r}](size=256, channels=32)
+        case.operands.pop("residual", None)
+        plan = case.plan(PLANS[{family!r}])
+        x = case.operands["inputs"]
+        out = np.full(plan.describe(x.shape).output_shape, 1, np.float32)
+        plan(x[:, :9, :9], threads=2)
+
+        def resident(key):
+            for line in open("/proc/self/status"):
+                if line.startswith(key):
+                    return 1024 * int(line.split()[1])
+
+        before = resident("VmRSS")
+        open("/proc/self/clear_refs", "w").write("5")
+        plan(x, out, threads=2)
+        print(resident("VmHWM") - before, plan.describe(x.shape, threads=2).scratch_bytes,
+              kept_bytes(plan, out.shape))
+    """
+    grown, reported, kept = map(int, output_of(program).split())
+    assert reported < 2 * MOST + kept
+    assert grown <= reported + 2 * 1024 * 1024
