@@ -110,7 +110,8 @@ readme: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## put what the last `make ben
 
 .PHONY: asm
 asm: $(VENV)/.stamp-build ## check the machine code: FMA present, spills of the inner loops counted
-	$(RUN) tools/check_assembly.py
+	$(RUN) tools/check_assembly.py avx2
+	$(RUN) tools/check_assembly.py avx512
 
 .PHONY: lint
 lint: $(VENV)/.stamp-build $(VENV)/.stamp-test $(VENV)/.stamp-bench ## ruff, its formatter, and mypy

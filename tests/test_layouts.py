@@ -236,3 +236,22 @@ def test_empty_outputs_on_any_number_of_threads(threads: int) -> None:
         assert fastsep.separable_conv(x, *weights, threads=threads).size == 0
         assert fastsep.depthwise_conv(x, weights[0], threads=threads).size == 0
         assert fastsep.conv(x, np.ones((3, 3, 8, 4), np.float32), threads=threads).size == 0
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (1, 9, 7, 65), (2, 64, 64, 33), (0, 5)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_empty_begins_at_a_cache_line(shape: tuple[int, ...], dtype: Any) -> None:
+    """Arrays of 16 KB and more do; all are what numpy.empty would give otherwise."""
+    array = fastsep.empty(shape, dtype)
+    assert array.shape == shape
+    assert array.dtype == dtype
+    assert array.flags.c_contiguous
+    assert array.flags.writeable
+    if array.nbytes >= 16384:
+        assert array.ctypes.data % 64 == 0
+
+
+def test_outputs_begin_at_a_cache_line() -> None:
+    x = np.ones((1, 64, 64, 8), np.float32)
+    for _ in range(8):
+        assert fastsep.pointwise_conv(x, np.ones((8, 33), np.float32)).ctypes.data % 64 == 0

@@ -29,7 +29,7 @@ class Pace:
     choice_seconds: float
 
 
-FULL = Pace(rounds=5, block_seconds=0.015, warm_seconds=0.01, pause_seconds=0.1, choice_seconds=0.006)
+FULL = Pace(rounds=3, block_seconds=0.015, warm_seconds=0.01, pause_seconds=0.1, choice_seconds=0.006)
 QUICK = Pace(rounds=3, block_seconds=0.006, warm_seconds=0.005, pause_seconds=0.05, choice_seconds=0.003)
 
 

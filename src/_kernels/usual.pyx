@@ -8,8 +8,10 @@ from fastsep._usual cimport UsualCall
 
 import numpy
 
+from fastsep._memory import empty
+
 cdef type NDARRAY = numpy.ndarray
-cdef object new_array = numpy.empty
+cdef object new_array = empty  # looked up once
 
 
 cdef bint is_usual(object value, object dtype):
