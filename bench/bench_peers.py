@@ -15,7 +15,6 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from threadpoolctl import threadpool_limits
 
-import fastsep
 from bench.blocks import Array, Block
 from bench.measure import TOLERANCE, expected_output, thread_counts
 from bench.peers import onnx_runtime, openvino_cpu, pytorch, xnnpack
@@ -34,8 +33,6 @@ NAIVE_SECONDS = 1.0
 # Of the naive loops, by their multiply-adds a second; to tell beforehand whether a call is too long.
 NAIVE_MULTIPLY_ADDS = 5e8
 NAIVE_CALLS = 3
-
-HAS_SQUEEZE_EXCITE = hasattr(fastsep, "SqueezeExcite")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,14 +73,7 @@ def checked(name: str, forms: Iterator[Form], expected: Array) -> Iterator[tuple
 @pytest.mark.parametrize(
     ("row", "threads"),
     [
-        pytest.param(
-            row,
-            threads,
-            id=f"{row.label}-threads{threads}",
-            marks=pytest.mark.skipif(
-                bool(row.squeezed) and not HAS_SQUEEZE_EXCITE, reason="fastsep has no SqueezeExcite"
-            ),
-        )
+        pytest.param(row, threads, id=f"{row.label}-threads{threads}")
         for row in all_rows()
         for threads in thread_counts()
     ],

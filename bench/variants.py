@@ -7,7 +7,6 @@ NumPy has no argument for its threads; `measure` limits those of its BLAS.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -94,9 +93,7 @@ def gated_plan(block: Block, gate: Gate) -> fastsep.InvertedResidual:
     *expand, depthwise, project = block.stages
     if {stage.activation for stage in expand} - {depthwise.activation} or project.activation is not None:
         raise ValueError("an inverted residual has one activation and a linear projection")
-    # Not known to the type checker, or to bench_peers.py, before fastsep has squeeze-and-excite.
-    face: Any = fastsep
-    plan: fastsep.InvertedResidual = face.InvertedResidual(
+    return fastsep.InvertedResidual(
         expand[0].kernel if expand else None,
         depthwise.kernel,
         project.kernel,
@@ -104,9 +101,8 @@ def gated_plan(block: Block, gate: Gate) -> fastsep.InvertedResidual:
         padding=depthwise.padding,
         activation=depthwise.activation,
         residual=block.residual,
-        squeeze_excite=face.SqueezeExcite(gate.reduce, gate.expand, activation=gate.activation),
+        squeeze_excite=fastsep.SqueezeExcite(gate.reduce, gate.expand, activation=gate.activation),
     )
-    return plan
 
 
 def ours(block: Block, threads: int) -> Call:
