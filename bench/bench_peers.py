@@ -38,7 +38,8 @@ NAIVE_CALLS = 3
 @pytest.fixture(scope="module", autouse=True)
 def converted(request: pytest.FixtureRequest) -> None:
     """Write the .tflite files of all rows that will run, in one go."""
-    rows = {item.callspec.params["row"] for item in request.session.items if hasattr(item, "callspec")}
+    cases = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    rows = {case["row"] for case in cases if "row" in case}  # the other sections have none
     xnnpack.convert(model_of(row) for row in rows if isinstance(row, Row))
 
 
