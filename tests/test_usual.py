@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,6 +57,17 @@ def test_a_usual_call_takes_the_short_way(
         assert_same_bits(again, out)
     assert not long_ways
     assert out.dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize("family", CASES)
+def test_what_was_pickled_takes_the_short_way_too(family: str, long_ways: list[str]) -> None:
+    """Pickling makes dtype objects of its own."""
+    case = CASES[family]()
+    plan = case.plan(PLANS[family])
+    out = case.run(plan)
+    assert_same_bits(case.run(pickle.loads(pickle.dumps(plan))), out)
+    plan(pickle.loads(pickle.dumps(case.operands["inputs"])), np.empty_like(out))
+    assert not long_ways
 
 
 @pytest.mark.parametrize("family", CASES)

@@ -15,8 +15,11 @@ cdef object new_array = empty  # looked up once
 
 
 cdef bint is_usual(object value, object dtype):
-    """A plain array of the plan's dtype in native byte order, whose dtype objects NumPy shares."""
-    return type(value) is NDARRAY and value.dtype is dtype
+    """A plain array of the plan's dtype in native byte order. NumPy shares dtype objects, but not unpickled ones."""
+    if type(value) is not NDARRAY:
+        return False
+    given = value.dtype
+    return given is dtype or given == dtype
 
 
 cdef bint has_shape(View got, const int64_t *shape, int rank, bint channels_first):
