@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import statistics
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -79,4 +81,7 @@ def test_a_pinned_thread_is_found() -> None:
     finally:
         checked.set()
         thread.join()
+    # The thread's end is known here before the system has taken it off its list.
+    while Path(f"/proc/self/task/{thread.native_id}").exists():
+        time.sleep(0.001)
     check_affinities()

@@ -15,11 +15,8 @@ cdef object new_array = empty  # looked up once
 
 
 cdef bint is_usual(object value, object dtype):
-    """A plain array of the plan's dtype in native byte order. NumPy shares dtype objects, but not unpickled ones."""
-    if type(value) is not NDARRAY:
-        return False
-    given = value.dtype
-    return given is dtype or given == dtype
+    """A plain array of the plan's dtype in native byte order, whose dtype objects NumPy shares."""
+    return type(value) is NDARRAY and value.dtype is dtype
 
 
 cdef bint has_shape(View got, const int64_t *shape, int rank, bint channels_first):
@@ -94,7 +91,7 @@ cdef class UsualCall:
 
     def __init__(self, CompiledPlan plan, dtype, tuple ranks, bint channels_first, threads):
         self.plan = plan
-        self.dtype = dtype
+        self.dtype = numpy.dtype(dtype.char)  # the shared object: that of unpickled weights is not
         self.lowest = ranks[0]
         self.highest = ranks[len(ranks) - 1]
         self.channels_first = channels_first
