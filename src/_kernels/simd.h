@@ -50,7 +50,6 @@
 #define store_real FS_FN(store_real)
 #define splat FS_FN(splat)
 #define fma FS_FN(fma)
-#define fma_real FS_FN(fma_real)
 #define max_vec FS_FN(max_vec)
 #define min_vec FS_FN(min_vec)
 #define choose FS_FN(choose)
