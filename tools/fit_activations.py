@@ -2,7 +2,7 @@
 
     python tools/fit_activations.py
 
-exp: 1 + r·g(r) on |r| <= ln(2)/2, g interpolated at Chebyshev nodes: one term less than Taylor's polynomial for
+exp: 1 + r·g(r) on |r| <= ln(2)/2, g interpolated at Chebyshev nodes: one term less than Taylor needs for
 float, two for double, at 0.1 ulp of error. erfcx: Q(t) = erfcx(z)·(1 + CENTRE·z) as a polynomial in
 t = (1 - CENTRE·z)/(1 + CENTRE·z), which maps z in [0, ∞) onto (-1, 1]: interpolated at Chebyshev nodes with
 60 digits, then written in powers of t. Q stays between 0.28 and 1.1: no error is large relative to it.
