@@ -26,7 +26,8 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]
 
     NumPy's own arrays begin anywhere at 16 bytes, so that every 64-byte vector of a feature map may lie
     across two cache lines: depthwise 3 × 3 at 14² × 512 takes 0.056 ms then instead of 0.033 (Zen 4,
-    AVX-512). Calls without `out` return such arrays.
+    AVX-512). Arrays of 64 KB and more begin at four places of a page by turns, so that inputs and outputs
+    meet less often in L1. Calls without `out` return such arrays.
 
     Parameters
     ----------
