@@ -64,9 +64,11 @@
 #define FS_INLINE static inline __attribute__((always_inline))
 #define FS_NOINLINE static __attribute__((noinline))
 #if defined(__clang__)
+#define FS_OPAQUE FS_NOINLINE
 #define FS_UNROLL _Pragma("clang loop unroll(full)")
 #define FS_UNROLL_ALL FS_UNROLL
 #else
+#define FS_OPAQUE static __attribute__((noipa)) /* no caller knows what it reads */
 #define FS_UNROLL _Pragma("GCC unroll 16")
 #define FS_UNROLL_ALL _Pragma("GCC unroll 32")
 #endif
