@@ -186,14 +186,20 @@ def _integers(numbers: Sequence[Fraction]) -> tuple[int, ...]:
 
 def _signed(scale: Fraction, vectors: Sequence[tuple[int, ...]]) -> ExactTerm:
     """Signs as in books: smoothing vectors sum to more than 0, the first difference takes what is left."""
-    signed = []
-    for vector in vectors:
-        flip = sum(vector) < 0
+    signed, differences = [], []
+    for axis, vector in enumerate(vectors):
+        first = next((number for number in vector if number), 0)
+        antisymmetric = all(a == -b for a, b in zip(vector, reversed(vector), strict=True))
+        if sum(vector) == 0:
+            differences.append(axis)
+        # (1, 2, 1), (-1, 0, 1) and (1, -2, 1).
+        flip = sum(vector) < 0 or (sum(vector) == 0 and (first > 0) == antisymmetric)
         scale = -scale if flip else scale
-        signed.append(tuple(-number for number in vector) if flip else vector)
-    if scale < 0:
-        for axis, vector in enumerate(signed):
-            if sum(vector) == 0:
-                signed[axis], scale = tuple(-number for number in vector), -scale
-                break
+        signed.append(_negative(vector) if flip else vector)
+    if scale < 0 and differences:
+        signed[differences[0]], scale = _negative(signed[differences[0]]), -scale
     return ExactTerm(scale, tuple(signed))
+
+
+def _negative(vector: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(-number for number in vector)
