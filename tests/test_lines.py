@@ -1,4 +1,4 @@
-"""Filters along axes: SciPy's bits where they are promised, the bound everywhere else, any layout, any threads."""
+"""Filters along axes: SciPy's bits where promised, the bound elsewhere, any layout, any threads."""
 
 from __future__ import annotations
 
@@ -184,6 +184,8 @@ def test_floats_keep_the_bound(
 )
 def test_valid_is_the_middle_of_any_other_mode(case: Any, kind: str, valid: list[bool]) -> None:
     shape, passes, rng = case
+    # SciPy's running sum of floats remembers where it began.
+    assume(kind == "u1" or all(p.kind == "correlate" for p in passes))
     shape = tuple(size + max([p.size for p in passes if p.axis == axis], default=0)
                   for axis, size in enumerate(shape))  # fmt: skip
     x = image(shape, kind, rng)

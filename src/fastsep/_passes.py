@@ -1,4 +1,4 @@
-"""What one pass of a separable filter is, in plain data: the meeting point of `fastsep.ndimage` and the kernels."""
+"""What one pass of a separable filter is, in plain data: where `fastsep.ndimage` and the kernels meet."""
 
 from __future__ import annotations
 
