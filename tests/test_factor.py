@@ -1,4 +1,4 @@
-"""Spatial kernels as separable factors: exact where they can be, the SVD's error where not, and as a filter."""
+"""Spatial kernels as separable factors: exact where they can be, else with the SVD's error; as filters."""
 
 from __future__ import annotations
 
@@ -325,9 +325,9 @@ def test_the_rank_that_a_refusal_recommends_is_enough() -> None:
 def apply_bound(image: Array, factors: fastsep.Factors, mode: str, cval: float) -> Array:
     """How far `apply` may be from SciPy in float64.
 
-    A product goes through a rounding of the vector and of at most n additions and one multiplication on every
-    axis, of the value outside on every axis, and one addition a term: γ_N of the sum of absolute values. SciPy
-    and the float64 kernel it is given err by as much again in float64.
+    A product goes through a rounding of the vector, at most n additions and one multiplication on every axis,
+    a rounding of the value outside on every axis, and one addition a term: γ_N of the sum of absolute values.
+    SciPy and the float64 kernel it is given err by as much again in float64.
     """
     sizes = factors.kernel.shape
     unit = float(np.finfo(image.dtype).eps) / 2
@@ -376,6 +376,15 @@ def test_apply_where_the_kernel_fits_is_scipys_convolution(shape: tuple[int, int
             assert np.array_equal(filtered, expected)
         else:
             assert np.abs(filtered - expected).max() <= 16 * np.finfo(dtype).eps * 8 * np.abs(image).max()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, bool])
+def test_integer_images_are_filtered_in_double_and_exactly(dtype: Any) -> None:
+    image = np.random.default_rng(0).integers(0, 2 if dtype is bool else 127, (13, 17)).astype(dtype)
+    for kernel, rank in ((SOBEL, 1), (LAPLACE, 2)):
+        filtered = factorize(kernel, rank).apply(image)
+        assert filtered.dtype == np.float64
+        assert np.array_equal(filtered, scipy.ndimage.correlate(image.astype(np.int64), kernel))
 
 
 def test_apply_takes_any_layout_and_number_of_threads() -> None:
@@ -468,7 +477,9 @@ def test_bad_options(arguments: dict[str, Any], error: type[Exception], message:
 @pytest.mark.parametrize(
     ("image", "options", "error", "message"),
     [
-        (np.ones((4, 4), int), {}, TypeError, "image must have dtype float32 or float64; got int64"),
+        (np.ones((4, 4), complex), {}, TypeError, "image must have dtype float32.*got complex128"),
+        (np.ones((4, 4), np.float16), {}, TypeError, "image must have dtype float32.*got float16"),
+        (np.ma.masked_array(np.ones((4, 4))), {}, TypeError, "image must be a plain np.ndarray"),
         ([[1.0]], {}, TypeError, "image must be a np.ndarray"),
         (np.ones(4), {}, ValueError, r"image must have as many axes as the kernel, 2; got shape \(4,\)"),
         (np.ones((0, 4)), {}, ValueError, r"image must not be empty; got shape \(0, 4\)"),
