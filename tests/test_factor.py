@@ -204,6 +204,13 @@ def test_a_matrix_of_integers_of_the_rank_asked_for_is_an_exact_sum(data: st.Dat
         assert factorize(kernel, found - 1).exact is None
 
 
+def test_a_sum_has_no_terms_that_are_but_rounding() -> None:
+    factors = factorize(LAPLACE / 3, 3)
+    assert factors.rank == 2
+    assert factors.error <= rounding(LAPLACE / 3)
+    assert "rank 2" in str(factors)
+
+
 def test_the_laplacian_is_its_two_second_differences() -> None:
     factors = factorize(LAPLACE, 2)
     assert factors.exact is not None

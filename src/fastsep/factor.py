@@ -273,11 +273,15 @@ def factorize(kernel: ArrayLike, rank: int | None = None, *, tolerance: float | 
         terms = tuple(float_vectors(term, array) for term in exact)
     elif wanted == 1:
         best = rank_one(array)
-        if _relative(_distance(array, (best,), None), array) <= _limit(array, None):
+        if array.dtype.kind == "f" and _relative(_distance(array, (best,), None), array) <= _limit(
+            array, None
+        ):
             best = fitting_vectors(array, best)
         terms = (best,)
     else:
-        terms = tuple(vectors for value, vectors in decomposed[:wanted] if value > 0)
+        # What the SVD's own rounding may have made is no term: the threshold of `numpy.linalg.matrix_rank`.
+        least = values[0] * max(array.shape) * float(np.finfo(np.float64).eps)
+        terms = tuple(vectors for value, vectors in decomposed[:wanted] if value > least)
     factors = Factors(array, terms, exact, _distance(array, terms, exact), values)
     if factors.relative_error > limit:
         raise NotSeparableError(_refusal(factors, limit, tolerance), factors.relative_error, limit)
