@@ -35,7 +35,7 @@ TEXTBOOK = [
     ("binomial", (1, 4, 6, 4, 1), (1, 4, 6, 4, 1), 256),
     ("binomial of 11", *[tuple(math.comb(10, k) for k in range(11))] * 2, 2**20),
 ]  # fmt: skip
-MODES = ("reflect", "constant", "nearest", "mirror", "wrap")
+MODES = ("reflect", "constant", "nearest", "mirror", "wrap", "grid-mirror", "grid-constant", "grid-wrap")
 
 
 def outer(*vectors: Any) -> Array:
@@ -348,6 +348,7 @@ def apply_bound(image: Array, factors: fastsep.Factors, mode: str, cval: float) 
     return gamma * sums
 
 
+@pytest.mark.usefixtures("isa")
 @given(st.data())
 def test_apply_is_scipys_correlation(data: st.DataObject) -> None:
     axes = data.draw(st.integers(1, 4))
@@ -368,6 +369,7 @@ def test_apply_is_scipys_correlation(data: st.DataObject) -> None:
     assert (np.abs(filtered - expected) <= apply_bound(image, factors, mode, cval)).all()
 
 
+@pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(20, 30), (3, 3), (5, 4)])
 def test_apply_where_the_kernel_fits_is_scipys_convolution(shape: tuple[int, int], dtype: Any) -> None:
@@ -385,6 +387,7 @@ def test_apply_where_the_kernel_fits_is_scipys_convolution(shape: tuple[int, int
             assert np.abs(filtered - expected).max() <= 16 * np.finfo(dtype).eps * 8 * np.abs(image).max()
 
 
+@pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, bool])
 def test_integer_images_are_filtered_in_double_and_exactly(dtype: Any) -> None:
     image = np.random.default_rng(0).integers(0, 2 if dtype is bool else 127, (13, 17)).astype(dtype)
@@ -394,6 +397,7 @@ def test_integer_images_are_filtered_in_double_and_exactly(dtype: Any) -> None:
         assert np.array_equal(filtered, scipy.ndimage.correlate(image.astype(np.int64), kernel))
 
 
+@pytest.mark.usefixtures("isa")
 def test_apply_takes_any_layout_and_number_of_threads() -> None:
     image = np.random.default_rng(0).standard_normal((40, 50)).astype(np.float32)
     factors = factorize(SOBEL)

@@ -14,6 +14,8 @@ from fastsep._passes import Pass
 Array = NDArray[Any]
 
 MODES = ("reflect", "constant", "nearest", "mirror", "wrap", "valid")
+# SciPy's synonyms.
+_GRID = {"grid-mirror": "reflect", "grid-constant": "constant", "grid-wrap": "wrap"}
 
 
 def correlate_terms(
@@ -23,6 +25,7 @@ def correlate_terms(
 
     The output lies where SciPy's does: as many taps before it as after, or one more.
     """
+    mode = _GRID.get(mode, mode)
     valid = mode == "valid"
     dtype = np.dtype(np.float32 if image.dtype.newbyteorder("=") == np.float32 else np.float64)
     shape = image.shape
@@ -47,7 +50,7 @@ def correlate_terms(
 
 def check_image(image: object, kernel_shape: tuple[int, ...], mode: object) -> Array:
     """The image, checked against the kernel."""
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in (*MODES, *_GRID):
         raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
     if not isinstance(image, np.ndarray):
         raise TypeError(f"image must be a np.ndarray; got {type(image).__name__}")

@@ -161,9 +161,13 @@ def simplest(low: Fraction, high: Fraction) -> Fraction:
 def _scale(kernel: Array, vectors: Sequence[tuple[int, ...]]) -> Fraction | None:
     """The simplest scale that puts the vectors' product into every interval, if there is one."""
     low, high, sign = Fraction(0), None, 0
-    for index in np.argwhere(kernel):
+    seen = set()
+    for index in np.argwhere(kernel).tolist():
         product = math.prod(vector[i] for vector, i in zip(vectors, index, strict=True))
         value = kernel[tuple(index)]
+        if (pair := (value.item(), product)) in seen:  # most are, in a kernel of small integers
+            continue
+        seen.add(pair)
         this = 1 if (value > 0) == (product > 0) else -1
         least, most = (end / abs(product) for end in _interval(value))
         low, high = max(low, least), most if high is None else min(high, most)

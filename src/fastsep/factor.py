@@ -105,7 +105,8 @@ class Factors:
         image : ndarray of integers, bool, float32 or float64
             As many axes as the kernel; any strides, alignment and byte order. Never written.
         mode : {"reflect", "constant", "nearest", "mirror", "wrap", "valid"}
-            What lies outside the image, as in ``scipy.ndimage``; "valid" computes only where the kernel fits.
+            What lies outside the image, as in ``scipy.ndimage`` (its "grid-" synonyms too); "valid" computes
+            only where the kernel fits.
         cval : float
             Outside the image, for "constant".
         threads : int or None
@@ -209,6 +210,8 @@ def is_separable(kernel: ArrayLike, tolerance: float | None = None) -> bool:
     limit = _limit(array, tolerance)
     if exact_term(array) is not None:
         return True
+    if limit == 0 and array.dtype.kind != "f":
+        return False
     vectors = rank_one(array)
     return _relative(_distance(array, (vectors,), None), array) <= limit
 
