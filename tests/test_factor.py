@@ -489,6 +489,7 @@ def test_zeros_are_separable() -> None:
         (np.ones((0, 3)), ValueError, r"kernel must have at least one axis.*got shape \(0, 3\)"),
         ([[1.0, np.nan]], ValueError, "kernel must be finite"),
         ([[1.0, np.inf]], ValueError, "kernel must be finite"),
+        ([1e308, 1e308], ValueError, "kernel must have a norm .* of at most 8.99e.307"),
         (np.ma.masked_array([1.0], [True]), TypeError, "kernel must be a plain array; got a MaskedArray"),
     ],
 )

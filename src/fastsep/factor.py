@@ -222,7 +222,7 @@ def factorize(kernel: ArrayLike, rank: int | None = None, *, tolerance: float | 
     Parameters
     ----------
     kernel : array_like of integers, bool, float16, float32 or float64
-        Any number of axes.
+        Any number of axes; finite, floats of a norm of at most half their type's largest number.
     rank : int or None
         None: one term, and an error if that does not give the kernel. An int: the best sum of at most so
         many terms, with its error.
