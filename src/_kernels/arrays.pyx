@@ -175,8 +175,12 @@ cdef cursor place_tile(const array *out, int64_t tile, int64_t block_rows, int64
 
 
 cdef bint beyond_level2(const array *x) noexcept nogil:
-    """Whether what is written of an array has left L2 before it is written again."""
-    return max(x.strides[1] * x.shape[1], x.strides[2] * x.shape[2]) > caches().level2
+    """Whether what is written of an image has left L2 before it is written again."""
+    cdef int axis
+    for axis in range(1, 4):
+        if abs(x.strides[axis]) * x.shape[axis] > caches().level2:
+            return True
+    return False
 
 
 cdef void fill_pointers(char **pointers, char *base, int64_t stride, int64_t count) noexcept nogil:

@@ -2,6 +2,7 @@
 the gate of its channels, the projection of the gated map. See inverted_residual.md."""
 
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 from fastsep._arrays cimport (
     DEPTH,
@@ -330,7 +331,7 @@ cdef int64_t lay_out_projection(excite_call *call, int threads) noexcept nogil:
     cdef const panels *p = &call.plan.project.panels
     cdef int64_t item = p.kernels.bytes, pixels
     cdef array absent
-    absent.data = NULL
+    memset(&absent, 0, sizeof(absent))
     merge_axes(&absent, &call.to.out, &call.to.residual, DEPTH)
     share_projection(call, threads)
     pixels = call.tile_rows * call.tile_columns

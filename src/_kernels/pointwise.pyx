@@ -124,15 +124,6 @@ cdef double panel_seconds(const panels *p, double pixels, double moved_bytes) no
                              moved_bytes) + pixels * (1.1e-9 + 1.1e-9 * p.taps)
 
 
-cdef int64_t panel_split(const panels *p, int64_t tiles, int threads) noexcept nogil:
-    """Panels a tile, so that `tiles` × panel blocks keep all threads busy to the end (four tiles each)."""
-    cdef int64_t blocks
-    if threads == 1 or tiles >= 4 * threads:
-        return p.count
-    blocks = min(p.count, (4 * threads + tiles - 1) // max(tiles, 1))
-    return (p.count + blocks - 1) // blocks
-
-
 cdef int64_t pixels_for_cache(int64_t pixel_bytes) noexcept nogil:
     """Pixels whose rows fill half of L1, but enough of them that streaming the weights does not bind."""
     return min(384, max(48, caches().level1 // 2 // max(pixel_bytes, 1)))
@@ -161,6 +152,34 @@ cdef void merge_axes(array *x, array *out, array *residual, int outermost) noexc
         axis -= 1
 
 
+cdef void share_out(pointwise_call *call, int threads) noexcept nogil:
+    """Blocks of pixels and of panels that end together on all threads: the least time of the longest share, where a
+    block costs its pixels × vectors, and its weights about as much as four pixels. 7² × 512 → 1024 on two threads is
+    two halves of the pixels (1856 a thread), not four and three of seven blocks of panels (2120)."""
+    cdef const panels *p = &call.plan.panels
+    cdef int64_t least = call.pixel_blocks, pixels, wide, longest, best = -1, blocks, split, width
+    cdef int more, times
+    if least >= 4 * threads:
+        return
+    for more in range(3):
+        blocks = least if more == 0 else (least + threads - 1) // threads * threads * more
+        pixels = (call.pixels + blocks - 1) // max(1, blocks)
+        if blocks == 0 or (more > 0 and pixels < 6):
+            break
+        blocks = (call.pixels + pixels - 1) // pixels
+        for times in range(5):
+            split = 1 if times == 0 else (threads * times + blocks - 1) // blocks
+            wide = (p.count + split - 1) // split
+            split = (p.count + wide - 1) // wide
+            # The last panel may be one vector wider.
+            width = min(vectors_of(p), wide * p.kernels.panel_vectors + 1)
+            longest = (blocks * split + threads - 1) // threads * (pixels + 4) * width
+            if best < 0 or longest < best:
+                best = longest
+                call.block_pixels, call.pixel_blocks = pixels, blocks
+                call.block_panels, call.panel_blocks = wide, split
+
+
 cdef void lay_out(pointwise_call *call, int threads) noexcept nogil:
     cdef const panels *p = &call.plan.panels
     cdef int64_t item = p.kernels.bytes, wide
@@ -180,8 +199,9 @@ cdef void lay_out(pointwise_call *call, int threads) noexcept nogil:
     call.pixel_blocks = max(1, (call.pixels + call.block_pixels // 2) // call.block_pixels)
     call.block_pixels = max(1, (call.pixels + call.pixel_blocks - 1) // call.pixel_blocks)
     call.pixel_blocks = (call.pixels + call.block_pixels - 1) // call.block_pixels
-    call.block_panels = panel_split(p, call.pixel_blocks, threads)
-    call.panel_blocks = (p.count + call.block_panels - 1) // call.block_panels
+    call.block_panels, call.panel_blocks = p.count, 1
+    if threads > 1:
+        share_out(call, threads)
     call.streams = call.streams and call.panel_blocks == 1
     wide = min(p.outputs, (call.block_panels * p.kernels.panel_vectors + 1) * p.kernels.lanes) * item
     call.x_at = (3 * call.block_pixels * sizeof(char *) + 63) // 64 * 64
