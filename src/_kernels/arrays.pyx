@@ -178,7 +178,7 @@ cdef bint beyond_level2(const array *x) noexcept nogil:
     """Whether what is written of an image has left L2 before it is written again."""
     cdef int axis
     for axis in range(1, 4):
-        if abs(x.strides[axis]) * x.shape[axis] > caches().level2:
+        if max(x.strides[axis], -x.strides[axis]) * x.shape[axis] > caches().level2:
             return True
     return False
 
