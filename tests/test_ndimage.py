@@ -1,0 +1,170 @@
+"""`fastsep.ndimage` against scipy.ndimage itself."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import filters
+import numpy as np
+import pytest
+import scipy.ndimage
+from bounds import assert_same_bits, assert_within
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastsep.ndimage as ndi
+
+pytestmark = pytest.mark.usefixtures("isa")
+
+
+@given(call=filters.one_traversal_calls(filters.INTEGERS))
+def test_integers_have_the_bits_of_scipy(call: filters.Call) -> None:
+    assert_same_bits(call(ndi), call.scipy())
+
+
+@given(call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS), output=st.sampled_from("BhiIlL?"))
+def test_any_input_to_integers_has_the_bits_of_scipy(call: filters.Call, output: str) -> None:
+    kind = np.dtype(output)
+    if call.input.dtype.kind == "f" and kind.kind == "u" and kind.itemsize == 8:
+        return  # a negative double has no value as uint64
+    assert_same_bits(call(ndi, output=kind.type), call.scipy(output=kind.type))
+
+
+@given(call=filters.one_traversal_calls(filters.FLOATS))
+def test_floats_are_within_the_bound(call: filters.Call) -> None:
+    assert_within(call(ndi), call.bounded(call.input.dtype.newbyteorder("=")))
+
+
+@given(call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS))
+def test_double_precision_has_the_bits_of_scipy(call: filters.Call) -> None:
+    assert_same_bits(call(ndi, precision="double"), call.scipy())
+
+
+@given(call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS), output=st.sampled_from("fd"))
+def test_any_input_to_floats_is_within_the_bound(call: filters.Call, output: str) -> None:
+    kind = np.dtype(output)
+    actual = call(ndi, output=kind)
+    assert actual.dtype == kind
+    bounded = filters.Call(call.name, call.arguments, call.keywords | {"output": kind}, call.steps).bounded(kind)
+    assert_within(actual, bounded)
+
+
+@given(call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS))
+def test_output_may_be_the_input(call: filters.Call) -> None:
+    alone = call(ndi)
+    array = call.input.copy()
+    inplace = filters.Call(call.name, (array, *call.arguments[1:]), call.keywords)
+    assert inplace(ndi, output=array) is array
+    assert_same_bits(array.astype(alone.dtype), alone)
+
+
+@given(call=filters.one_traversal_calls("FD"))
+def test_complex_input_is_filtered_by_its_parts(call: filters.Call) -> None:
+    actual = call(ndi)
+    parts = [filters.Call(call.name, (np.ascontiguousarray(part), *call.arguments[1:]), call.keywords, call.steps)
+             for part in (call.input.real, call.input.imag)]
+    # A real cval is that of the real part alone.
+    parts[1] = filters.Call(parts[1].name, parts[1].arguments, parts[1].keywords | {"cval": 0.0}, call.steps)
+    assert_same_bits(actual.real, parts[0](ndi))
+    assert_same_bits(actual.imag, parts[1](ndi))
+    assert_same_bits(call(ndi, precision="double"), call.scipy())
+
+
+@given(
+    call=filters.correlate1d_calls("fdiFD") | filters.convolve1d_calls("fdiFD"),
+    imaginary=filters.kernels(),
+    cval=st.sampled_from([0.0, 1.0, 2 - 1j]),
+)
+def test_complex_weights(call: filters.Call, imaginary: Any, cval: complex) -> None:
+    array, taps, axis = call.arguments
+    weights = taps + 1j * np.resize(imaginary, len(taps))
+    keywords = call.keywords | {"cval": cval if array.dtype.kind == "c" else 1.0}
+    both = filters.Call(call.name, (array, weights, axis), keywords)
+    assert_same_bits(both(ndi, precision="double"), both.scipy())
+
+
+@given(call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS), threads=st.sampled_from([1, 2, 3, -1]))
+def test_threads_do_not_change_a_bit(call: filters.Call, threads: int) -> None:
+    assert_same_bits(call(ndi, threads=threads), call(ndi))
+
+
+@given(
+    array=filters.arrays(filters.INTEGERS + filters.FLOATS),
+    name=st.sampled_from(["laplace", "gaussian_laplace", "gaussian_gradient_magnitude"]),
+    sigma=st.sampled_from([1.0, 0.7]),
+    mode=filters.modes,
+    data=st.data(),
+)
+def test_sums_over_axes_have_the_bits_of_scipy(array: Any, name: str, sigma: float, mode: str, data: Any) -> None:
+    axes, along = filters._some_axes(data.draw, array)
+    arguments: tuple[Any, ...] = (array,) if name == "laplace" else (array, sigma)
+    call = filters.Call(name, arguments, {"mode": mode, "cval": 2.0, "axes": axes})
+    with np.errstate(invalid="ignore"):
+        assert_same_bits(call(ndi, precision="double"), call.scipy())
+
+
+@given(
+    array=filters.arrays(filters.INTEGERS + filters.FLOATS),
+    name=st.sampled_from(["generic_laplace", "generic_gradient_magnitude"]),
+    mode=filters.modes,
+)
+def test_generic_functions_take_any_derivative(array: Any, name: str, mode: str) -> None:
+    def derivative(*arguments: Any, weights: Any) -> Any:
+        array, axis, output, mode, cval, scale = arguments
+        return scipy.ndimage.correlate1d(array, np.multiply(weights, scale), axis, output, mode, cval, 0)
+
+    call = filters.Call(name, (array, derivative), {
+        "mode": mode, "cval": 1.0, "extra_arguments": (2,), "extra_keywords": {"weights": [1, 0, -1]},
+    })  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        assert_same_bits(call(ndi), call.scipy())
+
+
+@st.composite
+def nd_calls(draw: st.DrawFn, dtypes: str) -> filters.Call:
+    array = draw(filters.arrays(dtypes))
+    count = draw(st.integers(0, min(array.ndim, 3)))
+    axes = draw(st.permutations(range(array.ndim)))[:count]
+    if count == array.ndim and draw(st.booleans()):
+        axes = None
+    shape = tuple(draw(st.integers(1, 4)) for _ in range(count))
+    generator = np.random.default_rng(draw(filters.seeds))
+    weights = generator.integers(-3, 4, shape).astype(float)
+    if draw(st.booleans()):
+        weights = weights * generator.standard_normal(shape)
+    name = draw(st.sampled_from(["correlate", "convolve"]))
+    origins = [
+        draw(st.integers(-(size // 2), (size - 1) // 2)) if name == "correlate"
+        else draw(st.integers(-((size - 1) // 2), size // 2 - (size % 2 == 0)))
+        for size in shape
+    ]  # fmt: skip
+    keywords = {"mode": draw(filters.modes), "cval": draw(filters.cvals), "origin": origins, "axes": axes}
+    return filters.Call(name, (array, weights), keywords)
+
+
+@given(call=nd_calls(filters.INTEGERS + filters.FLOATS))
+def test_nd_kernels_directly_have_the_bits_of_scipy(call: filters.Call) -> None:
+    assert_same_bits(call(ndi, method="direct"), call.scipy())
+
+
+@given(call=nd_calls("fdiFD"), seed=filters.seeds)
+def test_complex_nd_kernels(call: filters.Call, seed: int) -> None:
+    array, weights = call.arguments
+    both = weights + 1j * np.random.default_rng(seed).standard_normal(weights.shape)
+    complex_call = filters.Call(call.name, (array, both), call.keywords)
+    assert_same_bits(complex_call(ndi, method="direct"), complex_call.scipy())
+
+
+@pytest.mark.parametrize("name", [name for name in ndi.__all__ if hasattr(scipy.ndimage, name)])
+def test_signatures_are_those_of_scipy(name: str) -> None:
+    """The same parameters in the same order with the same defaults; what is ours is keyword-only."""
+    ours = inspect.signature(getattr(ndi, name)).parameters
+    theirs = inspect.signature(getattr(scipy.ndimage, name)).parameters
+    for parameter in theirs.values():
+        assert ours[parameter.name].default == parameter.default, parameter.name
+        assert ours[parameter.name].kind == parameter.kind, parameter.name
+    positional = [p.name for p in ours.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert positional == [p.name for p in theirs.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    more = [p for p in ours.values() if p.name not in theirs]
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in more)
