@@ -42,6 +42,8 @@ def extend(values: Array, axis: int, before: int, after: int, mode: str, cval: f
     length = values.shape[axis]
     if mode == "valid":
         return values
+    if length == 0:
+        return np.zeros(values.shape[:axis] + (before + after,) + values.shape[axis + 1 :], values.dtype)
     positions = source(np.arange(-before, length + after), length, mode)
     moved = np.moveaxis(values, axis, -1)
     extended = np.where(positions < 0, values.dtype.type(cval), moved[..., np.maximum(positions, 0)])
@@ -56,12 +58,32 @@ def _windows(values: Array, axis: int, size: int, before: int, mode: str, cval: 
 
 
 def store(values: Array, dtype: DTypeLike) -> Array:
-    """Convert doubles by a C cast, as SciPy stores them: integers truncate toward zero; bool is a byte."""
+    """Convert doubles as C does: integers truncate toward zero; bool is a byte.
+
+    Beyond the type's range C leaves the result open. As SciPy's x86-64 builds have it, bool and integers of
+    up to 16 bits are the low bits of a 32-bit integer, uint32 those of a 64-bit one; whatever those cannot
+    hold becomes their most negative number.
+    """
     kind = np.dtype(dtype)
-    with np.errstate(invalid="ignore", over="ignore"):
-        if kind == np.bool_:
-            return values.astype(np.uint8).view(np.bool_)
-        return values.astype(kind)
+    if kind.kind == "f":
+        with np.errstate(over="ignore"):
+            return values.astype(kind)
+    if kind.kind == "u" and kind.itemsize == 8:
+        large = values >= 2.0**63
+        low = _integer(np.where(large, values - 2.0**63, values), np.int64).view(np.uint64)
+        return np.where(large, low ^ np.uint64(2**63), low)
+    wide = kind.itemsize == 8 or kind == np.uint32
+    whole = _integer(values, np.int64 if wide else np.int32)
+    if kind == np.bool_:
+        return whole.astype(np.uint8).view(np.bool_)
+    return whole.astype(kind)
+
+
+def _integer(values: Array, dtype: DTypeLike) -> Array:
+    least = float(np.iinfo(dtype).min)
+    with np.errstate(invalid="ignore"):
+        inside = (values > least - 1) & (values < -least)
+        return np.where(inside, values, least).astype(dtype)
 
 
 def load(values: Array) -> Array:

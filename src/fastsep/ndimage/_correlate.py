@@ -26,6 +26,7 @@ def correlate(
     origin: int | Sequence[int] = 0,
     *,
     axes: int | Sequence[int] | None = None,
+    method: str = "auto",
     threads: int | None = None,
 ) -> Array:
     """Correlate with an n-d kernel."""
@@ -42,6 +43,7 @@ def convolve(
     origin: int | Sequence[int] = 0,
     *,
     axes: int | Sequence[int] | None = None,
+    method: str = "auto",
     threads: int | None = None,
 ) -> Array:
     """Convolve with an n-d kernel."""
@@ -73,20 +75,18 @@ def _correlate(
     if not isinstance(mode, str) and np.iterable(mode):
         raise RuntimeError(f"A sequence of modes is not supported: mode must be one of them; got {mode!r}")
     extension = _arguments.mode(mode)
-    origins = [
-        _one_origin(value, size, convolution, extension)
-        for value, size in zip(
-            _arguments.per_axis(origin, len(along), "origin"), kernel.shape, strict=True
-        )
-    ]
     if convolution:
         kernel = kernel[(slice(None, None, -1),) * kernel.ndim]
-    # As many axes as the input has, of one tap where nothing is filtered.
+    # As in SciPy, the kernel's axes are the filtered ones in ascending order, whatever the order of `axes`;
+    # origins have the order of `axes`, but only where some axes are not filtered.
+    ascending = sorted(along)
     shape, before = [1] * array.ndim, [0] * array.ndim
-    for axis, size, first in zip(along, kernel.shape, origins, strict=True):
-        shape[axis], before[axis] = size, first
-    # The axes of the kernel as those of the input, whatever order `axes` has.
-    kernel = np.ascontiguousarray(kernel.transpose(np.argsort(along))).reshape(shape)
+    for axis, size in zip(ascending, kernel.shape, strict=True):
+        shape[axis] = size
+    placed = along if len(along) < array.ndim else ascending
+    for axis, value in zip(placed, _arguments.per_axis(origin, len(along), "origin"), strict=True):
+        before[axis] = _one_origin(value, shape[axis], convolution, extension)
+    kernel = np.ascontiguousarray(kernel).reshape(shape)
     complex_input = array.dtype.kind == "c"
     constant = cval if complex_weights else _arguments.cval(cval, complex_input)
     sizes = tuple(

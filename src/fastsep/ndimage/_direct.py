@@ -52,7 +52,16 @@ def correlate(
                 window = tuple(slice(t, t + n) for t, n in zip(start, block.shape, strict=True))
                 np.multiply(values[window], weight, out=product)
                 np.add(total, product, out=total)
-            block[...] = total.astype(output.dtype)
+            block[...] = _stored(total, output.dtype)
+
+
+def _stored(values: Array, dtype: np.dtype[Any]) -> Array:
+    """As C casts doubles; integers wrap around (NumPy's own casts do, or saturate, by their size)."""
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    if dtype.kind == "u" and dtype.itemsize == 8:
+        return np.where(values < 0, values.astype(np.int64).view(np.uint64), values.astype(np.uint64))
+    return values.astype(np.int64).astype(dtype)
 
 
 def _extended(array: Array, sizes: tuple[int, ...], before: tuple[int, ...], mode: str, cval: float) -> Array:
