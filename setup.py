@@ -89,7 +89,7 @@ shared = Extension("fastsep._cyutility", ["build/cython/_cyutility.c"])
 setup(
     packages=["fastsep"],
     package_dir={"": "src"},
-    package_data={"fastsep": ["*.pxd", "*.pyi", "py.typed"]},
+    package_data={"fastsep": ["*.pxd", "*.pyi", "py.typed", "networks/*"]},
     ext_modules=cythonize(
         [
             extension("isa", *C_SOURCES),

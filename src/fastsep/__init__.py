@@ -4,22 +4,34 @@ from fastsep._isa import available_isas, get_isa, set_isa
 from fastsep._memory import empty
 from fastsep._squeeze_excite import SqueezeExcite
 from fastsep._version import __version__
+from fastsep.cost import Cost, Costs, cost, networks
+from fastsep.factor import ConvFactors, Factors, NotSeparableError, factorize, factorize_conv, is_separable
 from fastsep.layers import Conv, DepthwiseConv, InvertedResidual, PointwiseConv, SeparableConv
 from fastsep.ops import conv, depthwise_conv, pointwise_conv, separable_conv
 
 __all__ = [
     "Conv",
+    "ConvFactors",
+    "Cost",
+    "Costs",
     "DepthwiseConv",
+    "Factors",
     "InvertedResidual",
+    "NotSeparableError",
     "PointwiseConv",
     "SeparableConv",
     "SqueezeExcite",
     "__version__",
     "available_isas",
     "conv",
+    "cost",
     "depthwise_conv",
     "empty",
+    "factorize",
+    "factorize_conv",
     "get_isa",
+    "is_separable",
+    "networks",
     "pointwise_conv",
     "separable_conv",
     "set_isa",

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from fastsep import _version
+from fastsep._theory_commands import add_commands, run_cost, run_factorize
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dtype", choices=("float32", "float64"), default="float32", help="default: %(default)s"
     )
     bench.add_argument("--threads", type=int, default=None, help="-1 is all; default: OpenMP's limit")
+    add_commands(commands)
     return parser
 
 
@@ -52,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, or 1 if the self-test found an error or an argument was wrong.
+        Exit status: 0, or 1 if the self-test found an error, an argument was wrong, or a kernel is not
+        separable.
     """
     options = _parser().parse_args(arguments)
     if options.command == "info":
@@ -64,12 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from fastsep._selftest import run
 
         return run()
-    from fastsep._quick_bench import bench
-
     try:
-        print(bench(**{name: value for name, value in vars(options).items() if name != "command"}))
+        if options.command == "bench":
+            from fastsep._quick_bench import bench
+
+            print(bench(**{name: value for name, value in vars(options).items() if name != "command"}))
+        else:
+            print({"factorize": run_factorize, "cost": run_cost}[options.command](options))
     except (TypeError, ValueError) as error:
-        print(f"fastsep bench: {error}", file=sys.stderr)
+        print(f"fastsep {options.command}: {error}", file=sys.stderr)
         return 1
     return 0
 
