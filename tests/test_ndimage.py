@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -9,7 +10,7 @@ import filters
 import numpy as np
 import pytest
 import scipy.ndimage
-from bounds import assert_same_bits, assert_within
+from bounds import Bounded, assert_same_bits, assert_within
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -168,3 +169,79 @@ def test_signatures_are_those_of_scipy(name: str) -> None:
     assert positional == [p.name for p in theirs.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     more = [p for p in ours.values() if p.name not in theirs]
     assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in more)
+
+
+@st.composite
+def outer_product_calls(draw: st.DrawFn, dtypes: str) -> filters.Call:
+    """N-d kernels that are outer products: of whole numbers, of those over a power of two, of any."""
+    array = draw(filters.arrays(dtypes).filter(lambda array: array.ndim <= 3))
+    generator = np.random.default_rng(draw(filters.seeds))
+    kind = draw(st.sampled_from(["whole", "whole", "sixteenths", "thirds", "any"]))
+    vectors = []
+    for _ in range(array.ndim):
+        size = draw(st.integers(1, 6))
+        vector = generator.integers(-3, 4, size).astype(float)
+        vectors.append(generator.standard_normal(size) if kind == "any" else vector)
+    weights = functools.reduce(np.multiply.outer, vectors) / {"sixteenths": 16, "thirds": 3}.get(kind, 1)
+    mode, cval = draw(filters.modes), draw(filters.cvals)
+    name = draw(st.sampled_from(["correlate", "convolve"]))
+    steps, outside = [], cval
+    scales = [1.0] * (array.ndim - 1) + [{"sixteenths": 16, "thirds": 3}.get(kind, 1)]
+    for axis, (vector, scale) in enumerate(zip(vectors, scales, strict=True)):
+        turned = vector[::-1] if name == "convolve" else vector
+        shift = name == "convolve" and len(vector) % 2 == 0
+        before = len(vector) // 2 - shift
+        steps.append(filters.Step(axis, turned / scale, before, filters.PLAIN.get(mode, mode), outside))
+        outside *= float(vector.sum())
+    return filters.Call(name, (array, weights), {"mode": mode, "cval": cval}, steps)
+
+
+@given(call=outer_product_calls(filters.INTEGERS))
+def test_nd_kernels_on_integers_have_the_bits_of_scipy(call: filters.Call) -> None:
+    assert_same_bits(call(ndi), call.scipy())
+
+
+@given(call=outer_product_calls(filters.INTEGERS), output=st.sampled_from("BhiIlL?"))
+def test_nd_kernels_to_other_integers_have_the_bits_of_scipy(call: filters.Call, output: str) -> None:
+    kind = np.dtype(output).type
+    assert_same_bits(call(ndi, output=kind), call.scipy(output=kind))
+
+
+@given(call=outer_product_calls(filters.FLOATS))
+def test_nd_kernels_on_floats_are_within_the_bound(call: filters.Call) -> None:
+    # The factors are found again, each within rounding, and SciPy leaves out taps of 2⁻⁵² or less.
+    bounded = call.bounded(call.input.dtype.newbyteorder("="))
+    lost = np.finfo(float).eps * call.arguments[1].size * np.abs(np.append(call.input, call.keywords["cval"])).max()
+    assert_within(call(ndi), Bounded(bounded.exact, 2 * bounded.error + lost))
+
+
+@given(call=outer_product_calls(filters.FLOATS), seed=filters.seeds)
+def test_what_is_not_finite_spreads_as_by_scipy(call: filters.Call, seed: int) -> None:
+    array = call.input.copy()
+    if array.size == 0:
+        return
+    generator = np.random.default_rng(seed)
+    for value in (np.nan, np.inf, -np.inf):
+        array.flat[generator.integers(0, array.size)] = value
+    spread = filters.Call(call.name, (array, call.arguments[1]), call.keywords)
+    with np.errstate(invalid="ignore"):
+        expected, actual = spread.scipy(), spread(ndi)
+    np.testing.assert_array_equal(np.isnan(actual), np.isnan(expected))
+    np.testing.assert_array_equal(np.where(np.isinf(actual), actual, 0), np.where(np.isinf(expected), expected, 0))
+
+
+def test_the_choice_is_visible_and_can_be_forced() -> None:
+    image = filters.values(0, (40, 50), np.uint8)
+    sobel = np.outer([1, 2, 1], [-1, 0, 1])
+    assert ndi.choose_method(image, sobel, np.int16).method == "separable"
+    assert ndi.choose_method(image, sobel / 3, np.int16).method == "direct"
+    assert ndi.choose_method(image, sobel / 3, np.float32).method == "separable"
+    assert ndi.choose_method(image, np.eye(3), np.float32).method == "direct"
+    assert "precision" in ndi.choose_method(image, sobel, np.float32, precision="double").reason
+    expected = scipy.ndimage.correlate(image, sobel, output=np.int16)
+    for method in ("auto", "separable", "direct"):
+        assert_same_bits(ndi.correlate(image, sobel, output=np.int16, method=method), expected)
+    with pytest.raises(ValueError, match=r"separable kernel.*not separable"):
+        ndi.correlate(image, np.eye(3), method="separable")
+    with pytest.raises(ValueError, match="method must be"):
+        ndi.correlate(image, sobel, method="fft")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from fastsep.ndimage._correlate import convolve, correlate
+from fastsep.ndimage._correlate import choose_method, convolve, correlate
 from fastsep.ndimage._derivatives import (
     gaussian_gradient_magnitude,
     gaussian_laplace,
@@ -26,6 +26,7 @@ from fastsep.ndimage._smoothing import (
 )
 
 __all__ = [
+    "choose_method",
     "convolve",
     "convolve1d",
     "correlate",

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastsep.ndimage import _arguments, _direct
+from fastsep.ndimage import _arguments, _direct, _factored
 from fastsep.ndimage._complex import with_complex_weights
+from fastsep.ndimage._factored import Choice, choose, factors_of
 from fastsep.ndimage._run import Options, options
 
 Array = NDArray[Any]
 
-METHODS = ("auto", "separable", "direct")
+_METHODS = ("auto", "separable", "direct")
 
 
 def correlate(
@@ -28,10 +29,45 @@ def correlate(
     axes: int | Sequence[int] | None = None,
     method: str = "auto",
     threads: int | None = None,
+    precision: str | None = None,
 ) -> Array:
-    """Correlate with an n-d kernel."""
-    chosen = options(threads)
-    return _correlate(np.asarray(input), np.asarray(weights), output, mode, cval, origin, axes, False, chosen)
+    """Correlate with an n-d kernel, as `scipy.ndimage.correlate`.
+
+    Taps of no more than 2⁻⁵² count as zeros, and a NaN under a zero does not spread.
+
+    Parameters
+    ----------
+    input : array_like
+        bool, any integer, float32 or float64, of any shape; complex64 and complex128 by their parts.
+    weights : array_like
+        One axis for each filtered axis of the input, in ascending order. Complex weights are conjugated.
+    output, cval, threads, precision
+        As in `correlate1d`.
+    mode : str
+        As in `correlate1d`, one for all axes.
+    origin : int or one per filtered axis
+        Shift of the kernel, -(size//2) … (size-1)//2.
+    axes : int or sequence of int, optional
+        The filtered axes; all by default.
+    method : {"auto", "separable", "direct"}
+        "direct" sums tap by tap, with SciPy's bits. "separable" makes one pass along each axis, and is refused
+        for kernels that are no outer product; integers get the passes' exact result, truncated once, where
+        they are exact, and are otherwise rounded along the way. "auto" is the separable one where that is
+        right to the last bit for integer output, or within the bound for floats: `choose_method` says which.
+
+    Returns
+    -------
+    ndarray
+        `output` if that is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As by SciPy; the message names the argument, what it got and what would be right.
+    """
+    chosen = options(threads, precision=precision)
+    array, kernel = np.asarray(input), np.asarray(weights)
+    return _correlate(array, kernel, output, mode, cval, origin, axes, False, method, chosen)
 
 
 def convolve(
@@ -45,10 +81,66 @@ def convolve(
     axes: int | Sequence[int] | None = None,
     method: str = "auto",
     threads: int | None = None,
+    precision: str | None = None,
 ) -> Array:
-    """Convolve with an n-d kernel."""
-    chosen = options(threads)
-    return _correlate(np.asarray(input), np.asarray(weights), output, mode, cval, origin, axes, True, chosen)
+    """Convolve with an n-d kernel, as `scipy.ndimage.convolve`: the kernel turned around along every axis.
+
+    Parameters
+    ----------
+    input, weights, output, mode, cval, origin, axes, method, threads, precision
+        As in `correlate`; complex weights are not conjugated.
+
+    Returns
+    -------
+    ndarray
+        `output` if that is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As by `correlate`.
+    """
+    chosen = options(threads, precision=precision)
+    array, kernel = np.asarray(input), np.asarray(weights)
+    return _correlate(array, kernel, output, mode, cval, origin, axes, True, method, chosen)
+
+
+def choose_method(
+    input: ArrayLike,
+    weights: ArrayLike,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: complex = 0.0,
+    *,
+    precision: str | None = None,
+) -> Choice:
+    """What method="auto" of `correlate` and `convolve` is for these arguments.
+
+    Parameters
+    ----------
+    input, weights, output, mode, cval, precision
+        As in `correlate`; only the dtypes of input and output count.
+
+    Returns
+    -------
+    Choice
+        ``(method, reason)``, "separable" or "direct", and why in words.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As by `correlate`.
+    """
+    array = np.asarray(input)
+    kernel = np.asarray(weights)
+    stored = _arguments.output(output, array[:0] if array.ndim else array, None).dtype
+    constant = cval if _arguments.mode(mode) == "constant" else 0.0
+    chosen = options(None, precision=precision)
+    if kernel.dtype.kind == "c":
+        # The parts are applied one by one; the real one speaks for both.
+        kernel = kernel.real
+    taps = kernel.astype(np.float64, copy=False)
+    return choose(taps, array.real.dtype, stored.type(0).real.dtype, float(np.real(constant)), chosen)
 
 
 def _correlate(
@@ -60,8 +152,11 @@ def _correlate(
     origin: Any,
     axes: Any,
     convolution: bool,
+    method: Any,
     chosen: Options,
 ) -> Array:
+    if method not in _METHODS:
+        raise ValueError(f'method must be "auto", "separable" or "direct"; got {method!r}')
     along = _arguments.axes(axes, array.ndim)
     complex_weights = weights.dtype.kind == "c"
     kernel = weights.astype(np.complex128 if complex_weights else np.float64, copy=False)
@@ -97,7 +192,21 @@ def _correlate(
 
     def part(values: Array, weights: Array, into: Array, constant: Any) -> None:
         _arguments.real_array(into, "output")
-        _direct.correlate(values, weights, tuple(before), extension, constant, into)
+        if values.dtype.char == "?":
+            values = values.view(np.uint8)
+        if into.dtype.char == "?":
+            into = into.view(np.uint8)
+        beyond = constant if extension == "constant" else 0.0
+        how = method
+        if method == "auto":
+            how = choose(weights, values.dtype, into.dtype, beyond, chosen).method
+        if how == "direct":
+            _direct.correlate(values, weights, tuple(before), extension, beyond, into)
+            return
+        found = factors_of(weights)
+        if isinstance(found, str):
+            raise ValueError(f'method="separable" needs a separable kernel: {found}')
+        _factored.correlate(values, weights, found, before, extension, beyond, into, chosen)
 
     if complex_weights:
         return with_complex_weights(part, array, kernel, target, constant)

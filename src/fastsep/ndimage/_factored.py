@@ -91,7 +91,7 @@ def choose(kernel: Array, given: np.dtype[Any], stored: np.dtype[Any], constant:
             "direct", f"the kernel is separable, but not exactly: relative error {found.relative_error:.3g}"
         )
     direct, passes = int(np.count_nonzero(kernel)), sum(size for size in kernel.shape if size > 1)
-    if direct <= passes:
+    if direct < passes:
         return Choice("direct", f"the kernel has {direct} taps that are not zero, its factors {passes}")
     if stored.kind == "f":
         return Choice("separable", f"the kernel is an outer product: {passes} taps instead of {direct}")
