@@ -22,7 +22,7 @@ C_SOURCES = [
     "isa_neon.c",
     *(["isa_split.c"] if SPLIT else []),
 ]
-DRIVERS = ["pointwise", "direct", "depthwise", "separable", "inverted_residual", "excite"]
+DRIVERS = ["pointwise", "direct", "depthwise", "separable", "inverted_residual", "excite", "lines"]
 # Contraction off: an FMA is only where simd.h says so. No -march: targets are set by pragma in the stubs.
 FLAGS = [
     "-std=gnu11",

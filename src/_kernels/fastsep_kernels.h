@@ -104,6 +104,45 @@ struct fs_scaling {
     int64_t to_pixel_stride;
 };
 
+/* lines.inc: element types of the arrays that row and column filters read and write. Bool is FS_U8. */
+enum fs_dtype { FS_U8 = 0, FS_I8, FS_U16, FS_I16, FS_U32, FS_I32, FS_U64, FS_I64, FS_F32, FS_F64 };
+
+/* lines.inc: rows of any type into rows of reals, or back; what leaves is cast as C does. */
+struct fs_transfer {
+    enum fs_dtype dtype;
+    int swapped;                 /* the array's bytes are in the other order */
+    int64_t rows, columns;
+    char *const *array;          /* [rows]; when loading, NULL stands for a row of `constant` */
+    int64_t offset, step;        /* in bytes: of the first column, and from one column to the next */
+    double constant;
+    char *buffer;                /* [rows][row_stride]: reals */
+    int64_t row_stride;
+};
+
+enum fs_folding { FS_ANTISYMMETRIC = -1, FS_UNFOLDED = 0, FS_SYMMETRIC = 1 };
+
+/* lines.inc: out[r][c] = Σ_t weights[t] · rows[r + t][c] over whole vectors of columns. */
+struct fs_lines {
+    int64_t outputs, vectors, taps;
+    const char *rows;            /* [outputs + taps - 1][row_stride] */
+    int64_t row_stride;
+    char *out;                   /* [outputs][out_stride] */
+    int64_t out_stride;
+    const void *weights;         /* [taps]; NULL: a mean of the window */
+    enum fs_folding folding;
+    int exact;                   /* no fused multiply-add: SciPy's roundings */
+    char *sums;                  /* of a mean: [outputs + taps - 1][row_stride] of scratch */
+};
+
+/* lines.inc: columns of a row buffer to rows of lanes, or back: to[c][r] = from[r][c]. */
+struct fs_turn {
+    int64_t columns;
+    const char *from;
+    int64_t from_stride;
+    char *to;
+    int64_t to_stride;
+};
+
 struct fs_real_kernels {
     int64_t bytes;            /* of one element */
     int64_t lanes;            /* elements of one vector */
@@ -116,6 +155,13 @@ struct fs_real_kernels {
     void (*relayout)(const struct fs_relayout *);
     void (*sum_pixels)(const struct fs_sums *);
     void (*scale_pixels)(const struct fs_scaling *);
+    void (*lines_load)(const struct fs_transfer *);
+    void (*lines_store)(const struct fs_transfer *);
+    void (*lines_settle)(const struct fs_transfer *);
+    void (*lines_filter)(const struct fs_lines *);
+    void (*lines_run)(const struct fs_lines *, int begin);
+    void (*lines_turn)(const struct fs_turn *);
+    void (*lines_turn_back)(const struct fs_turn *);
     /* roofline.inc: floating-point operations done; cycles spent; bytes moved. */
     double (*fma_burst)(int64_t repetitions);
     double (*add_burst)(int64_t repetitions);

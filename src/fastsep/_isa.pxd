@@ -72,6 +72,40 @@ cdef extern from "fastsep_kernels.h" nogil:
         char *to
         int64_t to_pixel_stride
 
+    enum fs_dtype:
+        FS_U8, FS_I8, FS_U16, FS_I16, FS_U32, FS_I32, FS_U64, FS_I64, FS_F32, FS_F64
+
+    struct fs_transfer:
+        fs_dtype dtype
+        int swapped
+        int64_t rows, columns
+        char *const *array
+        int64_t offset, step
+        double constant
+        char *buffer
+        int64_t row_stride
+
+    enum fs_folding:
+        FS_ANTISYMMETRIC, FS_UNFOLDED, FS_SYMMETRIC
+
+    struct fs_lines:
+        int64_t outputs, vectors, taps
+        const char *rows
+        int64_t row_stride
+        char *out
+        int64_t out_stride
+        const void *weights
+        fs_folding folding
+        int exact
+        char *sums
+
+    struct fs_turn:
+        int64_t columns
+        const char *from_ "from"
+        int64_t from_stride
+        char *to
+        int64_t to_stride
+
     struct fs_real_kernels:
         int64_t bytes, lanes, panel_vectors
         int64_t panel_pixels[5]
@@ -81,6 +115,13 @@ cdef extern from "fastsep_kernels.h" nogil:
         void (*relayout)(const fs_relayout *) noexcept nogil
         void (*sum_pixels)(const fs_sums *) noexcept nogil
         void (*scale_pixels)(const fs_scaling *) noexcept nogil
+        void (*lines_load)(const fs_transfer *) noexcept nogil
+        void (*lines_store)(const fs_transfer *) noexcept nogil
+        void (*lines_settle)(const fs_transfer *) noexcept nogil
+        void (*lines_filter)(const fs_lines *) noexcept nogil
+        void (*lines_run)(const fs_lines *, int) noexcept nogil
+        void (*lines_turn)(const fs_turn *) noexcept nogil
+        void (*lines_turn_back)(const fs_turn *) noexcept nogil
         double (*fma_burst)(int64_t) noexcept nogil
         double (*add_burst)(int64_t) noexcept nogil
         double (*read_burst)(const void *, int64_t, int64_t) noexcept nogil

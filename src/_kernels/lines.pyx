@@ -1,0 +1,613 @@
+"""Filters along axes: blocks of rows, walked from left to right in strips that fit L1. See lines.md."""
+
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.math cimport fabs
+from libc.stdint cimport int64_t
+from libc.string cimport memmove
+
+from fastsep._arrays cimport Packed, View, allocate, strided
+from fastsep._isa cimport (
+    FS_ANTISYMMETRIC,
+    FS_F32,
+    FS_F64,
+    FS_I64,
+    FS_I8,
+    FS_SYMMETRIC,
+    FS_U64,
+    FS_U8,
+    FS_UNFOLDED,
+    caches,
+    fs_dtype,
+    fs_lines,
+    fs_real_kernels,
+    fs_transfer,
+    fs_turn,
+    kernels_named,
+)
+from fastsep._lines cimport (
+    CONSTANT,
+    MIRROR,
+    MOST_AXES,
+    NEAREST,
+    REFLECT,
+    VALID,
+    WRAP,
+    border,
+    elements,
+    lines_call,
+    lines_outer,
+    lines_pass,
+)
+from fastsep._threads cimport phase, run_phases, threads_for
+
+import numpy
+
+from fastsep._isa import get_isa
+from fastsep._threads import check
+
+cdef double DBL_EPSILON = 2.0 ** -52
+cdef dict MODES = {
+    "reflect": REFLECT,
+    "constant": CONSTANT,
+    "nearest": NEAREST,
+    "mirror": MIRROR,
+    "wrap": WRAP,
+    "valid": VALID,
+}
+cdef enum:
+    # Rows of a block: what a block reads beyond its own rows, taps - 1 of them, is read twice.
+    BLOCK_ROWS = 64
+    CACHE_LINE = 64
+
+
+# ---- borders ---------------------------------------------------------------------------------------------
+
+
+cdef int64_t mapped(const lines_pass *p, int64_t at) noexcept nogil:
+    """The position of the input that stands at `at`, which may lie outside; -1 for the constant."""
+    cdef int64_t size = p.size, period
+    if 0 <= at < size:
+        return at
+    if p.mode == CONSTANT:
+        return -1
+    if p.mode == NEAREST:
+        return 0 if at < 0 else size - 1
+    if p.mode == WRAP:
+        at = at % size
+        return at + size if at < 0 else at
+    if p.mode == MIRROR:
+        if size == 1:
+            return 0
+        period = 2 * size - 2
+    else:
+        period = 2 * size
+    at = at % period
+    if at < 0:
+        at += period
+    if at < size:
+        return at
+    return period - at if p.mode == MIRROR else period - 1 - at
+
+
+# ---- one tile --------------------------------------------------------------------------------------------
+
+
+cdef int64_t offset_of(const lines_outer *outer, const int64_t *strides, int64_t row) noexcept nogil:
+    """Bytes to the row of that number, counted along the innermost axis first."""
+    cdef int64_t offset = 0
+    cdef int axis = outer.count - 1
+    while axis >= 0:
+        offset += row % outer.shape[axis] * strides[axis]
+        row = row // outer.shape[axis]
+        axis -= 1
+    return offset
+
+
+cdef void load_columns(const lines_call *c, fs_transfer *move, int64_t first, int64_t count, char *to) noexcept nogil:
+    """Columns [first, first + count) of the extended rows, in elements from the first column of the image on, to the
+    strip. Those that are the constant are left to `fill_constant`."""
+    cdef int64_t at = first, run, pixel, channel
+    while at < first + count:
+        if 0 <= at < c.columns:
+            run = min(first + count, c.columns) - at
+            pixel = at
+        else:
+            channel = at % c.channels
+            if channel < 0:
+                channel += c.channels
+            run = min(c.channels - channel, first + count - at)
+            pixel = mapped(&c.along, (at - channel) // c.channels)
+            if pixel < 0:
+                at += run
+                continue
+            pixel = pixel * c.channels + channel
+        move.columns = run
+        move.offset = pixel * move.step
+        move.buffer = to + (at - first) * c.kernels.bytes
+        c.kernels.lines_load(move)
+        at += run
+
+
+cdef void fill_constant(const lines_call *c, int64_t rows, int64_t first, int64_t count, char *to,
+                        int64_t row_stride) noexcept nogil:
+    """The columns outside the image are the constant, which was not filtered by the pass before."""
+    cdef int64_t r, at
+    for at in range(first, first + count):
+        if at < 0 or at >= c.columns:
+            for r in range(rows):
+                if c.kernels.bytes == 4:
+                    (<float *>(to + r * row_stride))[at - first] = <float>c.along.cval
+                else:
+                    (<double *>(to + r * row_stride))[at - first] = c.along.cval
+
+
+cdef void filter_lines(const lines_call *c, const lines_pass *p, fs_lines *work) noexcept nogil:
+    work.taps = p.taps
+    work.weights = p.weights
+    work.folding = p.folding
+    work.exact = p.exact
+    c.kernels.lines_filter(work)
+
+
+cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
+    cdef const lines_call *c = <const lines_call *>opaque
+    cdef const fs_real_kernels *kernels = c.kernels
+    cdef int64_t item = kernels.bytes, lanes = kernels.lanes
+    cdef int64_t block = tile // c.column_blocks
+    cdef int64_t first = tile % c.column_blocks * c.block_columns
+    cdef int64_t last = min(c.out_columns, first + c.block_columns)
+    cdef int64_t halo = max(0, c.along.taps - 1) * c.channels
+    cdef int64_t plane, row, rows, i, position
+    cdef int64_t down_taps = max(1, c.down.taps)
+    cdef int64_t strip_stride = c.strip_columns * item
+    cdef int64_t groups, group, group_bytes = (halo + c.channels + c.strip_columns) * lanes * item
+    cdef int64_t at, count, end, held = 0, ready, done = first, channel
+    cdef bint begin = True
+    cdef char **x_rows = <char **>(scratch + c.rows_at)
+    cdef char **out_rows
+    cdef char *strip = scratch
+    cdef char *middle = scratch + c.middle_at if c.down.taps else strip
+    cdef char *turned = scratch + c.turned_at
+    cdef char *result = scratch + c.result_at
+    cdef fs_transfer load, settle, put
+    cdef fs_lines work
+    cdef fs_turn turn
+
+    if c.down.taps:
+        plane = block // c.row_blocks
+        row = block % c.row_blocks * c.block_rows
+        rows = min(c.block_rows, c.down.outputs - row)
+        out_rows = x_rows + rows + down_taps - 1
+        for i in range(rows + down_taps - 1):
+            position = mapped(&c.down, row - c.down.before + i)
+            x_rows[i] = NULL
+            if position >= 0:
+                x_rows[i] = c.x.data + offset_of(&c.outer, c.outer.x_strides, plane) + position * c.x_row
+        for i in range(rows):
+            out_rows[i] = c.out.data + offset_of(&c.outer, c.outer.out_strides, plane) + (row + i) * c.out_row
+    else:
+        row = block * c.block_rows
+        rows = min(c.block_rows, c.outer.rows - row)
+        out_rows = x_rows + rows
+        for i in range(rows):
+            x_rows[i] = c.x.data + offset_of(&c.outer, c.outer.x_strides, row + i)
+            out_rows[i] = c.out.data + offset_of(&c.outer, c.outer.out_strides, row + i)
+    groups = (rows + lanes - 1) // lanes
+
+    load.dtype = c.x.dtype
+    load.swapped = c.x.swapped
+    load.rows = rows + down_taps - 1
+    load.array = x_rows
+    load.step = c.x_step
+    load.constant = c.down.cval
+    load.row_stride = strip_stride
+    settle.dtype = c.out.dtype
+    settle.rows = rows
+    settle.buffer = middle
+    settle.row_stride = strip_stride
+    put.dtype = c.out.dtype
+    put.swapped = c.out.swapped
+    put.rows = rows
+    put.array = out_rows
+    put.step = c.out_step
+    put.row_stride = strip_stride
+
+    # The running sum needs the column that leaves as well.
+    if c.along.running:
+        held = c.channels
+    at = first - c.along.before * c.channels
+    end = last + halo - c.along.before * c.channels
+    while at < end:
+        count = min(c.strip_columns, end - at)
+        load_columns(c, &load, at, count, strip)
+        if c.down.taps:
+            work.outputs = rows
+            work.vectors = (count + lanes - 1) // lanes
+            work.rows = strip
+            work.row_stride = strip_stride
+            work.out = middle
+            work.out_stride = strip_stride
+            work.sums = scratch + c.sums_at
+            filter_lines(c, &c.down, &work)
+        if c.along.taps == 0:
+            put.columns = count
+            put.offset = at * c.out_step
+            put.buffer = middle
+            kernels.lines_store(&put)
+            at += count
+            continue
+        if c.settle:
+            settle.columns = count
+            kernels.lines_settle(&settle)
+        if c.along.mode == CONSTANT and (at < 0 or at + count > c.columns):
+            fill_constant(c, rows, at, count, middle, strip_stride)
+
+        ready = held + count - halo - (c.channels if c.along.running else 0)
+        for group in range(groups):
+            turn.columns = count
+            turn.from_ = middle + group * lanes * strip_stride
+            turn.from_stride = strip_stride
+            turn.to = turned + group * group_bytes + held * lanes * item
+            turn.to_stride = lanes * item
+            kernels.lines_turn(&turn)
+        held += count
+        at += count
+        if ready <= 0:
+            continue
+        for group in range(groups):
+            for channel in range(min(c.channels, ready)):
+                work.outputs = (ready - channel + c.channels - 1) // c.channels
+                work.vectors = 1
+                work.rows = turned + group * group_bytes + channel * lanes * item
+                work.row_stride = c.channels * lanes * item
+                work.out = result + channel * lanes * item
+                work.out_stride = work.row_stride
+                if c.along.running:
+                    work.taps = c.along.taps
+                    work.sums = scratch + c.states_at + ((done + channel) % c.channels * groups + group) * lanes * item
+                    kernels.lines_run(&work, done + channel < c.channels)
+                else:
+                    work.sums = scratch + c.sums_at
+                    filter_lines(c, &c.along, &work)
+            turn.columns = ready
+            turn.from_ = result
+            turn.from_stride = lanes * item
+            turn.to = middle + group * lanes * strip_stride
+            turn.to_stride = strip_stride
+            kernels.lines_turn_back(&turn)
+            memmove(turned + group * group_bytes, turned + group * group_bytes + ready * lanes * item,
+                    (held - ready) * lanes * item)
+        held -= ready
+        put.columns = ready
+        put.offset = done * c.out_step
+        put.buffer = middle
+        kernels.lines_store(&put)
+        done += ready
+
+
+# ---- one stage -------------------------------------------------------------------------------------------
+
+
+cdef int64_t whole_lines(int64_t size) noexcept nogil:
+    return (size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
+
+
+cdef void lay_out(lines_call *c, int threads) noexcept nogil:
+    """Cut a stage into tiles, and a tile's scratch into buffers."""
+    cdef int64_t item = c.kernels.bytes, lanes = c.kernels.lanes
+    cdef int64_t halo = max(0, c.along.taps - 1) * c.channels, extra = max(0, c.down.taps - 1)
+    cdef int64_t planes = c.outer.rows if c.down.taps else 1
+    cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
+    cdef int64_t rows, groups, strip
+    c.block_rows = min(all_rows, BLOCK_ROWS)
+    c.row_blocks = (all_rows + c.block_rows - 1) // c.block_rows
+    c.block_columns = c.out_columns
+    c.column_blocks = 1
+    groups = (c.block_rows + lanes - 1) // lanes
+    rows = groups * lanes + extra
+    # A strip in three quarters of L1, but at least two cache lines wide.
+    c.strip_columns = max(2 * CACHE_LINE, caches().level1 * 3 // 4 // rows) // CACHE_LINE * CACHE_LINE // item
+    c.strip_columns = min(c.strip_columns, (c.out_columns + halo + lanes - 1) // lanes * lanes)
+    strip = whole_lines(rows * c.strip_columns * item)
+    c.rows_at = strip
+    c.sums_at = c.rows_at + whole_lines((2 * c.block_rows + extra) * sizeof(char *))
+    c.middle_at = c.sums_at
+    if c.down.taps and c.down.weights == NULL:
+        c.middle_at = c.sums_at + strip
+    if c.along.taps and c.along.weights == NULL and not c.along.running:
+        c.middle_at = max(c.middle_at, c.sums_at + (halo + c.channels + c.strip_columns) * lanes * item)
+    c.turned_at = c.middle_at + (whole_lines(groups * lanes * c.strip_columns * item) if c.down.taps else 0)
+    c.states_at = c.turned_at
+    if c.along.taps:
+        c.states_at += groups * (halo + c.channels + c.strip_columns) * lanes * item
+    c.result_at = c.states_at + (groups * c.channels * lanes * item if c.along.running else 0)
+    c.scratch_bytes = c.result_at + (c.strip_columns * lanes * item if c.along.taps else 0)
+
+
+cdef double stage_seconds(const lines_call *c) noexcept nogil:
+    """Serial time, for the choice of threads and slabs only."""
+    cdef double outputs = 1.0 * c.outer.rows * c.out_columns * max(1, c.down.outputs if c.down.taps else 1)
+    cdef double taps = 4.0 + c.down.taps + c.along.taps
+    return outputs * taps / (min(c.kernels.lanes, 48 // c.kernels.bytes) * 3e9)
+
+
+cdef int run_stage(lines_call *c, object threads) except -1:
+    cdef phase step
+    cdef double seconds = stage_seconds(c)
+    cdef int count = threads_for(threads, seconds)
+    lay_out(c, count)
+    step.run_tile = lines_tile
+    step.tiles = c.column_blocks * c.row_blocks * (c.outer.rows if c.down.taps else 1)
+    step.seconds = seconds
+    run_phases(&step, 1, 1, c, c.scratch_bytes, count)
+    return 0
+
+
+# ---- from passes to stages -------------------------------------------------------------------------------
+
+cdef int code_of(object dtype) except -1:
+    kind = dtype.kind
+    if kind == "b":
+        return FS_U8
+    if kind == "u" or kind == "i":
+        return {1: 0, 2: 2, 4: 4, 8: 6}[dtype.itemsize] + (1 if kind == "i" else 0)
+    if kind == "f" and dtype.itemsize == 4:
+        return FS_F32
+    if kind == "f" and dtype.itemsize == 8:
+        return FS_F64
+    raise TypeError(f"filter_passes takes integers, bool, float32 and float64; got {dtype}")
+
+
+cdef class Operand:
+    """An array, held while a stage runs."""
+    cdef View view
+    cdef elements elements
+    cdef int ndim
+    cdef object array
+
+    def __init__(self, array, bint writable):
+        self.array = array
+        self.view = strided(array, writable)
+        self.ndim = self.view.buffer.ndim
+        if self.ndim > MOST_AXES:
+            raise ValueError(f"an array of at most {MOST_AXES} axes was promised, this one has {self.ndim}")
+        self.elements.data = <char *>self.view.buffer.buf
+        self.elements.dtype = <fs_dtype>code_of(array.dtype)
+        self.elements.swapped = not array.dtype.isnative
+        self.elements.item = self.view.buffer.itemsize
+
+
+cdef int fill_pass(lines_pass *p, object spec, Operand x, Operand out, const fs_real_kernels *kernels,
+                   bint exact, list held) except -1:
+    """A pass for the kernels; its packed weights are appended to `held`, which must outlive it."""
+    cdef int64_t tap, half
+    cdef double w, other
+    cdef Packed packed
+    cdef View weights
+    cdef const double *values
+    cdef bint symmetric = True, antisymmetric = True
+    p.taps = spec.size
+    p.before = spec.before
+    p.size = x.view.buffer.shape[spec.axis]
+    p.outputs = out.view.buffer.shape[spec.axis]
+    p.mode = <border>(<int>MODES[spec.mode])
+    p.cval = spec.cval
+    p.exact = exact
+    p.folding = FS_UNFOLDED
+    p.weights = NULL
+    p.running = False
+    if spec.kind == "box":
+        # Sums of narrow integers are exact in any order; those of anything else follow SciPy's running sum.
+        p.running = exact and (x.elements.dtype >= FS_U64 or out.elements.dtype >= FS_U64
+                               or p.taps > (<int64_t>1 << 20)
+                               or (p.mode == CONSTANT and p.cval != <double>(<int64_t>p.cval)))
+        return 0
+    weights = strided(spec.weights)
+    values = <const double *>weights.buffer.buf
+    packed = allocate(p.taps * kernels.bytes)
+    held.append(packed)
+    for tap in range(p.taps):
+        if kernels.bytes == 4:
+            (<float *>packed.data)[tap] = <float>values[tap]
+        else:
+            (<double *>packed.data)[tap] = values[tap]
+    p.weights = packed.data
+    half = p.taps // 2
+    for tap in range(half):
+        w = values[tap]
+        other = values[p.taps - 1 - tap]
+        if exact:
+            # SciPy's own test, by which a NaN is symmetric.
+            if fabs(other - w) > DBL_EPSILON:
+                symmetric = False
+            if fabs(other + w) > DBL_EPSILON:
+                antisymmetric = False
+        else:
+            symmetric = symmetric and w == other
+            antisymmetric = antisymmetric and w == -other
+    if p.taps % 2:
+        p.folding = FS_SYMMETRIC if symmetric else FS_ANTISYMMETRIC if antisymmetric else FS_UNFOLDED
+    return 0
+
+
+cdef int shape_stage(lines_call *c, Operand x, Operand out, int down, int along) except -1:
+    """Lay the axes of both arrays out: `down` and `along` are axes, or -1 for none. Free axes that lie one behind the
+    other in both arrays become one."""
+    cdef int axis, i, j, count = 0
+    cdef int64_t shape[MOST_AXES]
+    cdef int64_t xs[MOST_AXES]
+    cdef int64_t outs[MOST_AXES]
+    cdef int64_t size, a, b
+    for axis in range(x.ndim):
+        size = x.view.buffer.shape[axis]
+        if axis == down or axis == along or size == 1:
+            continue
+        a = x.view.buffer.strides[axis]
+        b = out.view.buffer.strides[axis]
+        # Sorted by the output's stride, widest first.
+        i = count
+        while i > 0 and abs(outs[i - 1]) < abs(b):
+            shape[i], xs[i], outs[i] = shape[i - 1], xs[i - 1], outs[i - 1]
+            i -= 1
+        shape[i], xs[i], outs[i] = size, a, b
+        count += 1
+    i = 0
+    for j in range(1, count):
+        if xs[i] == xs[j] * shape[j] and outs[i] == outs[j] * shape[j]:
+            shape[i], xs[i], outs[i] = shape[i] * shape[j], xs[j], outs[j]
+        else:
+            i += 1
+            shape[i], xs[i], outs[i] = shape[j], xs[j], outs[j]
+    count = min(count, i + 1)
+
+    c.channels = 1
+    if along >= 0:
+        c.x_step = x.view.buffer.strides[along]
+        c.out_step = out.view.buffer.strides[along]
+        c.columns = x.view.buffer.shape[along]
+        c.out_columns = out.view.buffer.shape[along]
+        if (count and xs[count - 1] == x.elements.item and outs[count - 1] == out.elements.item
+                and c.x_step == shape[count - 1] * xs[count - 1]
+                and c.out_step == shape[count - 1] * outs[count - 1]):
+            count -= 1
+            c.channels = shape[count]
+            c.x_step, c.out_step = xs[count], outs[count]
+            c.columns *= c.channels
+            c.out_columns *= c.channels
+    elif count:
+        count -= 1
+        c.columns = c.out_columns = shape[count]
+        c.x_step, c.out_step = xs[count], outs[count]
+    else:
+        c.columns = c.out_columns = 1
+        c.x_step, c.out_step = x.elements.item, out.elements.item
+    c.x_row = x.view.buffer.strides[down] if down >= 0 else 0
+    c.out_row = out.view.buffer.strides[down] if down >= 0 else 0
+    c.outer.count = count
+    c.outer.rows = 1
+    for i in range(count):
+        c.outer.shape[i] = shape[i]
+        c.outer.x_strides[i] = xs[i]
+        c.outer.out_strides[i] = outs[i]
+        c.outer.rows *= shape[i]
+    return 0
+
+
+cdef int64_t channels_below(Operand x, Operand out, int axis) noexcept:
+    """Elements of a pixel if the axis is filtered along the rows: 1 where it is the innermost, the product of the axes
+    below it where those lie side by side in both arrays, else 0."""
+    cdef int i
+    cdef int64_t below = 1
+    for i in range(x.ndim):
+        if i != axis and x.view.buffer.shape[i] > 1 and (
+                abs(out.view.buffer.strides[i]) < abs(out.view.buffer.strides[axis])):
+            below *= x.view.buffer.shape[i]
+    if below == 1 or (x.view.buffer.strides[axis] == below * x.elements.item
+                      and out.view.buffer.strides[axis] == below * out.elements.item):
+        return below
+    return 0
+
+
+cdef bint goes_along(Operand x, Operand out, object spec, bint running) except -1:
+    """Whether a pass runs along rows, not down them."""
+    cdef int64_t below
+    if running or x.ndim == 1:
+        return True
+    below = channels_below(x, out, spec.axis)
+    return below == 1 or (0 < below <= 16 and spec.size * below <= 512)
+
+
+def filter_passes(input, output, passes, *, str arithmetic, threads=None):
+    """Filter `input` along axes, one pass after another, into `output`.
+
+    Parameters
+    ----------
+    input, output : ndarray
+        Integers, bool, float32 or float64, of any strides, alignment and byte order, and of the same shape; along an
+        axis with ``mode="valid"`` the output is ``size - 1`` shorter. They may overlap: the input is then copied.
+    passes : sequence of Pass
+        In the order in which they run; each stores in the output's type.
+    arithmetic : str
+        ``"scipy"``: in double precision, in SciPy's order, rounded after every product and every sum: SciPy's bits.
+        ``"float64"`` and ``"float32"``: with fused multiply-adds, in that precision; "float32" needs an output of
+        float32, "float64" one of float32 or float64.
+    threads : int or None
+        As everywhere.
+
+    Raises
+    ------
+    TypeError
+        A type is none of those above.
+    ValueError
+        `arithmetic` is unknown or does not go with the output's type, or `passes` is empty.
+    """
+    cdef bint exact = arithmetic == "scipy"
+    cdef const fs_real_kernels *kernels
+    cdef Operand x, out
+    cdef lines_call call
+    cdef lines_pass one, two
+    cdef list held = []
+    cdef int stage = 0, count = len(passes)
+    if arithmetic not in ("scipy", "float64", "float32"):
+        raise ValueError(f"arithmetic must be 'scipy', 'float64' or 'float32'; got {arithmetic!r}")
+    if count == 0:
+        raise ValueError("passes must hold at least one pass; got none")
+    if code_of(output.dtype) < (0 if exact else FS_F32) or (arithmetic == "float32" and output.dtype.itemsize != 4):
+        raise ValueError(f"arithmetic={arithmetic!r} does not go with an output of {output.dtype}")
+    code_of(input.dtype)
+    if output.size == 0:
+        check(threads)
+        return
+    kernels = kernels_named(get_isa(), 4 if arithmetic == "float32" else 8)
+    if numpy.may_share_memory(input, output):
+        input = input.copy()
+    source = input
+    while stage < count:
+        held.clear()
+        x = Operand(source, False)
+        spec = passes[stage]
+        last = stage + 1
+        shape = list(source.shape)
+        if spec.mode == "valid":
+            shape[spec.axis] -= spec.size - 1
+        # A pass down the rows takes the next pass along them with it.
+        target = output if last == count else numpy.empty(shape, output.dtype.newbyteorder("="))
+        out = Operand(target, True)
+        fill_pass(&one, spec, x, out, kernels, exact, held)
+        if not goes_along(x, out, spec, one.running):
+            two.taps = 0
+            if last < count:
+                after = passes[last]
+                if after.axis != spec.axis:
+                    if after.mode == "valid":
+                        shape[after.axis] -= after.size - 1
+                    both = output if last + 1 == count else numpy.empty(shape, output.dtype.newbyteorder("="))
+                    wide = Operand(both, True)
+                    fill_pass(&two, after, x, wide, kernels, exact, held)
+                    if not two.running and goes_along(x, wide, after, False):
+                        last += 1
+                        target = both
+                        out = wide
+                    else:
+                        two.taps = 0
+            call.down = one
+            call.along = two
+        else:
+            call.down.taps = 0
+            call.down.weights = NULL
+            call.along = one
+        if call.along.taps == 0:
+            call.along.before = 0
+            call.along.mode = VALID
+            call.along.running = False
+        call.kernels = kernels
+        call.x = x.elements
+        call.out = out.elements
+        call.settle = (call.down.taps != 0 and call.along.taps != 0
+                       and (out.elements.dtype < FS_F32 or out.elements.item != kernels.bytes))
+        shape_stage(&call, x, out, spec.axis if call.down.taps else -1,
+                    -1 if call.along.taps == 0 else passes[last - 1].axis)
+        call.x = x.elements
+        run_stage(&call, threads)
+        source = target
+        stage = last

@@ -1,0 +1,50 @@
+"""Filters along axes: one stage of a call, a pass down the rows, one along them, or both in one traversal."""
+
+from libc.stdint cimport int64_t
+
+from fastsep._isa cimport fs_dtype, fs_folding, fs_real_kernels
+
+cdef enum:
+    MOST_AXES = 64
+
+cdef enum border:
+    REFLECT, CONSTANT, NEAREST, MIRROR, WRAP, VALID
+
+# An array as a stage reads or writes it.
+cdef struct elements:
+    char *data
+    fs_dtype dtype
+    int swapped
+    int64_t item
+
+# One pass as the kernels see it. No taps: there is no such pass.
+cdef struct lines_pass:
+    int64_t taps, before, size, outputs        # positions of the input and of the output along the axis
+    border mode
+    double cval
+    const char *weights                        # [taps] reals; NULL: a mean
+    fs_folding folding
+    int exact
+    bint running                               # SciPy's running sum, from the first output to the last
+
+# Free axes, outermost first: where a row begins.
+cdef struct lines_outer:
+    int count
+    int64_t rows
+    int64_t shape[MOST_AXES]
+    int64_t x_strides[MOST_AXES]
+    int64_t out_strides[MOST_AXES]
+
+cdef struct lines_call:
+    const fs_real_kernels *kernels
+    elements x, out
+    lines_pass down, along
+    lines_outer outer                          # of planes where there is a pass down, else of rows
+    int64_t x_row, out_row                     # strides of the axis of the pass down
+    int64_t channels, x_step, out_step         # elements of a pixel; bytes from pixel to pixel, or element to element
+    int64_t columns, out_columns               # elements of a row of the input and of the output
+    bint settle                                # what goes down is stored in the output's type before it goes along
+    # how the call is cut
+    int64_t block_rows, row_blocks, block_columns, column_blocks
+    int64_t strip_columns
+    int64_t rows_at, sums_at, middle_at, turned_at, states_at, result_at, scratch_bytes

@@ -1,0 +1,271 @@
+"""Filters along axes: SciPy's bits where promised, the bound elsewhere, any layout, any threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.ndimage
+from bounds import Bounded, assert_same_bits, assert_within
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from fastsep._lines import filter_passes
+from fastsep._passes import Pass
+
+pytestmark = pytest.mark.usefixtures("isa")
+
+Array = NDArray[Any]
+INTEGERS = ["bool", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"]
+DTYPES = [*INTEGERS, "f4", "f8"]
+MODES = ["reflect", "constant", "nearest", "mirror", "wrap"]
+
+
+def scipy_passes(x: Array, passes: list[Pass], dtype: Any) -> Array:
+    """The same passes by SciPy, each stored in the output's type."""
+    for p in passes:
+        out = np.empty(x.shape, dtype)
+        origin = p.before - p.size // 2
+        if p.kind == "box":
+            scipy.ndimage.uniform_filter1d(x, p.size, p.axis, out, p.mode, p.cval, origin)
+        else:
+            scipy.ndimage.correlate1d(x, p.weights, p.axis, out, p.mode, p.cval, origin)
+        x = out
+    return x
+
+
+def bounded_passes(x: Array, passes: list[Pass], working: Any, dtype: Any) -> Bounded:
+    """The passes in extended precision, and how far a result may be from them."""
+    so_far = Bounded(x.astype(np.longdouble), np.zeros(x.shape, np.longdouble))
+    unit = np.longdouble(np.finfo(working).eps) / 2
+    stored = np.longdouble(np.finfo(dtype).eps) / 2
+    smallest = np.longdouble(np.finfo(dtype).smallest_subnormal)
+    if np.finfo(working).eps > np.finfo(x.dtype).eps if x.dtype.kind == "f" else x.dtype.itemsize > 2:
+        so_far = Bounded(so_far.exact, unit * np.abs(so_far.exact))
+    for p in passes:
+        weights = np.full(p.size, 1.0) if p.weights is None else p.weights
+        scale = np.longdouble(p.size if p.weights is None else 1)
+        windows = extended_windows(so_far.exact, p)
+        # A mean divides, and weights may have been rounded to the working type.
+        terms = p.size + 2
+        gamma = terms * unit / (1 - terms * unit)
+        taps = weights.astype(np.longdouble)
+        exact = (windows @ taps) / scale
+        sums = (np.abs(windows) @ np.abs(taps)) / scale
+        inherited = (extended_windows(so_far.error, p._replace(cval=0.0)) @ np.abs(taps)) / scale
+        error = inherited * (1 + gamma) + gamma * sums + terms * smallest
+        error = error + stored * (np.abs(exact) + error)
+        so_far = Bounded(np.moveaxis(exact, -1, p.axis), np.moveaxis(error, -1, p.axis))
+    return so_far
+
+
+def extended_windows(x: Array, p: Pass) -> Array:
+    """Windows of the extended axis, which comes last but one; the taps are last."""
+    rows = np.moveaxis(x, p.axis, -1)
+    if p.mode != "valid":
+        pads = [(0, 0)] * (x.ndim - 1) + [(p.before, p.size - 1 - p.before)]
+        mode: Any = {"reflect": "symmetric", "mirror": "reflect", "nearest": "edge"}.get(p.mode, p.mode)
+        if p.mode == "constant":
+            rows = np.pad(rows, pads, constant_values=p.cval)
+        else:
+            rows = np.pad(rows, pads, mode=mode)
+    return np.lib.stride_tricks.sliding_window_view(rows, p.size, -1)
+
+
+def taps(kind: str, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    weights = rng.normal(size=size)
+    if kind == "symmetric":
+        weights = weights + weights[::-1]
+    elif kind == "antisymmetric":
+        weights = weights - weights[::-1]
+    return np.asarray(weights / np.abs(weights).sum() if np.abs(weights).sum() else weights)
+
+
+def image(shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -> Array:
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return rng.normal(scale=100, size=shape).astype(kind)
+    if kind.kind == "b":
+        return rng.integers(0, 2, shape).astype(kind)
+    info = np.iinfo(kind)
+    wide = bool(rng.integers(2))
+    high = int(info.max) if wide else min(100, int(info.max))
+    return rng.integers(int(info.min) if wide else 0, high, shape, dtype=kind, endpoint=True)
+
+
+def laid_out(x: Array, layout: str) -> Array:
+    """The same values in another layout."""
+    if layout == "fortran":
+        return np.asfortranarray(x)
+    if layout == "strided":
+        wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)
+        wide[..., ::2] = x
+        return wide[..., ::2]
+    if layout == "reversed":
+        return np.ascontiguousarray(x[..., ::-1])[..., ::-1]
+    if layout == "swapped":
+        return x.astype(x.dtype.newbyteorder("S"))
+    if layout == "unaligned":
+        memory = np.zeros(x.nbytes + 1, np.uint8)
+        result = memory[1:].view(x.dtype).reshape(x.shape)
+        result[...] = x
+        return result
+    return np.ascontiguousarray(x)
+
+
+def native(x: Array) -> Array:
+    """In C order and native byte order; bool as the bytes that it is, which SciPy fills like uint8."""
+    x = x if x.dtype.isnative else x.byteswap().view(x.dtype.newbyteorder())
+    return np.ascontiguousarray(x.view(np.uint8) if x.dtype == bool else x)
+
+
+LAYOUTS = ["plain", "fortran", "strided", "reversed", "swapped", "unaligned"]
+
+
+@st.composite
+def cases(draw: st.DrawFn, most_axes: int = 4) -> tuple[Any, ...]:
+    ndim = draw(st.integers(1, most_axes))
+    longest = {1: 300, 2: 90, 3: 20, 4: 7}[ndim]
+    shape = tuple(draw(st.lists(st.integers(1, longest), min_size=ndim, max_size=ndim)))
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    passes = []
+    for axis in draw(st.permutations(range(ndim)))[: draw(st.integers(1, ndim))]:
+        kind = draw(st.sampled_from(["box", "symmetric", "antisymmetric", "any"]))
+        size = draw(st.integers(1, 12) | st.integers(1, 120))
+        before = draw(st.integers(0, size - 1))
+        mode = draw(st.sampled_from(MODES))
+        cval = draw(st.sampled_from([0.0, 3.0, -2.5]))
+        box = kind == "box"
+        weights = None if box else taps(kind, size, rng)
+        passes.append(Pass(axis, "box" if box else "correlate", weights, size, before, mode, cval))
+    if draw(st.booleans()):
+        passes.sort(key=lambda p: p.axis)
+    return shape, passes, rng
+
+
+@given(case=cases(), types=st.tuples(st.sampled_from(DTYPES), st.sampled_from(DTYPES)),
+       layouts=st.tuples(st.sampled_from(LAYOUTS), st.sampled_from(LAYOUTS)),
+       threads=st.sampled_from([1, 2, 3]))  # fmt: skip
+def test_the_bits_are_scipys(case: Any, types: Any, layouts: Any, threads: int) -> None:
+    shape, passes, rng = case
+    x = laid_out(image(shape, types[0], rng), layouts[0])
+    out = laid_out(np.zeros(shape, types[1]), layouts[1])
+    before = native(x).copy()
+    filter_passes(x, out, passes, arithmetic="scipy", threads=threads)
+    with np.errstate(all="ignore"):
+        expected = scipy_passes(x, passes, types[1])
+    assert_same_bits(native(out), native(expected))
+    assert_same_bits(native(x), before)
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "float64"])
+@given(case=cases(), kind=st.sampled_from(DTYPES), single=st.booleans(),
+       layouts=st.tuples(st.sampled_from(LAYOUTS), st.sampled_from(LAYOUTS)),
+       threads=st.sampled_from([1, 2, 3]))  # fmt: skip
+def test_floats_keep_the_bound(
+    arithmetic: str, case: Any, kind: str, single: bool, layouts: Any, threads: int
+) -> None:
+    shape, passes, rng = case
+    dtype = np.float32 if single or arithmetic == "float32" else np.float64
+    x = laid_out(image(shape, kind, rng), layouts[0])
+    out = laid_out(np.zeros(shape, dtype), layouts[1])
+    filter_passes(x, out, passes, arithmetic=arithmetic, threads=threads)
+    assert_within(out.astype(dtype), bounded_passes(x, passes, np.dtype(arithmetic), dtype))
+    again = np.empty(shape, dtype)
+    filter_passes(np.ascontiguousarray(x), again, passes, arithmetic=arithmetic, threads=1)
+    assert_same_bits(out.astype(dtype), again)
+
+
+@given(
+    case=cases(3), kind=st.sampled_from(["u1", "f4"]), valid=st.lists(st.booleans(), min_size=3, max_size=3)
+)
+def test_valid_is_the_middle_of_any_other_mode(case: Any, kind: str, valid: list[bool]) -> None:
+    shape, passes, rng = case
+    # SciPy's running sum of floats remembers where it began.
+    assume(kind == "u1" or all(p.kind == "correlate" for p in passes))
+    shape = tuple(size + max([p.size for p in passes if p.axis == axis], default=0)
+                  for axis, size in enumerate(shape))  # fmt: skip
+    x = image(shape, kind, rng)
+    whole = np.empty(shape, kind)
+    filter_passes(x, whole, passes, arithmetic="scipy")
+    cut = [slice(None)] * len(shape)
+    narrow = []
+    for p, cropped in zip(passes, valid, strict=False):
+        if cropped:
+            cut[p.axis] = slice(p.before, shape[p.axis] - (p.size - 1 - p.before))
+            p = p._replace(mode="valid", before=0)
+        narrow.append(p)
+    narrow += passes[len(valid) :]
+    out = np.empty(whole[tuple(cut)].shape, kind)
+    filter_passes(x, out, narrow, arithmetic="scipy")
+    assert_same_bits(out, np.ascontiguousarray(whole[tuple(cut)]))
+
+
+@pytest.mark.parametrize("shape", [(5, 4000), (300, 301), (40, 50, 60), (100_000,), (200, 130, 3)])
+@pytest.mark.parametrize("kind", ["u1", "f4"])
+def test_larger_images_have_the_same_bits_from_any_threads(shape: tuple[int, ...], kind: str) -> None:
+    rng = np.random.default_rng(1)
+    x = image(shape, kind, rng)
+    axes = range(len(shape)) if shape[-1] != 3 else (0, 1)
+    passes = [Pass(axis, "correlate", taps("symmetric", 25, rng), 25, 12, "reflect", 0.0) for axis in axes]
+    expected = scipy_passes(x, passes, kind)
+    out = np.empty(shape, kind)
+    for threads in (1, 2, 5):
+        filter_passes(x, out, passes, arithmetic="scipy", threads=threads)
+        assert_same_bits(out, expected)
+    if kind == "f4":
+        serial = np.empty(shape, kind)
+        filter_passes(x, serial, passes, arithmetic="float32", threads=1)
+        assert_within(serial, bounded_passes(x, passes, np.float32, np.float32))
+        for threads in (2, 5):
+            filter_passes(x, out, passes, arithmetic="float32", threads=threads)
+            assert_same_bits(out, serial)
+
+
+@pytest.mark.parametrize("arithmetic", ["scipy", "float32"])
+def test_output_may_overlap_the_input(arithmetic: str) -> None:
+    rng = np.random.default_rng(2)
+    passes = [Pass(axis, "correlate", taps("any", 5, rng), 5, 1, "wrap", 0.0) for axis in (0, 1, 2)]
+    x = image((9, 40, 33), "f4", rng)
+    expected = np.empty_like(x)
+    filter_passes(x, expected, passes, arithmetic=arithmetic)
+    filter_passes(x, x, passes, arithmetic=arithmetic)
+    assert_same_bits(x, expected)
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "float64"])
+def test_a_nan_reaches_its_support_alone(arithmetic: str) -> None:
+    x = np.ones((40, 50), arithmetic)
+    x[20, 30] = np.nan
+    x[5, 5] = np.inf
+    for kind in ("box", "correlate"):
+        weights = None if kind == "box" else np.full(7, 1 / 8)
+        passes = [Pass(axis, kind, weights, 7, 3, "constant", 1.0) for axis in (0, 1)]
+        out = np.empty_like(x)
+        filter_passes(x, out, passes, arithmetic=arithmetic)
+        expected = np.zeros(x.shape, bool)
+        expected[17:24, 27:34] = True
+        assert np.array_equal(np.isnan(out), expected)
+        expected[:] = False
+        expected[2:9, 2:9] = True
+        assert np.array_equal(np.isinf(out), expected)
+
+
+def test_bad_arguments_are_named() -> None:
+    x = np.zeros((4, 4), np.float32)
+    passes = [Pass(0, "box", None, 3, 1, "reflect", 0.0)]
+    with pytest.raises(ValueError, match="arithmetic must be"):
+        filter_passes(x, x.copy(), passes, arithmetic="quad")
+    with pytest.raises(ValueError, match="at least one pass"):
+        filter_passes(x, x.copy(), [], arithmetic="scipy")
+    with pytest.raises(ValueError, match=r"float32.*does not go with an output of int32"):
+        filter_passes(x, x.astype(np.int32), passes, arithmetic="float32")
+    with pytest.raises(TypeError, match="complex64"):
+        filter_passes(x, x.astype(np.complex64), passes, arithmetic="scipy")
+    empty = np.zeros((0, 4), np.float32)
+    filter_passes(empty, empty.copy(), passes, arithmetic="scipy")
+    with pytest.raises(ValueError, match="threads"):
+        filter_passes(empty, empty.copy(), passes, arithmetic="scipy", threads=0)
