@@ -34,6 +34,7 @@ class Step:
     before: int
     mode: str
     cval: float = 0.0
+    box: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,30 +63,35 @@ class Call:
         expected = self.scipy()
         sums = np.float64 if double or self.input.dtype.char not in "?bBhHf" else output
         ours = error(self.input, self.steps, sums, output)
-        theirs = error(self.input, self.steps, np.float64, output, folded=True)
+        theirs = error(self.input, self.steps, np.float64, output, scipy=True)
         return Bounded(expected.astype(np.longdouble), ours + theirs)
 
 
 def error(
-    array: Array, steps: Sequence[Step], sums: Any, stored: Any, folded: bool = False
+    array: Array, steps: Sequence[Step], sums: Any, stored: Any, scipy: bool = False
 ) -> Array:
     """How far passes may be from exact ones: summed in one type, each stored in another.
 
     A term is rounded k + 2 times at most: its tap and cval to the type of the sums, the product, and k - 1
     additions (folded, a pair is added first, and half as many additions follow). Storing rounds once more.
-    A box of k taps rounds its quotient instead of its products. `folded`: SciPy takes a pair of taps that
-    differ by up to 2⁻⁵² for equal.
+    A box of k taps rounds its quotient instead of its products. `scipy`: a pair of taps that differ by up to
+    2⁻⁵² is taken for equal, and a box is a running sum, with two more roundings at each position, of any sum
+    on its way.
     """
     before = Bounded.given(_reference_filters.load(array).astype(np.longdouble))
     for step in steps:
         unit = np.longdouble(np.finfo(sums).eps) / 2
-        terms = len(step.weights) + 2
+        running = scipy and step.box
+        terms = len(step.weights) + 2 + 2 * array.shape[step.axis] * running
         gamma = terms * unit / (1 - terms * unit)
         along = (step.axis, np.abs(step.weights), step.before, step.mode)
         largest = np.abs(before.exact) + before.error
-        total = gamma * _reference_filters.exact_pass(largest, *along, abs(step.cval))
+        sums_of_terms = _reference_filters.exact_pass(largest, *along, abs(step.cval))
+        if running and sums_of_terms.size:
+            sums_of_terms = np.broadcast_to(sums_of_terms.max(step.axis, keepdims=True), sums_of_terms.shape)
+        total = gamma * sums_of_terms
         total = total + terms * np.longdouble(np.finfo(sums).smallest_subnormal)
-        if folded:
+        if scipy:
             ones = (step.axis, np.ones_like(step.weights), step.before, step.mode)
             epsilon = np.finfo(np.float64).eps
             total = total + epsilon * _reference_filters.exact_pass(largest, *ones, abs(step.cval))
@@ -236,7 +242,7 @@ def gaussian_filter1d_calls(draw: st.DrawFn, dtypes: str) -> Call:
 
 
 def _box_step(axis: int, size: int, origin: int, mode: str, cval: float) -> Step:
-    return Step(axis, np.full(size, np.longdouble(1) / size), size // 2 + origin, PLAIN.get(mode, mode), cval)
+    return Step(axis, np.full(size, np.longdouble(1) / size), size // 2 + origin, PLAIN.get(mode, mode), cval, True)
 
 
 sizes = st.sampled_from([1, 2, 3, 4, 5, 8, 9, 15, 40])

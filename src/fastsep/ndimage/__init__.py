@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from fastsep.ndimage._accelerate import accelerate_scipy
 from fastsep.ndimage._correlate import choose_method, convolve, correlate
 from fastsep.ndimage._derivatives import (
     gaussian_gradient_magnitude,
@@ -26,6 +27,7 @@ from fastsep.ndimage._smoothing import (
 )
 
 __all__ = [
+    "accelerate_scipy",
     "choose_method",
     "convolve",
     "convolve1d",

@@ -121,7 +121,7 @@ def weights_1d(value: Any, name: str = "weights") -> Array:
     """Taps as float64, or complex128."""
     taps = np.asarray(value)
     if taps.dtype.kind != "c":
-        taps = taps.astype(np.float64, copy=False)
+        taps = np.ascontiguousarray(taps, np.float64) if taps.ndim else taps.astype(np.float64)
     if taps.ndim != 1 or taps.shape[0] < 1:
         raise RuntimeError(
             f"no filter weights given: {name} must be a 1-d sequence of at least one number; "

@@ -30,27 +30,30 @@ def run_omitting(array: Array, output: Array, passes: Sequence[Pass], chosen: _r
                 f"positive; got {one.weights!r}"
             )
     missing = np.isnan(array)
-    if not missing.any():
+    if not missing.any() and not any(one.mode == "constant" and np.isnan(one.cval) for one in passes):
         return _run.run(array, output, passes, plain)
     values = np.where(missing, array.dtype.type(0), array)
     kind = output.real.dtype
     present = (~missing).astype(kind)
-    as_present = [one._replace(cval=0.0 if np.isnan(one.cval) else 1.0) for one in passes]
-    passes = [one._replace(cval=0.0) if np.isnan(one.cval) else one for one in passes]
+    wholes = _whole_weights(passes, kind, plain)
+    beyond = [0.0 if np.isnan(one.cval) else whole for one, whole in zip(passes, wholes, strict=False)]
+    as_present = [one._replace(cval=cval) for one, cval in zip(passes, beyond, strict=True)]
     weight = np.empty(output.shape, kind)
     _run.run(present, weight, as_present, plain)
-    whole = _whole_weight(passes, kind, plain)
+    passes = [one._replace(cval=0.0) if np.isnan(one.cval) else one for one in passes]
     _run.run(values, output, passes, plain)
+    whole = kind.type(wholes[-1])
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.where(weight == 0, kind.type(np.nan), whole / weight)
     np.multiply(output, scale, out=output, where=weight != whole)
     return output
 
 
-def _whole_weight(passes: Sequence[Pass], kind: np.dtype[Any], plain: _run.Options) -> Any:
-    """What the filter makes of ones: the bits that it gives wherever no value is missing."""
-    shape = [1] * (1 + max((one.axis for one in passes), default=0))
-    everywhere = [one._replace(mode="nearest", before=one.size // 2) for one in passes]
-    whole = np.empty(shape, kind)
-    _run.run(np.ones(shape, kind), whole, everywhere, plain)
-    return whole.flat[0]
+def _whole_weights(passes: Sequence[Pass], kind: np.dtype[Any], plain: _run.Options) -> list[float]:
+    """What the first 0, 1, 2 … passes make of ones: the bits that they give wherever no value is missing."""
+    shape = [1] * (1 + max(one.axis for one in passes))
+    ones, wholes = np.ones(shape, kind), [1.0]
+    for one in passes:
+        _run.run(ones, ones, [one._replace(mode="nearest", before=one.size // 2)], plain)
+        wholes.append(float(ones.flat[0]))
+    return wholes
