@@ -54,6 +54,7 @@
 #define min_vec FS_FN(min_vec)
 #define choose FS_FN(choose)
 #define and_mask FS_FN(and_mask)
+#define transpose FS_FN(transpose)
 #define clamp FS_FN(clamp)
 
 #define FS_INLINE static inline __attribute__((always_inline))
@@ -301,4 +302,83 @@ FS_INLINE vec clamp(vec x, vec low, vec high)
 FS_INLINE vec and_mask(vec x, ivec mask)
 {
     return (vec)((ivec)x & mask);
+}
+
+/* Lane j of a result is lane index(j) of a followed by b. */
+#undef FS_SHUFFLE
+#if FS_VECTOR_BYTES * 8 / FS_REAL_BITS == 2
+#define FS_SHUFFLE(a, b, index) __builtin_shufflevector(a, b, index(0), index(1))
+#elif FS_VECTOR_BYTES * 8 / FS_REAL_BITS == 4
+#define FS_SHUFFLE(a, b, index) __builtin_shufflevector(a, b, index(0), index(1), index(2), index(3))
+#elif FS_VECTOR_BYTES * 8 / FS_REAL_BITS == 8
+#define FS_SHUFFLE(a, b, index)                                                                                  \
+    __builtin_shufflevector(a, b, index(0), index(1), index(2), index(3), index(4), index(5), index(6), index(7))
+#else
+#define FS_SHUFFLE(a, b, index)                                                                                   \
+    __builtin_shufflevector(a, b, index(0), index(1), index(2), index(3), index(4), index(5), index(6), index(7), \
+                            index(8), index(9), index(10), index(11), index(12), index(13), index(14), index(15))
+#endif
+#ifndef FS_INDICES
+#define FS_INDICES
+/* Within 16 bytes: the lower and the upper halves interleaved by elements, and by pairs of floats. */
+#define FS_LOWER(j) (((j) & ~3) + ((j) & 3) / 2 + ((j) & 1) * FS_LANES)
+#define FS_UPPER(j) (FS_LOWER(j) + 2)
+#define FS_LOWER_PAIR(j) (((j) & ~2) + ((j) & 2) / 2 * FS_LANES)
+#define FS_UPPER_PAIR(j) (FS_LOWER_PAIR(j) + 2)
+/* Between blocks of d lanes: those at even places of both, those at odd places. */
+#define FS_EVEN(j, d) ((j) & (d) ? FS_LANES + (j) - (d) : (j))
+#define FS_ODD(j, d) ((j) & (d) ? FS_LANES + (j) : (j) + (d))
+#define FS_EVEN_1(j) FS_EVEN(j, 1)
+#define FS_ODD_1(j) FS_ODD(j, 1)
+#define FS_EVEN_2(j) FS_EVEN(j, 2)
+#define FS_ODD_2(j) FS_ODD(j, 2)
+#define FS_EVEN_4(j) FS_EVEN(j, 4)
+#define FS_ODD_4(j) FS_ODD(j, 4)
+#define FS_EVEN_8(j) FS_EVEN(j, 8)
+#define FS_ODD_8(j) FS_ODD(j, 8)
+#define FS_EXCHANGE(x, i, k, even, odd)               \
+    do {                                              \
+        const vec first_ = (x)[i], second_ = (x)[k];  \
+        (x)[i] = FS_SHUFFLE(first_, second_, even);   \
+        (x)[k] = FS_SHUFFLE(first_, second_, odd);    \
+    } while (0)
+#endif
+
+/* A square of FS_LANES vectors. Every round exchanges between pairs, one instruction a vector: log2(FS_LANES) rounds. */
+FS_INLINE void transpose(vec *x)
+{
+#if FS_REAL_BITS == 32
+    FS_UNROLL
+    for (int i = 0; i < FS_LANES; i += 4) {
+        FS_EXCHANGE(x, i, i + 1, FS_LOWER, FS_UPPER);
+        FS_EXCHANGE(x, i + 2, i + 3, FS_LOWER, FS_UPPER);
+        FS_EXCHANGE(x, i, i + 2, FS_LOWER_PAIR, FS_UPPER_PAIR);
+        FS_EXCHANGE(x, i + 1, i + 3, FS_LOWER_PAIR, FS_UPPER_PAIR);
+        const vec swapped = x[i + 1];
+        x[i + 1] = x[i + 2];
+        x[i + 2] = swapped;
+    }
+#else
+    FS_UNROLL
+    for (int i = 0; i < FS_LANES; i += 2)
+        FS_EXCHANGE(x, i, i + 1, FS_EVEN_1, FS_ODD_1);
+#if FS_VECTOR_BYTES >= 32
+    FS_UNROLL
+    for (int i = 0; i < FS_LANES; i++)
+        if (!(i & 2))
+            FS_EXCHANGE(x, i, i + 2, FS_EVEN_2, FS_ODD_2);
+#endif
+#endif
+#if FS_VECTOR_BYTES * 8 / FS_REAL_BITS >= 8
+    FS_UNROLL
+    for (int i = 0; i < FS_LANES; i++)
+        if (!(i & 4))
+            FS_EXCHANGE(x, i, i + 4, FS_EVEN_4, FS_ODD_4);
+#endif
+#if FS_VECTOR_BYTES * 8 / FS_REAL_BITS >= 16
+    FS_UNROLL
+    for (int i = 0; i < FS_LANES; i++)
+        if (!(i & 8))
+            FS_EXCHANGE(x, i, i + 8, FS_EVEN_8, FS_ODD_8);
+#endif
 }
