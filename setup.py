@@ -87,7 +87,7 @@ def extension(name: str, *c_sources: str) -> Extension:
 # What all modules share of Cython itself, once; cythonize writes the file.
 shared = Extension("fastsep._cyutility", ["build/cython/_cyutility.c"])
 setup(
-    packages=["fastsep"],
+    packages=["fastsep", "fastsep.ndimage"],
     package_dir={"": "src"},
     package_data={"fastsep": ["*.pxd", "*.pyi", "py.typed", "networks/*"]},
     ext_modules=cythonize(

@@ -47,7 +47,9 @@ def test_any_input_to_floats_is_within_the_bound(call: filters.Call, output: str
     kind = np.dtype(output)
     actual = call(ndi, output=kind)
     assert actual.dtype == kind
-    bounded = filters.Call(call.name, call.arguments, call.keywords | {"output": kind}, call.steps).bounded(kind)
+    bounded = filters.Call(call.name, call.arguments, call.keywords | {"output": kind}, call.steps).bounded(
+        kind
+    )
     assert_within(actual, bounded)
 
 
@@ -63,8 +65,10 @@ def test_output_may_be_the_input(call: filters.Call) -> None:
 @given(call=filters.one_traversal_calls("FD"))
 def test_complex_input_is_filtered_by_its_parts(call: filters.Call) -> None:
     actual = call(ndi)
-    parts = [filters.Call(call.name, (np.ascontiguousarray(part), *call.arguments[1:]), call.keywords, call.steps)
-             for part in (call.input.real, call.input.imag)]
+    parts = [
+        filters.Call(call.name, (np.ascontiguousarray(part), *call.arguments[1:]), call.keywords, call.steps)
+        for part in (call.input.real, call.input.imag)
+    ]
     # A real cval is that of the real part alone.
     parts[1] = filters.Call(parts[1].name, parts[1].arguments, parts[1].keywords | {"cval": 0.0}, call.steps)
     assert_same_bits(actual.real, parts[0](ndi))
@@ -85,7 +89,10 @@ def test_complex_weights(call: filters.Call, imaginary: Any, cval: complex) -> N
     assert_same_bits(both(ndi, precision="double"), both.scipy())
 
 
-@given(call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS), threads=st.sampled_from([1, 2, 3, -1]))
+@given(
+    call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS),
+    threads=st.sampled_from([1, 2, 3, -1]),
+)
 def test_threads_do_not_change_a_bit(call: filters.Call, threads: int) -> None:
     assert_same_bits(call(ndi, threads=threads), call(ndi))
 
@@ -97,8 +104,10 @@ def test_threads_do_not_change_a_bit(call: filters.Call, threads: int) -> None:
     mode=filters.modes,
     data=st.data(),
 )
-def test_sums_over_axes_have_the_bits_of_scipy(array: Any, name: str, sigma: float, mode: str, data: Any) -> None:
-    axes, along = filters._some_axes(data.draw, array)
+def test_sums_over_axes_have_the_bits_of_scipy(
+    array: Any, name: str, sigma: float, mode: str, data: Any
+) -> None:
+    axes, _ = filters._some_axes(data.draw, array)
     arguments: tuple[Any, ...] = (array,) if name == "laplace" else (array, sigma)
     call = filters.Call(name, arguments, {"mode": mode, "cval": 2.0, "axes": axes})
     with np.errstate(invalid="ignore"):
@@ -211,7 +220,11 @@ def test_nd_kernels_to_other_integers_have_the_bits_of_scipy(call: filters.Call,
 def test_nd_kernels_on_floats_are_within_the_bound(call: filters.Call) -> None:
     # The factors are found again, each within rounding, and SciPy leaves out taps of 2⁻⁵² or less.
     bounded = call.bounded(call.input.dtype.newbyteorder("="))
-    lost = np.finfo(float).eps * call.arguments[1].size * np.abs(np.append(call.input, call.keywords["cval"])).max()
+    lost = (
+        np.finfo(float).eps
+        * call.arguments[1].size
+        * np.abs(np.append(call.input, call.keywords["cval"])).max()
+    )
     assert_within(call(ndi), Bounded(bounded.exact, 2 * bounded.error + lost))
 
 
@@ -227,7 +240,9 @@ def test_what_is_not_finite_spreads_as_by_scipy(call: filters.Call, seed: int) -
     with np.errstate(invalid="ignore"):
         expected, actual = spread.scipy(), spread(ndi)
     np.testing.assert_array_equal(np.isnan(actual), np.isnan(expected))
-    np.testing.assert_array_equal(np.where(np.isinf(actual), actual, 0), np.where(np.isinf(expected), expected, 0))
+    np.testing.assert_array_equal(
+        np.where(np.isinf(actual), actual, 0), np.where(np.isinf(expected), expected, 0)
+    )
 
 
 def test_the_choice_is_visible_and_can_be_forced() -> None:

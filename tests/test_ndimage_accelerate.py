@@ -65,7 +65,9 @@ def test_scikit_image_computes_with_ours(name: str, calls: list[Any]) -> None:
         assert np.count_nonzero(actual != expected) <= 2
     else:
         single = expected.dtype == np.float32
-        np.testing.assert_allclose(actual, expected, rtol=0, atol=(3e-6 if single else 1e-13) * np.ptp(expected))
+        np.testing.assert_allclose(
+            actual, expected, rtol=0, atol=(3e-6 if single else 1e-13) * np.ptp(expected)
+        )
     count = len(calls)
     FILTERS[name]()
     assert len(calls) == count, "SciPy did not come back"

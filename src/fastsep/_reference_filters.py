@@ -43,7 +43,7 @@ def extend(values: Array, axis: int, before: int, after: int, mode: str, cval: f
     if mode == "valid":
         return values
     if length == 0:
-        return np.zeros(values.shape[:axis] + (before + after,) + values.shape[axis + 1 :], values.dtype)
+        return np.zeros((*values.shape[:axis], before + after, *values.shape[axis + 1 :]), values.dtype)
     positions = source(np.arange(-before, length + after), length, mode)
     moved = np.moveaxis(values, axis, -1)
     extended = np.where(positions < 0, values.dtype.type(cval), moved[..., np.maximum(positions, 0)])
@@ -148,16 +148,15 @@ def _correlate(windows: list[Array], weights: Array, size: int) -> Array:
     return total
 
 
-def exact_pass(
-    values: Array, axis: int, weights: Array, before: int, mode: str, cval: Any = 0.0
-) -> Array:
+def exact_pass(values: Array, axis: int, weights: Array, before: int, mode: str, cval: Any = 0.0) -> Array:
     """One pass in extended precision, nothing rounded to a shorter type."""
     long = values.astype(np.longdouble)
     windows = _windows(long, axis, len(weights), before, mode, cval)
     total = np.zeros_like(windows[0])
     for window, weight in zip(windows, weights.astype(np.longdouble), strict=True):
         total = total + window * weight
-    return np.moveaxis(total, -1, axis)
+    result: Array = np.moveaxis(total, -1, axis)
+    return result
 
 
 def correlate(
@@ -172,9 +171,7 @@ def correlate(
     extended = load(values)
     for axis, (size, first) in enumerate(zip(weights.shape, before, strict=True)):
         extended = extend(extended, axis, first, size - 1 - first, mode, cval)
-    shape = tuple(
-        max(0, n - k + 1) for n, k in zip(extended.shape, weights.shape, strict=True)
-    )
+    shape = tuple(max(0, n - k + 1) for n, k in zip(extended.shape, weights.shape, strict=True))
     total = np.zeros(shape)
     with np.errstate(invalid="ignore", over="ignore"):
         for tap in np.ndindex(*weights.shape):

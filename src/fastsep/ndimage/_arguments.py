@@ -99,7 +99,9 @@ def before(origin: Any, size: int, extension: str, name: str = "weights") -> int
 def no_origin_in_valid(origin: Any, extension: str) -> None:
     """Where nothing is extended, there is nothing to shift."""
     if extension == "valid" and operator.index(origin) != 0:
-        raise ValueError(f'origin must be 0 with mode="valid", which has every whole position; got {origin!r}')
+        raise ValueError(
+            f'origin must be 0 with mode="valid", which has every whole position; got {origin!r}'
+        )
 
 
 def cval(value: Any, complex_input: bool) -> Any:

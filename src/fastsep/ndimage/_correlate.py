@@ -50,10 +50,10 @@ def correlate(
     axes : int or sequence of int, optional
         The filtered axes; all by default.
     method : {"auto", "separable", "direct"}
-        "direct" sums tap by tap, with SciPy's bits. "separable" makes one pass along each axis, and is refused
-        for kernels that are no outer product; integers get the passes' exact result, truncated once, where
-        they are exact, and are otherwise rounded along the way. "auto" is the separable one where that is
-        right to the last bit for integer output, or within the bound for floats: `choose_method` says which.
+        "direct" sums tap by tap, with SciPy's bits. "separable" makes one pass along each axis, and is
+        refused for kernels that are no outer product; integers get the passes' exact result, truncated once,
+        where they are exact, and are otherwise rounded along the way. "auto" is the separable one where that
+        is right to the last bit for integer output, or within the bound for floats: `choose_method` says it.
 
     Returns
     -------
@@ -164,8 +164,8 @@ def _correlate(
         kernel = kernel.conj()
     if kernel.ndim != len(along) or 0 in kernel.shape:
         raise RuntimeError(
-            f"weights.ndim ({kernel.ndim}) must match len(axes) ({len(along)}), and no axis may have length 0; "
-            f"got weights of shape {kernel.shape}"
+            f"weights.ndim ({kernel.ndim}) must match len(axes) ({len(along)}), and no axis may have length "
+            f"0; got weights of shape {kernel.shape}"
         )
     if not isinstance(mode, str) and np.iterable(mode):
         raise RuntimeError(f"A sequence of modes is not supported: mode must be one of them; got {mode!r}")

@@ -26,7 +26,14 @@ _SOBEL, _PREWITT, _SCHARR = _taps(1, 2, 1), _taps(1, 1, 1), _taps(3, 10, 3)
 
 
 def _edges(
-    smoothing: Array, input: ArrayLike, axis: Any, output: Any, mode: Any, cval: Any, threads: Any, precision: Any
+    smoothing: Array,
+    input: ArrayLike,
+    axis: Any,
+    output: Any,
+    mode: Any,
+    cval: Any,
+    threads: Any,
+    precision: Any,
 ) -> Array:
     """The difference along one axis, smoothed along all others."""
     array = np.asarray(input)

@@ -88,4 +88,5 @@ def _inside(positions: Array, length: int, mode: str) -> Array:
         return positions % length
     period = 2 * length if mode == "reflect" else max(1, 2 * length - 2)
     folded = positions % period
-    return np.minimum(folded, period - folded - (mode == "reflect"))
+    inside: Array = np.minimum(folded, period - folded - (mode == "reflect"))
+    return inside

@@ -41,7 +41,7 @@ def _factors(taps: bytes, shape: tuple[int, ...]) -> Factors | str:
 
 
 def factors_of(kernel: Array) -> Factors | str:
-    """The factors of the taps that SciPy counts, on the axes with more than one tap; or why there are none."""
+    """The factors of the taps that SciPy counts, on the axes of several taps; or why there are none."""
     counted = np.where(np.abs(kernel) > np.finfo(np.float64).eps, kernel, 0.0)
     shape = tuple(size for size in kernel.shape if size > 1)
     if not shape:
@@ -79,7 +79,9 @@ def vectors(factors: Factors, shape: tuple[int, ...]) -> Vectors:
     return Vectors(result, exact)
 
 
-def choose(kernel: Array, given: np.dtype[Any], stored: np.dtype[Any], constant: float, chosen: Options) -> Choice:
+def choose(
+    kernel: Array, given: np.dtype[Any], stored: np.dtype[Any], constant: float, chosen: Options
+) -> Choice:
     """What method="auto" does with a real kernel, for an input and an output dtype."""
     if chosen.precision == "double":
         return Choice("direct", 'precision="double" asks for the bits of SciPy\'s order')
@@ -99,7 +101,9 @@ def choose(kernel: Array, given: np.dtype[Any], stored: np.dtype[Any], constant:
         return Choice("direct", "floats to integers are truncated where SciPy's sum is")
     if not _sums_are_exact(vectors(found, kernel.shape), kernel, given, constant):
         return Choice("direct", "on integers, and not every product and sum is exact")
-    return Choice("separable", f"the kernel is an outer product and every sum exact: {passes} taps, not {direct}")
+    return Choice(
+        "separable", f"the kernel is an outer product and every sum exact: {passes} taps, not {direct}"
+    )
 
 
 def _sums_are_exact(parts: Vectors, kernel: Array, given: np.dtype[Any], constant: float) -> bool:

@@ -89,7 +89,11 @@ def _run_real(array: Array, output: Array, passes: Sequence[Pass], chosen: Optio
     if target.size == 0:
         return
     filter_passes(
-        array, target, passes, arithmetic=arithmetic(array.dtype, target.dtype, chosen), threads=chosen.threads
+        array,
+        target,
+        passes,
+        arithmetic=arithmetic(array.dtype, target.dtype, chosen),
+        threads=chosen.threads,
     )
 
 

@@ -109,6 +109,7 @@ def _correlate1d(
     shape = filtered_shape(array.shape, [one])
     target = _arguments.output(output, array, shape, complex_input or taps.dtype.kind == "c")
     if taps.dtype.kind == "c":
+
         def part(part_of: Array, weights: Array, into: Array, constant: Any) -> None:
             run(part_of, into, [one._replace(weights=weights, cval=constant)], chosen)
 
@@ -273,9 +274,7 @@ def gaussian_filter(
     radii = _arguments.per_axis(radius, count, "radius")
     constant = _arguments.cval(cval, array.dtype.kind == "c")
     passes = [
-        correlation(
-            gaussian_taps(sigmas[i], orders[i], truncate, radii[i]), along[i], modes[i], constant, 0
-        )
+        correlation(gaussian_taps(sigmas[i], orders[i], truncate, radii[i]), along[i], modes[i], constant, 0)
         for i in range(count)
         if sigmas[i] > 1e-15
     ]
@@ -384,9 +383,7 @@ def uniform_filter(
     modes = _arguments.per_axis(mode, count, "mode")
     complex_input = array.dtype.kind == "c"
     constant = _arguments.cval(cval, complex_input)
-    passes = [
-        box(sizes[i], along[i], modes[i], constant, origins[i]) for i in range(count) if sizes[i] > 1
-    ]
+    passes = [box(sizes[i], along[i], modes[i], constant, origins[i]) for i in range(count) if sizes[i] > 1]
     return filtered(array, output, passes, chosen, complex_input)
 
 
