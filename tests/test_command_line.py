@@ -78,5 +78,5 @@ def test_unknown_commands(tmp_path: Path, arguments: list[str]) -> None:
 def test_help_lists_the_commands(tmp_path: Path) -> None:
     process = command(tmp_path, "--help")
     assert process.returncode == 0
-    for name in ("info", "selftest", "bench"):
+    for name in ("info", "selftest", "bench", "filter"):
         assert name in process.stdout

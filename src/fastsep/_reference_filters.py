@@ -145,7 +145,8 @@ def _correlate(windows: list[Array], weights: Array, size: int) -> Array:
             total = windows[-1] * weights[-1]
             for tap in range(size - 1):
                 total = total + windows[tap] * weights[tap]
-    return total
+    result: Array = total
+    return result
 
 
 def exact_pass(values: Array, axis: int, weights: Array, before: int, mode: str, cval: Any = 0.0) -> Array:

@@ -51,6 +51,6 @@ __all__ = [
 
 def __getattr__(name: str) -> NoReturn:
     raise AttributeError(
-        f"module 'fastsep.ndimage' has no attribute {name!r}: it holds the separable filters of scipy.ndimage; for "
-        f"any other function use SciPy's, scipy.ndimage.{name}"
+        f"module 'fastsep.ndimage' has no attribute {name!r}: it holds scipy.ndimage's separable filters; "
+        f"for any other function use SciPy's, scipy.ndimage.{name}"
     )
