@@ -122,6 +122,7 @@ cdef void load_columns(const lines_call *c, fs_transfer *move, int64_t first, in
                 continue
             pixel = pixel * c.channels + channel
         move.columns = run
+        move.ahead = run * move.step if run > c.channels and at + run < c.columns else 0
         move.offset = pixel * move.step
         move.buffer = to + (at - first) * c.kernels.bytes
         c.kernels.lines_load(move)
@@ -231,6 +232,7 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
             filter_lines(c, &c.down, &work)
         if c.along.taps == 0:
             put.columns = count
+            put.ahead = count * put.step if at + count < last else 0
             put.offset = at * c.out_step
             put.buffer = middle
             kernels.lines_store(&put)
@@ -279,6 +281,7 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
                     (held - ready) * lanes * item)
         held -= ready
         put.columns = ready
+        put.ahead = ready * put.step if done + ready < last else 0
         put.offset = done * c.out_step
         put.buffer = middle
         kernels.lines_store(&put)
