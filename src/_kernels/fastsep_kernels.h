@@ -114,6 +114,7 @@ struct fs_transfer {
     int64_t rows, columns;
     char *const *array;          /* [rows]; when loading, NULL stands for a row of `constant` */
     int64_t offset, step;        /* in bytes: of the first column, and from one column to the next */
+    int64_t ahead;               /* bytes from these columns to those that come next, to be fetched into L2; 0: none */
     double constant;
     char *buffer;                /* [rows][row_stride]: reals */
     int64_t row_stride;

@@ -122,6 +122,7 @@ cdef void load_columns(const lines_call *c, fs_transfer *move, int64_t first, in
                 continue
             pixel = pixel * c.channels + channel
         move.columns = run
+        move.ahead = run * move.step if run > c.channels and at + run < c.columns else 0
         move.offset = pixel * move.step
         move.buffer = to + (at - first) * c.kernels.bytes
         c.kernels.lines_load(move)
@@ -153,8 +154,9 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
     cdef const lines_call *c = <const lines_call *>opaque
     cdef const fs_real_kernels *kernels = c.kernels
     cdef int64_t item = kernels.bytes, lanes = kernels.lanes
-    cdef int64_t block = tile // c.column_blocks
-    cdef int64_t first = tile % c.column_blocks * c.block_columns
+    cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1)
+    cdef int64_t block = tile % blocks
+    cdef int64_t first = tile // blocks * c.block_columns
     cdef int64_t last = min(c.out_columns, first + c.block_columns)
     cdef int64_t halo = max(0, c.along.taps - 1) * c.channels
     cdef int64_t plane, row, rows, i, position
@@ -231,6 +233,7 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
             filter_lines(c, &c.down, &work)
         if c.along.taps == 0:
             put.columns = count
+            put.ahead = count * put.step if at + count < last else 0
             put.offset = at * c.out_step
             put.buffer = middle
             kernels.lines_store(&put)
@@ -279,6 +282,7 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
                     (held - ready) * lanes * item)
         held -= ready
         put.columns = ready
+        put.ahead = ready * put.step if done + ready < last else 0
         put.offset = done * c.out_step
         put.buffer = middle
         kernels.lines_store(&put)
@@ -299,10 +303,21 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     cdef int64_t planes = c.outer.rows if c.down.taps else 1
     cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
     cdef int64_t rows, groups, strip
-    c.block_rows = min(all_rows, BLOCK_ROWS)
+    # Blocks of even heights, in whole squares where there are squares to turn.
+    rows = BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS
+    c.row_blocks = max(1, (all_rows + rows // 2) // rows)
+    c.block_rows = (all_rows + c.row_blocks - 1) // c.row_blocks
+    if c.along.taps:
+        c.block_rows = min(all_rows, (c.block_rows + lanes - 1) // lanes * lanes)
     c.row_blocks = (all_rows + c.block_rows - 1) // c.block_rows
+    # Rows that the block below reads again stay in L2, unless that would make more columns to be filtered twice.
     c.block_columns = c.out_columns
-    c.column_blocks = 1
+    if c.down.taps > 1:
+        rows = c.block_rows + extra
+        c.block_columns = max(16 * halo, caches().level2 * 3 // 4 // (rows * c.x.item), 512)
+    c.column_blocks = max(1, (c.out_columns + c.block_columns // 2) // c.block_columns)
+    c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
+    c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
     groups = (c.block_rows + lanes - 1) // lanes
     rows = groups * lanes + extra
     # A strip in three quarters of L1, but at least two cache lines wide.

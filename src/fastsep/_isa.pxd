@@ -80,7 +80,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         int swapped
         int64_t rows, columns
         char *const *array
-        int64_t offset, step
+        int64_t offset, step, ahead
         double constant
         char *buffer
         int64_t row_stride
