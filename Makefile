@@ -75,7 +75,7 @@ test-arm64: $(VENV)/.stamp-build ## cross-compile for 64-bit Arm and test the ke
 	tools/arm64.sh test
 
 .PHONY: bench
-bench: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## standard against separable convolution on a photograph; writes build/bench/
+bench: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## standard against separable, filters against SciPy, on a photograph; writes build/bench/
 	$(RUN) -m bench
 
 # The peers' environment lies on top of .venv: whatever it does not hold itself, fastsep's editable install among
