@@ -108,6 +108,11 @@ bench-compare: $(VENV)/.stamp-environment ## the newest run of bench-peers again
 readme: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## put what the last `make bench` and `make bench-peers` say into README.md
 	$(RUN) -m bench --update-readme
 
+.PHONY: docs
+docs: $(VENV)/.stamp-build $(VENV)/.stamp-test $(VENV)/.stamp-bench ## run the guides' Python; figures go to build/docs
+	@mkdir -p build/docs
+	cd build/docs && $(abspath $(RUN)) ../../tools/run_guide.py ../../docs/ndimage.md
+
 .PHONY: asm
 asm: $(VENV)/.stamp-build ## check the machine code: FMA present, spills of the inner loops counted
 	$(RUN) tools/check_assembly.py avx2

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastsep._passes import Pass
 from fastsep.ndimage import _arguments
 from fastsep.ndimage._run import options
-from fastsep.ndimage._smoothing import correlate1d, correlation, filtered, gaussian_filter
+from fastsep.ndimage._smoothing import all_simple, correlate1d, correlation, filtered, gaussian_filter
 
 Array = NDArray[Any]
 
@@ -22,11 +24,11 @@ def _taps(*values: float) -> Array:
 
 
 _DIFFERENCE, _LAPLACE = _taps(-1, 0, 1), _taps(1, -2, 1)
-_SOBEL, _PREWITT, _SCHARR = _taps(1, 2, 1), _taps(1, 1, 1), _taps(3, 10, 3)
+_SMOOTHING = {"sobel": _taps(1, 2, 1), "prewitt": _taps(1, 1, 1), "scharr": _taps(3, 10, 3)}
 
 
 def _edges(
-    smoothing: Array,
+    kind: str,
     input: ArrayLike,
     axis: Any,
     output: Any,
@@ -38,16 +40,25 @@ def _edges(
     """The difference along one axis, smoothed along all others."""
     array = np.asarray(input)
     chosen = options(threads, precision=precision)
-    along = _arguments.axis(axis, array.ndim)
-    modes = _arguments.per_axis(mode, array.ndim, "mode")
-    complex_input = array.dtype.kind == "c"
+    arguments = (array.ndim, array.dtype.kind == "c", kind, axis, mode, cval)
+    make = _usual_edge_passes if all_simple(arguments) else _edge_passes
+    return filtered(array, output, make(*arguments), chosen)
+
+
+def _edge_passes(
+    ndim: int, complex_input: bool, kind: str, axis: Any, mode: Any, cval: Any
+) -> tuple[Pass, ...]:
+    along = _arguments.axis(axis, ndim)
+    modes = _arguments.per_axis(mode, ndim, "mode")
     constant = _arguments.cval(cval, complex_input)
-    others = [i for i in range(array.ndim) if i != along]
-    passes = [
+    others = [i for i in range(ndim) if i != along]
+    return (
         correlation(_DIFFERENCE, along, modes[along], constant, 0),
-        *(correlation(smoothing, i, modes[i], constant, 0) for i in others),
-    ]
-    return filtered(array, output, passes, chosen)
+        *(correlation(_SMOOTHING[kind], i, modes[i], constant, 0) for i in others),
+    )
+
+
+_usual_edge_passes = lru_cache(maxsize=256, typed=True)(_edge_passes)
 
 
 def sobel(
@@ -79,7 +90,7 @@ def sobel(
     RuntimeError, ValueError, TypeError
         As by SciPy; the message names the argument, what it got and what would be right.
     """
-    return _edges(_SOBEL, input, axis, output, mode, cval, threads, precision)
+    return _edges("sobel", input, axis, output, mode, cval, threads, precision)
 
 
 def prewitt(
@@ -109,7 +120,7 @@ def prewitt(
     RuntimeError, ValueError, TypeError
         As by SciPy; the message names the argument, what it got and what would be right.
     """
-    return _edges(_PREWITT, input, axis, output, mode, cval, threads, precision)
+    return _edges("prewitt", input, axis, output, mode, cval, threads, precision)
 
 
 def scharr(
@@ -139,7 +150,7 @@ def scharr(
     RuntimeError, ValueError, TypeError
         As by `sobel`.
     """
-    return _edges(_SCHARR, input, axis, output, mode, cval, threads, precision)
+    return _edges("scharr", input, axis, output, mode, cval, threads, precision)
 
 
 def _over_axes(
