@@ -111,7 +111,7 @@ readme: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## put what the last `make ben
 .PHONY: docs
 docs: $(VENV)/.stamp-build $(VENV)/.stamp-test $(VENV)/.stamp-bench ## run the guides' Python; figures go to build/docs
 	@mkdir -p build/docs
-	cd build/docs && $(abspath $(RUN)) ../../tools/run_guide.py ../../docs/ndimage.md
+	cd build/docs && $(abspath $(RUN)) ../../tools/run_guide.py ../../docs/factorization.md ../../docs/ndimage.md
 
 .PHONY: asm
 asm: $(VENV)/.stamp-build ## check the machine code: FMA present, spills of the inner loops counted

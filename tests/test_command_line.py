@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -78,5 +79,150 @@ def test_unknown_commands(tmp_path: Path, arguments: list[str]) -> None:
 def test_help_lists_the_commands(tmp_path: Path) -> None:
     process = command(tmp_path, "--help")
     assert process.returncode == 0
-    for name in ("info", "selftest", "bench", "filter"):
+    for name in ("info", "selftest", "bench", "filter", "factorize", "cost"):
         assert name in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["sobel"], ["3×3, int64: rank 1, in exact factors", "1  2  1", "-1  0  1", "9 → 6"]),
+        (["scharr", "--dimensions", "3", "--axis", "0"], ["3×3×3", "3 10  3", "27 → 9"]),
+        (["binomial", "--size", "5"], ["1 4 6 4 1", "25 → 10"]),
+        (["box", "--size", "3"], ["1/9", "1 1 1"]),
+        (["gaussian", "--sigma", "2"], ["17×17", "every bit is given back", "289 → 34"]),
+        (["laplace", "--rank", "2"], ["rank 2, in exact factors", "9 → 12"]),
+        (["laplace", "--tolerance", "0.2"], ["rank 1", "0.101 of the kernel's norm"]),
+    ],
+)
+def test_factorize_named_kernels(tmp_path: Path, arguments: list[str], parts: list[str]) -> None:
+    process = command(tmp_path, "factorize", *arguments)
+    assert process.returncode == 0, process.stderr
+    for part in parts:
+        assert part in process.stdout, process.stdout
+
+
+def test_named_kernels_are_those_that_scipy_filters_with(tmp_path: Path) -> None:
+    from scipy import ndimage
+
+    from fastsep._named_kernels import named_kernel
+
+    impulse = np.zeros((25, 25))
+    impulse[12, 12] = 1
+    for name, response in (
+        ("sobel", ndimage.sobel(impulse, axis=0)),
+        ("prewitt", ndimage.prewitt(impulse, axis=0)),
+        ("laplace", ndimage.laplace(impulse)),
+        ("box", ndimage.uniform_filter(impulse, 5)),
+        ("gaussian", ndimage.gaussian_filter(impulse, 1.5)),
+    ):
+        kernel = named_kernel(name, 2, 0, 5, 1.5)
+        padded = np.zeros((25, 25))
+        margin = (25 - kernel.shape[0]) // 2
+        padded[margin : 25 - margin, margin : 25 - margin] = kernel
+        # A correlation answers an impulse with the kernel the other way round.
+        np.testing.assert_allclose(padded[::-1, ::-1], response, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("k.txt", "# Sobel\n-1 0 1\n-2 0 2\n\n-1 0 1  # last\n"),
+        ("k.csv", "-1,0,1\n-2,0,2\n-1,0,1\n"),
+        ("k.npy", None),
+    ],
+)
+def test_factorize_reads_files(tmp_path: Path, name: str, text: str | None) -> None:
+    sobel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+    if text is None:
+        np.save(tmp_path / name, sobel)
+    else:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    process = command(tmp_path, "factorize", name, "--json")
+    assert process.returncode == 0, process.stderr
+    figures = json.loads(process.stdout)
+    assert figures == fastsep.factorize(sobel).to_dict()
+
+
+def test_factorize_a_layer(tmp_path: Path) -> None:
+    kernel = np.random.default_rng(0).standard_normal((3, 3, 4, 16)).astype(np.float32)
+    np.save(tmp_path / "layer.npy", kernel)
+    process = command(tmp_path, "factorize", "layer.npy", "--conv", "--multiplier", "4")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.strip() == str(fastsep.factorize_conv(kernel, 4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["laplace"], "not separable.*relative error of 0.101.*rank=2 is enough"),
+        (["nothing"], "kernel must be a file or one of sobel.*got 'nothing'"),
+        (["nothing.npy"], "kernel cannot be read from nothing.npy: .*No such file"),
+        (["words.txt"], "kernel cannot be read from words.txt: 'two' is no number"),
+        (["ragged.csv"], "kernel cannot be read from ragged.csv: its rows have 2, 1 numbers"),
+        (["empty.txt"], "kernel cannot be read from empty.txt: there are no numbers"),
+        (["objects.npy"], "kernel cannot be read from objects.npy: .*allow_pickle"),
+        (["sobel", "--axis", "2"], "--axis must be from -2 to 1; got 2"),
+        (["box", "--size", "0"], "--size must be at least 1; got 0"),
+        (["gaussian", "--sigma", "-1"], "--sigma must be greater than 0; got -1"),
+        (["sobel", "--rank", "0"], "rank must be None or an int of at least 1; got 0"),
+        (["sobel", "--multiplier", "2"], "--multiplier needs --conv"),
+        (["sobel", "--conv"], "kernel must have dtype float32 or float64"),
+    ],
+)
+def test_factorize_says_what_is_wrong(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "words.txt").write_text("1 two\n", encoding="utf-8")
+    (tmp_path / "ragged.csv").write_text("1,2\n3\n", encoding="utf-8")
+    (tmp_path / "empty.txt").write_text("# nothing\n", encoding="utf-8")
+    np.save(tmp_path / "objects.npy", np.array([object()]), allow_pickle=True)
+    process = command(tmp_path, "factorize", *arguments)
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert re.search(message, process.stderr), process.stderr
+    assert process.stderr.startswith("fastsep factorize: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ([], ["mobilenet_v1", "568.7 M", "569 M", "efficientnet_b7", "66,347,960"]),
+        (["mobilenet_v1"], ["568,740,352", "4,231,976", "569 M", "4.2 M"]),
+        (["mobilenet_v1", "--form", "standard"], ["4,866,269,184", "29,294,088"]),
+        (["mobilenet_v1", "--layers"], ["depthwise 3×3, 112×112×32 → 112×112×32"]),
+        (["12x12x3", "--kernel", "5", "--outputs", "256"], ["1,228,800", "4,800", "49,152"]),
+        (["100x100x1", "--padding", "same"], ["90,000", "60,000"]),
+        (["8x9x2", "--kernel", "3x1", "--outputs", "4"], ["conv 3×1, 8×9×2 → 6×9×4"]),
+    ],
+)
+def test_cost(tmp_path: Path, arguments: list[str], parts: list[str]) -> None:
+    process = command(tmp_path, "cost", *arguments)
+    assert process.returncode == 0, process.stderr
+    for part in parts:
+        assert part in process.stdout, process.stdout
+
+
+def test_cost_as_json(tmp_path: Path) -> None:
+    every = json.loads(command(tmp_path, "cost", "--json").stdout)
+    assert set(every) == set(fastsep.networks())
+    one = json.loads(
+        command(tmp_path, "cost", "12x12x3", "--kernel", "5", "--outputs", "256", "--json").stdout
+    )
+    assert one == fastsep.cost((12, 12, 3), 5, 256).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mobilenet"], "one of .*mobilenet_v1"),
+        (["12x"], "image must be positive sizes, such as 12x12x3; got '12x'"),
+        (["12x0x3"], "image must be positive sizes, such as 12x12x3; got '12x0x3'"),
+        (["12x12x3", "--kernel", "five"], "--kernel must be positive sizes.*got 'five'"),
+        (["2x2x3"], "does not fit into an image of 2×2"),
+        (["12x12x3", "--layers"], "--form and --layers are for networks"),
+        (["efficientnet_b0", "--form", "standard"], "undefined for efficientnet_b0"),
+    ],
+)
+def test_cost_says_what_is_wrong(tmp_path: Path, arguments: list[str], message: str) -> None:
+    process = command(tmp_path, "cost", *arguments)
+    assert process.returncode == 1
+    assert re.search(message, process.stderr), process.stderr

@@ -20,7 +20,7 @@ def run_guide(guide: Path, folder: Path) -> tuple[int, str]:
 
 
 def test_there_is_something_to_run() -> None:
-    assert "ndimage.md" in [guide.name for guide in GUIDES]
+    assert {"factorization.md", "ndimage.md"} <= {guide.name for guide in GUIDES}
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
@@ -36,3 +36,9 @@ def test_a_guide_that_says_something_else_fails(tmp_path: Path) -> None:
     code, output = run_guide(guide, tmp_path)
     assert code == 1
     assert "it prints\n2" in output
+
+
+def test_what_a_guide_does_not_say_fails(tmp_path: Path) -> None:
+    guide = tmp_path / "silent.md"
+    guide.write_text("```python\nprint(1)\n```\n\n```python\nx = 2\n```\n")
+    assert run_guide(guide, tmp_path)[0] == 1

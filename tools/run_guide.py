@@ -22,13 +22,21 @@ def run(guide: Path) -> int:
     printed, count = "", 0
     for kind, text in BLOCK.findall(guide.read_text(encoding="utf-8")):
         if kind == "text":
-            assert printed == text, f"the guide says\n{text}\nand it prints\n{printed}"
+            compare(text, printed)
+            printed = ""
             continue
+        compare("", printed)
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
             exec(compile(text, f"{guide.name}, block {count + 1}", "exec"), namespace)
         printed, count = output.getvalue(), count + 1
+    compare("", printed)
     return count
+
+
+def compare(said: str, printed: str) -> None:
+    """Raise AssertionError unless they are equal."""
+    assert said == printed, f"the guide says\n{said}\nand it prints\n{printed}"
 
 
 if __name__ == "__main__":

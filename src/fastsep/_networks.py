@@ -1,4 +1,4 @@
-"""Published networks: the tables in `networks/` become lists of layers. README.md there has the format."""
+"""Published networks: tables become lists of layers. The README of `network_tables/` has their format."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Row:
 @cache
 def families() -> tuple[tuple[tuple[Variant, ...], tuple[Row, ...]], ...]:
     """Every table: its variants and its rows."""
-    folder = files("fastsep") / "networks"
+    folder = files("fastsep") / "network_tables"
     tables = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".txt")), key=lambda e: e.name
     )

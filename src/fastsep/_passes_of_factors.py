@@ -2,71 +2,67 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsep import _validate
-from fastsep.ops import depthwise_conv
+from fastsep._lines import filter_passes
+from fastsep._passes import Pass
 
 Array = NDArray[Any]
 
-# scipy.ndimage's names of borders, and NumPy's.
-_BORDERS = {
-    "reflect": "symmetric",
-    "constant": "constant",
-    "nearest": "edge",
-    "mirror": "reflect",
-    "wrap": "wrap",
-}
-MODES = (*_BORDERS, "valid")
+MODES = ("reflect", "constant", "nearest", "mirror", "wrap", "valid")
+# SciPy's synonyms.
+_GRID = {"grid-mirror": "reflect", "grid-constant": "constant", "grid-wrap": "wrap"}
 
 
 def correlate_terms(
-    image: Array, terms: Sequence[Sequence[Array]], mode: str, cval: float, threads: int | None
+    image: Array, terms: Sequence[Sequence[NDArray[np.float64]]], mode: str, cval: float, threads: int | None
 ) -> Array:
-    """The sum over `terms` of the image correlated with the term's vectors, one per axis."""
-    total: Array | None = None
-    for vectors in terms:
-        filtered, outside = image, float(cval)
+    """The sum over `terms` of the image correlated with the term's vectors, one per axis.
+
+    The output lies where SciPy's does: as many taps before it as after, or one more.
+    """
+    mode = _GRID.get(mode, mode)
+    valid = mode == "valid"
+    dtype = np.dtype(np.float32 if image.dtype.newbyteorder("=") == np.float32 else np.float64)
+    shape = image.shape
+    if valid:
+        shape = tuple(max(0, n - len(taps) + 1) for n, taps in zip(shape, terms[0], strict=True))
+    total: Array = np.zeros(shape, dtype)
+    if total.size == 0:
+        return total
+    for number, vectors in enumerate(terms):
+        passes, outside = [], float(cval)
         for axis, vector in enumerate(vectors):
-            filtered = _correlate_axis(filtered, vector.astype(image.dtype), axis, mode, outside, threads)
+            size = len(vector)
+            passes.append(Pass(axis, "correlate", vector, size, 0 if valid else size // 2, mode, outside))
             # What is constant outside the image stays constant, but the taps weigh it.
             outside *= float(vector.sum())
-        total = filtered if total is None else np.add(total, filtered, out=total)
-    assert total is not None, "there is at least one term"
+        filtered = total if number == 0 else np.empty(shape, dtype)
+        filter_passes(image, filtered, passes, arithmetic=dtype.name, threads=threads)
+        if number:
+            np.add(total, filtered, out=total)
     return total
 
 
 def check_image(image: object, kernel_shape: tuple[int, ...], mode: object) -> Array:
-    """The image of native byte order, checked against the kernel."""
-    if mode not in MODES:
+    """The image, checked against the kernel."""
+    if not isinstance(mode, str) or mode not in (*MODES, *_GRID):
         raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
-    result = _validate.array(image, "image")
-    if result.ndim != len(kernel_shape):
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"image must be a np.ndarray; got {type(image).__name__}")
+    if isinstance(image, np.ma.MaskedArray):
+        raise TypeError("image must be a plain np.ndarray; got a MaskedArray, whose mask would be ignored")
+    kind = image.dtype.kind
+    if kind not in "biu" and image.dtype.newbyteorder("=") not in (np.float32, np.float64):
+        raise TypeError(f"image must have dtype float32, float64, bool or an integer; got {image.dtype}")
+    if image.ndim != len(kernel_shape):
         raise ValueError(
-            f"image must have as many axes as the kernel, {len(kernel_shape)}; got shape {result.shape}"
+            f"image must have as many axes as the kernel, {len(kernel_shape)}; got shape {image.shape}"
         )
-    if mode != "valid" and 0 in result.shape:
-        raise ValueError(f"image must not be empty; got shape {result.shape}")
-    return result
-
-
-def _correlate_axis(
-    image: Array, vector: Array, axis: int, mode: str, outside: float, threads: int | None
-) -> Array:
-    """Correlate along one axis, the output at SciPy's place: as many taps before it as after, or one more."""
-    if mode != "valid":
-        before = len(vector) // 2
-        widths = [(0, 0)] * image.ndim
-        widths[axis] = (before, len(vector) - 1 - before)
-        options: dict[str, Any] = {"constant_values": outside} if mode == "constant" else {}
-        image = np.pad(image, widths, mode=_BORDERS[mode], **options)  # type: ignore[call-overload]
-    # The axes before are a batch, those after are channels that share the vector.
-    batch, channels = math.prod(image.shape[:axis]), math.prod(image.shape[axis + 1 :])
-    weights = np.repeat(vector[:, np.newaxis, np.newaxis], channels, axis=1)
-    filtered = depthwise_conv(image.reshape(batch, image.shape[axis], channels), weights, threads=threads)
-    return filtered.reshape(*image.shape[:axis], filtered.shape[1], *image.shape[axis + 1 :])
+    if mode != "valid" and image.size == 0:
+        raise ValueError(f"image must not be empty; got shape {image.shape}")
+    return image

@@ -161,9 +161,13 @@ def simplest(low: Fraction, high: Fraction) -> Fraction:
 def _scale(kernel: Array, vectors: Sequence[tuple[int, ...]]) -> Fraction | None:
     """The simplest scale that puts the vectors' product into every interval, if there is one."""
     low, high, sign = Fraction(0), None, 0
-    for index in np.argwhere(kernel):
+    seen = set()
+    for index in np.argwhere(kernel).tolist():
         product = math.prod(vector[i] for vector, i in zip(vectors, index, strict=True))
         value = kernel[tuple(index)]
+        if (pair := (value.item(), product)) in seen:  # most are, in a kernel of small integers
+            continue
+        seen.add(pair)
         this = 1 if (value > 0) == (product > 0) else -1
         least, most = (end / abs(product) for end in _interval(value))
         low, high = max(low, least), most if high is None else min(high, most)
@@ -186,14 +190,20 @@ def _integers(numbers: Sequence[Fraction]) -> tuple[int, ...]:
 
 def _signed(scale: Fraction, vectors: Sequence[tuple[int, ...]]) -> ExactTerm:
     """Signs as in books: smoothing vectors sum to more than 0, the first difference takes what is left."""
-    signed = []
-    for vector in vectors:
-        flip = sum(vector) < 0
+    signed, differences = [], []
+    for axis, vector in enumerate(vectors):
+        first = next((number for number in vector if number), 0)
+        antisymmetric = all(a == -b for a, b in zip(vector, reversed(vector), strict=True))
+        if sum(vector) == 0:
+            differences.append(axis)
+        # (1, 2, 1), (-1, 0, 1) and (1, -2, 1).
+        flip = sum(vector) < 0 or (sum(vector) == 0 and (first > 0) == antisymmetric)
         scale = -scale if flip else scale
-        signed.append(tuple(-number for number in vector) if flip else vector)
-    if scale < 0:
-        for axis, vector in enumerate(signed):
-            if sum(vector) == 0:
-                signed[axis], scale = tuple(-number for number in vector), -scale
-                break
+        signed.append(_negative(vector) if flip else vector)
+    if scale < 0 and differences:
+        signed[differences[0]], scale = _negative(signed[differences[0]]), -scale
     return ExactTerm(scale, tuple(signed))
+
+
+def _negative(vector: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(-number for number in vector)

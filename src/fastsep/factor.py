@@ -102,10 +102,11 @@ class Factors:
 
         Parameters
         ----------
-        image : ndarray, float32 or float64
-            As many axes as the kernel. Never written.
+        image : ndarray of integers, bool, float32 or float64
+            As many axes as the kernel; any strides, alignment and byte order. Never written.
         mode : {"reflect", "constant", "nearest", "mirror", "wrap", "valid"}
-            What lies outside the image, as in ``scipy.ndimage``; "valid" computes only where the kernel fits.
+            What lies outside the image, as in ``scipy.ndimage`` (its "grid-" synonyms too); "valid" computes
+            only where the kernel fits.
         cval : float
             Outside the image, for "constant".
         threads : int or None
@@ -114,9 +115,10 @@ class Factors:
         Returns
         -------
         ndarray
-            Of the image's dtype and, except for "valid", shape: within rounding of
-            ``scipy.ndimage.correlate(image, factors.outer(), mode=mode, cval=cval)``. Vectors are rounded to
-            the image's dtype.
+            float32 of a float32 image, else float64, which holds what a derivative of integers is; except for
+            "valid", the image's shape. Within rounding of
+            ``scipy.ndimage.correlate(image, factors.outer(), mode=mode, cval=cval)`` in that dtype, to which
+            the vectors are rounded.
 
         Raises
         ------
@@ -208,6 +210,8 @@ def is_separable(kernel: ArrayLike, tolerance: float | None = None) -> bool:
     limit = _limit(array, tolerance)
     if exact_term(array) is not None:
         return True
+    if limit == 0 and array.dtype.kind != "f":
+        return False
     vectors = rank_one(array)
     return _relative(_distance(array, (vectors,), None), array) <= limit
 
@@ -246,10 +250,10 @@ def factorize(kernel: ArrayLike, rank: int | None = None, *, tolerance: float | 
     In 2-D the terms are those of the singular value decomposition, the best for every rank (Eckart and Young,
     1936). In n-D they are those of the higher-order SVD (De Lathauwer, De Moor and Vandewalle, "A multilinear
     singular value decomposition", 2000), of which those that differ only along the longest axis are one: they
-    are orthogonal, so the squares of those left out sum to the square of the error; it is at most √n times
-    that of the best sum for n axes wherever whole subspaces are left out, but no best sum is promised. A
-    single term in n-D is improved by the higher-order power method (the same authors, "On the best rank-1 and
-    rank-(R1, …, RN) approximation of higher-order tensors", 2000).
+    are orthogonal, so the squares of those left out sum to the square of the error. No best sum is promised
+    there; a single term is improved by the higher-order power method (the same authors, "On the best rank-1
+    and rank-(R1, …, RN) approximation of higher-order tensors", 2000), and its error is at most √n times that
+    of the best for n axes.
 
     Examples
     --------
@@ -272,9 +276,15 @@ def factorize(kernel: ArrayLike, rank: int | None = None, *, tolerance: float | 
         terms = tuple(float_vectors(term, array) for term in exact)
     elif wanted == 1:
         best = rank_one(array)
-        terms = (fitting_vectors(array, best) if array.dtype.kind == "f" else best,)
+        if array.dtype.kind == "f" and _relative(_distance(array, (best,), None), array) <= _limit(
+            array, None
+        ):
+            best = fitting_vectors(array, best)
+        terms = (best,)
     else:
-        terms = tuple(vectors for value, vectors in decomposed[:wanted] if value > 0)
+        # What the SVD's own rounding may have made is no term: the threshold of `numpy.linalg.matrix_rank`.
+        least = values[0] * max(array.shape) * float(np.finfo(np.float64).eps)
+        terms = tuple(vectors for value, vectors in decomposed[:wanted] if value > least)
     factors = Factors(array, terms, exact, _distance(array, terms, exact), values)
     if factors.relative_error > limit:
         raise NotSeparableError(_refusal(factors, limit, tolerance), factors.relative_error, limit)
