@@ -22,7 +22,10 @@ C_SOURCES = [
     "isa_neon.c",
     *(["isa_split.c"] if SPLIT else []),
 ]
-DRIVERS = ["pointwise", "direct", "depthwise", "separable", "inverted_residual", "excite", "lines"]
+DRIVERS = [
+    *["pointwise", "direct", "depthwise", "separable", "inverted_residual", "excite"],
+    *["lines", "footprint"],
+]
 # Contraction off: an FMA is only where simd.h says so. No -march: targets are set by pragma in the stubs.
 FLAGS = [
     "-std=gnu11",

@@ -144,6 +144,15 @@ struct fs_turn {
     int64_t to_stride;
 };
 
+/* footprint.inc: out[c] = Σ_t weights[t] · rows[t][c] over whole vectors of columns, the taps in order. */
+struct fs_footprint {
+    int64_t taps, vectors;
+    const char *const *rows;     /* [taps] */
+    const void *weights;         /* [taps] */
+    char *out;
+    int exact;                   /* no fused multiply-add: SciPy's roundings */
+};
+
 struct fs_real_kernels {
     int64_t bytes;            /* of one element */
     int64_t lanes;            /* elements of one vector */
@@ -163,6 +172,7 @@ struct fs_real_kernels {
     void (*lines_run)(const struct fs_lines *, int begin);
     void (*lines_turn)(const struct fs_turn *);
     void (*lines_turn_back)(const struct fs_turn *);
+    void (*footprint_row)(const struct fs_footprint *);
     /* roofline.inc: floating-point operations done; cycles spent; bytes moved. */
     double (*fma_burst)(int64_t repetitions);
     double (*add_burst)(int64_t repetitions);

@@ -99,6 +99,13 @@ cdef extern from "fastsep_kernels.h" nogil:
         int exact
         char *sums
 
+    struct fs_footprint:
+        int64_t taps, vectors
+        const char *const *rows
+        const void *weights
+        char *out
+        int exact
+
     struct fs_turn:
         int64_t columns
         const char *from_ "from"
@@ -122,6 +129,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         void (*lines_run)(const fs_lines *, int) noexcept nogil
         void (*lines_turn)(const fs_turn *) noexcept nogil
         void (*lines_turn_back)(const fs_turn *) noexcept nogil
+        void (*footprint_row)(const fs_footprint *) noexcept nogil
         double (*fma_burst)(int64_t) noexcept nogil
         double (*add_burst)(int64_t) noexcept nogil
         double (*read_burst)(const void *, int64_t, int64_t) noexcept nogil

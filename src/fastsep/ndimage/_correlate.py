@@ -50,7 +50,7 @@ def correlate(
     axes : int or sequence of int, optional
         The filtered axes; all by default.
     method : {"auto", "separable", "direct"}
-        "direct" sums tap by tap, with SciPy's bits. "separable" makes one pass along each axis, and is
+        "direct" sums tap by tap, integers with SciPy's bits. "separable" makes a pass along each axis, and is
         refused for kernels that are no outer product; integers get the passes' exact result, truncated once,
         where they are exact, and are otherwise rounded along the way. "auto" is the separable one where that
         is right to the last bit for integer output, or within the bound for floats: `choose_method` says it.
@@ -201,7 +201,7 @@ def _correlate(
         if method == "auto":
             how = choose(weights, values.dtype, into.dtype, beyond, chosen).method
         if how == "direct":
-            _direct.correlate(values, weights, tuple(before), extension, beyond, into)
+            _direct.correlate(values, weights, tuple(before), extension, beyond, into, chosen)
             return
         found = factors_of(weights)
         if isinstance(found, str):

@@ -1,29 +1,38 @@
-"""Correlation with an n-d kernel, tap by tap: SciPy's bits for every dtype."""
+"""Correlation with an n-d kernel, tap by tap: which taps, in which order, and what lies beyond the ends."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsep._footprint import correlate_taps
+from fastsep.ndimage._run import Options, arithmetic
+
 Array = NDArray[Any]
+Positions = NDArray[np.int64]
 
 # SciPy leaves out taps that are no larger, so that a NaN under a zero does not count.
 _EPSILON = np.finfo(np.float64).eps
-# A block of sums, the products and the values under them stay in a cache of 1 MB.
-_BLOCK = 1 << 15
 
 
 def correlate(
-    array: Array, kernel: Array, before: tuple[int, ...], mode: str, cval: float, output: Array
+    array: Array,
+    kernel: Array,
+    before: tuple[int, ...],
+    mode: str,
+    cval: float,
+    output: Array,
+    chosen: Options,
 ) -> None:
-    """Sum w·x in double, the taps in C order, beginning with 0; stored in `output` by a C cast.
+    """Sum w·x, the taps in C order, beginning with 0; stored in `output` by a C cast.
 
     Parameters
     ----------
     array : ndarray
-        Real, of any dtype.
+        Real, of any dtype but bool.
     kernel : ndarray of float64
         One axis for each axis of `array`.
     before : tuple of int
@@ -33,56 +42,85 @@ def correlate(
     cval : float
     output : ndarray
         May share memory with `array`.
+    chosen : Options
+        threads and precision.
     """
     if output.size == 0:
         return
-    if output.dtype.char == "?":
-        output = output.view(np.uint8)
-    if array.ndim == 0:
-        array, kernel, output, before = array[np.newaxis], kernel[np.newaxis], output[np.newaxis], (0,)
-    values = _extended(array, kernel.shape, before, mode, cval)
-    taps = [(tap, kernel[tap]) for tap in np.ndindex(*kernel.shape) if abs(kernel[tap]) > _EPSILON]
-    rows = max(1, _BLOCK // max(1, output[0].size))
-    with np.errstate(invalid="ignore", over="ignore"):
-        for first in range(0, output.shape[0], rows):
-            block = output[first : first + rows]
-            total, product = np.zeros(block.shape), np.empty(block.shape)
-            for tap, weight in taps:
-                start = (tap[0] + first, *tap[1:])
-                window = tuple(slice(t, t + n) for t, n in zip(start, block.shape, strict=True))
-                np.multiply(values[window], weight, out=product)
-                np.add(total, product, out=total)
-            block[...] = _stored(total, output.dtype)
+    if np.may_share_memory(array, output):
+        array = array.copy()
+    taps = np.argwhere(np.abs(kernel) > _EPSILON)
+    weights = kernel[tuple(taps.T)]
+    positions = [
+        _positions(array.shape[axis], size, before[axis], mode) for axis, size in enumerate(kernel.shape)
+    ]
+    # The output's rows as rows, whatever its layout: the order of the taps stays as it is.
+    order = sorted(range(array.ndim), key=lambda axis: -abs(output.strides[axis]))
+    array, output, taps = array.transpose(order), output.transpose(order), taps[:, order]
+    positions = [positions[axis] for axis in order]
+    while array.ndim < 2:
+        array, output = array[np.newaxis], output[np.newaxis]
+        taps = np.concatenate([np.zeros((len(taps), 1), np.int64), taps], axis=1)
+        positions.insert(0, np.zeros(1, np.int64))
+    while array.ndim > 2 and _innermost_is_one_pixel(array, output, positions):
+        array, output, taps, positions = _joined(array, output, taps, positions)
+    correlate_taps(
+        array,
+        output,
+        positions,
+        np.ascontiguousarray(taps, np.int64),
+        np.ascontiguousarray(weights),
+        constant=cval,
+        arithmetic=arithmetic(array.dtype, output.dtype, chosen),
+        threads=chosen.threads,
+    )
 
 
-def _stored(values: Array, dtype: np.dtype[Any]) -> Array:
-    """As C casts doubles; integers wrap around (NumPy's own casts do, or saturate, by their size)."""
-    if dtype.kind == "f":
-        return values.astype(dtype)
-    if dtype.kind == "u" and dtype.itemsize == 8:
-        return np.where(values < 0, values.astype(np.int64).view(np.uint64), values.astype(np.uint64))
-    return values.astype(np.int64).astype(dtype)
+def _innermost_is_one_pixel(array: Array, output: Array, positions: list[Positions]) -> bool:
+    """Whether the last axis is not filtered, and lies in memory within the one before it, as colours do."""
+    return len(positions[-1]) == output.shape[-1] == array.shape[-1] and all(
+        one.strides[-1] == one.itemsize and one.strides[-2] == one.shape[-1] * one.itemsize
+        for one in (array, output)
+    )
 
 
-def _extended(array: Array, sizes: tuple[int, ...], before: tuple[int, ...], mode: str, cval: float) -> Array:
-    """The array as doubles, with what lies beyond its ends."""
-    values = (array.view(np.uint8) if array.dtype.char == "?" else array).astype(np.float64)
+def _joined(
+    array: Array, output: Array, taps: Array, positions: list[Positions]
+) -> tuple[Array, Array, Array, list[Positions]]:
+    """The last two axes as one."""
+    size = array.shape[-1]
+    pixels = positions[-2][:, np.newaxis]
+    joined = np.where(pixels < 0, -1, pixels * size + np.arange(size)).ravel()
+    array = np.lib.stride_tricks.as_strided(
+        array, (*array.shape[:-2], array.shape[-2] * size), (*array.strides[:-2], array.itemsize)
+    )
+    output = np.lib.stride_tricks.as_strided(
+        output, (*output.shape[:-2], output.shape[-2] * size), (*output.strides[:-2], output.itemsize)
+    )
+    return (
+        array,
+        output,
+        np.concatenate([taps[:, :-2], taps[:, -2:-1] * size], axis=1),
+        [*positions[:-2], joined],
+    )
+
+
+@lru_cache(maxsize=64)
+def _positions(length: int, size: int, before: int, mode: str) -> Positions:
+    """For each position of the extended axis, the one that it takes its value from; -1 is the constant."""
     if mode == "valid":
-        return values
-    for axis, (size, first) in enumerate(zip(sizes, before, strict=True)):
-        if size == 1:
-            continue
-        positions = np.arange(-first, array.shape[axis] + size - 1 - first)
-        outside = (positions < 0) | (positions >= array.shape[axis])
-        values = np.take(values, _inside(positions, array.shape[axis], mode), axis=axis)
-        if mode == "constant":
-            values[(slice(None),) * axis + (outside,)] = cval
-    return values
+        positions = np.arange(length)
+    else:
+        positions = _inside(np.arange(-before, length + size - 1 - before), length, mode)
+    positions = np.ascontiguousarray(positions, np.int64)
+    positions.flags.writeable = False
+    return positions
 
 
 def _inside(positions: Array, length: int, mode: str) -> Array:
-    """The position that each one takes its value from."""
-    if mode in ("nearest", "constant"):
+    if mode == "constant":
+        return np.where((positions >= 0) & (positions < length), positions, -1)
+    if mode == "nearest":
         return np.clip(positions, 0, length - 1)
     if mode == "wrap":
         return positions % length

@@ -153,7 +153,7 @@ def correlate(
     if output.dtype.kind == "f":
         run(array, output, passes, chosen)
         if patched and not math.isfinite(output.sum()):
-            _replace_not_finite(array, kernel, tuple(before), mode, cval, output)
+            _replace_not_finite(array, kernel, tuple(before), mode, cval, output, chosen)
         return
     between = _between(parts, array.dtype, cval, output.dtype)
     if between == output.dtype or len(passes) == 1:
@@ -180,10 +180,16 @@ def _between(parts: Vectors, given: np.dtype[Any], cval: float, stored: np.dtype
 
 
 def _replace_not_finite(
-    array: Array, kernel: Array, before: tuple[int, ...], mode: str, cval: float, output: Array
+    array: Array,
+    kernel: Array,
+    before: tuple[int, ...],
+    mode: str,
+    cval: float,
+    output: Array,
+    chosen: Options,
 ) -> None:
     wrong = ~np.isfinite(output)
     if wrong.any():
         direct = np.empty(output.shape, output.dtype)
-        _direct.correlate(array, kernel, before, mode, cval, direct)
+        _direct.correlate(array, kernel, before, mode, cval, direct, chosen)
         np.copyto(output, direct, where=wrong)
