@@ -114,10 +114,16 @@ struct fs_transfer {
     int64_t rows, columns;
     char *const *array;          /* [rows]; when loading, NULL stands for a row of `constant` */
     int64_t offset, step;        /* in bytes: of the first column, and from one column to the next */
-    int64_t ahead;               /* bytes from these columns to those that come next, to be fetched into L2; 0: none */
     double constant;
+    double factor, low, high;    /* when rounding to integers */
     char *buffer;                /* [rows][row_stride]: reals */
     int64_t row_stride;
+};
+
+/* Memory that is wanted soon: `lines` cache lines from `offset` on of each row, to be fetched into L2 between sums. */
+struct fs_ahead {
+    char *const *rows;           /* NULL: nowhere */
+    int64_t count, lines, offset;
 };
 
 enum fs_folding { FS_ANTISYMMETRIC = -1, FS_UNFOLDED = 0, FS_SYMMETRIC = 1 };
@@ -133,6 +139,7 @@ struct fs_lines {
     enum fs_folding folding;
     int exact;                   /* no fused multiply-add: SciPy's roundings */
     char *sums;                  /* of a mean: [outputs + taps - 1][row_stride] of scratch */
+    struct fs_ahead ahead[2];
 };
 
 /* lines.inc: columns of a row buffer to rows of lanes, or back: to[c][r] = from[r][c]. */
@@ -168,6 +175,7 @@ struct fs_real_kernels {
     void (*lines_load)(const struct fs_transfer *);
     void (*lines_store)(const struct fs_transfer *);
     void (*lines_settle)(const struct fs_transfer *);
+    void (*lines_round)(const struct fs_transfer *);
     void (*lines_filter)(const struct fs_lines *);
     void (*lines_run)(const struct fs_lines *, int begin);
     void (*lines_turn)(const struct fs_turn *);

@@ -1,7 +1,7 @@
 """Filters along axes: blocks of rows, walked from left to right in strips that fit L1. See lines.md."""
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport fabs
+from libc.math cimport INFINITY, fabs
 from libc.stdint cimport int64_t
 from libc.string cimport memmove
 
@@ -17,6 +17,7 @@ from fastsep._isa cimport (
     FS_U8,
     FS_UNFOLDED,
     caches,
+    fs_ahead,
     fs_dtype,
     fs_lines,
     fs_real_kernels,
@@ -43,6 +44,7 @@ from fastsep._threads cimport phase, run_phases, threads_for
 import numpy
 
 from fastsep._isa import get_isa
+from fastsep._passes import in_integers
 from fastsep._threads import check
 
 cdef double DBL_EPSILON = 2.0 ** -52
@@ -54,6 +56,12 @@ cdef dict MODES = {
     "wrap": WRAP,
     "valid": VALID,
 }
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    static long knob(const char *n, long d) { const char *v = getenv(n); return v ? atol(v) : d; }
+    """
+    long knob(const char *n, long d) nogil
 cdef enum:
     # Rows of a block: what a block reads beyond its own rows, taps - 1 of them, is read twice.
     BLOCK_ROWS = 64
@@ -122,7 +130,6 @@ cdef void load_columns(const lines_call *c, fs_transfer *move, int64_t first, in
                 continue
             pixel = pixel * c.channels + channel
         move.columns = run
-        move.ahead = run * move.step if run > c.channels and at + run < c.columns else 0
         move.offset = pixel * move.step
         move.buffer = to + (at - first) * c.kernels.bytes
         c.kernels.lines_load(move)
@@ -142,12 +149,34 @@ cdef void fill_constant(const lines_call *c, int64_t rows, int64_t first, int64_
                     (<double *>(to + r * row_stride))[at - first] = c.along.cval
 
 
+cdef void round_lines(const lines_call *c, const lines_pass *p, bint last, int64_t rows, int64_t columns,
+                      char *buffer) noexcept nogil:
+    cdef fs_transfer work
+    work.rows = rows
+    work.columns = columns
+    work.buffer = buffer
+    work.row_stride = c.strip_columns * c.kernels.bytes
+    work.factor = p.factor
+    work.low = c.low if last else -INFINITY
+    work.high = c.high if last else INFINITY
+    c.kernels.lines_round(&work)
+
+
 cdef void filter_lines(const lines_call *c, const lines_pass *p, fs_lines *work) noexcept nogil:
     work.taps = p.taps
     work.weights = p.weights
     work.folding = p.folding
     work.exact = p.exact
     c.kernels.lines_filter(work)
+
+
+cdef void look_ahead(fs_ahead *ahead, char *const *rows, int64_t count, int64_t first, int64_t last,
+                     int64_t step) noexcept nogil:
+    """Have columns [first, last) of some rows fetched, unless they are scattered."""
+    ahead.rows = rows
+    ahead.count = count
+    ahead.offset = first * step
+    ahead.lines = (max(0, last - first) * step + CACHE_LINE - 1) // CACHE_LINE if 0 < step <= 8 else 0
 
 
 cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
@@ -230,10 +259,16 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
             work.out = middle
             work.out_stride = strip_stride
             work.sums = scratch + c.sums_at
+            look_ahead(&work.ahead[0], x_rows, load.rows, max(0, at + count),
+                       min(min(c.columns, end), at + 2 * count), c.x_step)
+            work.ahead[1].count = 0
+            if c.along.taps == 0:
+                look_ahead(&work.ahead[1], out_rows, rows, at + count, min(last, at + 2 * count), c.out_step)
             filter_lines(c, &c.down, &work)
+        if c.nearest and c.down.taps:
+            round_lines(c, &c.down, c.along.taps == 0, rows, count, middle)
         if c.along.taps == 0:
             put.columns = count
-            put.ahead = count * put.step if at + count < last else 0
             put.offset = at * c.out_step
             put.buffer = middle
             kernels.lines_store(&put)
@@ -271,6 +306,13 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
                     kernels.lines_run(&work, done + channel < c.channels)
                 else:
                     work.sums = scratch + c.sums_at
+                    i = min(rows - group * lanes, lanes)
+                    look_ahead(&work.ahead[0], out_rows + group * lanes, i if channel == 0 else 0, done + ready,
+                               min(last, done + ready + c.strip_columns), c.out_step)
+                    work.ahead[1].count = 0
+                    if c.down.taps == 0:
+                        look_ahead(&work.ahead[1], x_rows + group * lanes, i if channel == 0 else 0, max(0, at),
+                                   min(min(c.columns, end), at + c.strip_columns), c.x_step)
                     filter_lines(c, &c.along, &work)
             turn.columns = ready
             turn.from_ = result
@@ -281,8 +323,9 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
             memmove(turned + group * group_bytes, turned + group * group_bytes + ready * lanes * item,
                     (held - ready) * lanes * item)
         held -= ready
+        if c.nearest:
+            round_lines(c, &c.along, True, rows, ready, middle)
         put.columns = ready
-        put.ahead = ready * put.step if done + ready < last else 0
         put.offset = done * c.out_step
         put.buffer = middle
         kernels.lines_store(&put)
@@ -304,7 +347,7 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
     cdef int64_t rows, groups, strip
     # Blocks of even heights, in whole squares where there are squares to turn.
-    rows = BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS
+    rows = knob("KROWS", BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS)
     c.row_blocks = max(1, (all_rows + rows // 2) // rows)
     c.block_rows = (all_rows + c.row_blocks - 1) // c.row_blocks
     if c.along.taps:
@@ -314,14 +357,14 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     c.block_columns = c.out_columns
     if c.down.taps > 1:
         rows = c.block_rows + extra
-        c.block_columns = max(16 * halo, caches().level2 * 3 // 4 // (rows * c.x.item), 512)
+        c.block_columns = knob("KCOLS", max(16 * halo, caches().level2 * 3 // 4 // (rows * c.x.item), 512))
     c.column_blocks = max(1, (c.out_columns + c.block_columns // 2) // c.block_columns)
     c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
     c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
     groups = (c.block_rows + lanes - 1) // lanes
     rows = groups * lanes + extra
     # A strip in three quarters of L1, but at least two cache lines wide.
-    c.strip_columns = max(2 * CACHE_LINE, caches().level1 * 3 // 4 // rows) // CACHE_LINE * CACHE_LINE // item
+    c.strip_columns = max(2 * CACHE_LINE, knob("KSTRIP", caches().level1 * 3 // 4) // rows) // CACHE_LINE * CACHE_LINE // item
     c.strip_columns = min(c.strip_columns, (c.out_columns + halo + lanes - 1) // lanes * lanes)
     strip = whole_lines(rows * c.strip_columns * item)
     c.rows_at = strip
@@ -532,6 +575,11 @@ cdef bint goes_along(Operand x, Operand out, object spec, bint running) except -
     return below == 1 or (0 < below <= 16 and spec.size * below <= 512)
 
 
+def limits(dtype):
+    """The least and the greatest value of a type of integers; of bool, 0 and 1."""
+    return (0, 1) if dtype.kind == "b" else (int(numpy.iinfo(dtype).min), int(numpy.iinfo(dtype).max))
+
+
 def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     """Filter `input` along axes, one pass after another, into `output`.
 
@@ -546,6 +594,8 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         ``"scipy"``: in double precision, in SciPy's order, rounded after every product and every sum: SciPy's bits.
         ``"float64"`` and ``"float32"``: with fused multiply-adds, in that precision; "float32" needs an output of
         float32, "float64" one of float32 or float64.
+        ``"nearest"``: integers of up to 32 bits, by weights that are integers over a power of two, rounded to the
+        nearest and kept within the type's range: `in_integers`, and lines.md.
     threads : int or None
         As everywhere.
 
@@ -556,24 +606,33 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     ValueError
         `arithmetic` is unknown or does not go with the output's type, or `passes` is empty.
     """
-    cdef bint exact = arithmetic == "scipy"
+    cdef bint exact = arithmetic == "scipy", nearest = arithmetic == "nearest"
     cdef const fs_real_kernels *kernels
     cdef Operand x, out
     cdef lines_call call
     cdef lines_pass one, two
     cdef list held = []
+    cdef list factors = []
     cdef int stage = 0, count = len(passes)
-    if arithmetic not in ("scipy", "float64", "float32"):
-        raise ValueError(f"arithmetic must be 'scipy', 'float64' or 'float32'; got {arithmetic!r}")
+    if arithmetic not in ("scipy", "float64", "float32", "nearest"):
+        raise ValueError(f"arithmetic must be 'scipy', 'float64', 'float32' or 'nearest'; got {arithmetic!r}")
     if count == 0:
         raise ValueError("passes must hold at least one pass; got none")
-    if code_of(output.dtype) < (0 if exact else FS_F32) or (arithmetic == "float32" and output.dtype.itemsize != 4):
-        raise ValueError(f"arithmetic={arithmetic!r} does not go with an output of {output.dtype}")
+    code = code_of(output.dtype)
+    if ((nearest and not (code < FS_U64 and input.dtype == output.dtype))
+            or (arithmetic == "float32" and code != FS_F32) or (arithmetic == "float64" and code < FS_F32)):
+        raise ValueError(f"arithmetic={arithmetic!r} does not go from {input.dtype} to an output of {output.dtype}")
     code_of(input.dtype)
     if output.size == 0:
         check(threads)
         return
-    kernels = kernels_named(get_isa(), 4 if arithmetic == "float32" else 8)
+    working = 4 if arithmetic == "float32" else 8
+    stored = output.dtype.newbyteorder("=")
+    if nearest:
+        working, passes, factors = in_integers(passes, output.dtype)
+        # Between stages the fractional bits must stay.
+        stored = numpy.dtype(f"f{working}")
+    kernels = kernels_named(get_isa(), working)
     if numpy.may_share_memory(input, output):
         input = input.copy()
     source = input
@@ -586,7 +645,7 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         if spec.mode == "valid":
             shape[spec.axis] -= spec.size - 1
         # A pass down the rows takes the next pass along them with it.
-        target = output if last == count else numpy.empty(shape, output.dtype.newbyteorder("="))
+        target = output if last == count else numpy.empty(shape, stored)
         out = Operand(target, True)
         fill_pass(&one, spec, x, out, kernels, exact, held)
         if not goes_along(x, out, spec, one.running):
@@ -596,7 +655,7 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
                 if after.axis != spec.axis:
                     if after.mode == "valid":
                         shape[after.axis] -= after.size - 1
-                    both = output if last + 1 == count else numpy.empty(shape, output.dtype.newbyteorder("="))
+                    both = output if last + 1 == count else numpy.empty(shape, stored)
                     wide = Operand(both, True)
                     fill_pass(&two, after, x, wide, kernels, exact, held)
                     if not two.running and goes_along(x, wide, after, False):
@@ -615,14 +674,20 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
             call.along.before = 0
             call.along.mode = VALID
             call.along.running = False
+        call.nearest = nearest
+        if nearest:
+            call.down.factor = factors[stage]
+            call.along.factor = factors[last - 1]
+            call.low, call.high = -INFINITY, INFINITY
+            if last == count:
+                call.low, call.high = limits(output.dtype)
         call.kernels = kernels
         call.x = x.elements
         call.out = out.elements
-        call.settle = (call.down.taps != 0 and call.along.taps != 0
+        call.settle = (not nearest and call.down.taps != 0 and call.along.taps != 0
                        and (out.elements.dtype < FS_F32 or out.elements.item != kernels.bytes))
         shape_stage(&call, x, out, spec.axis if call.down.taps else -1,
                     -1 if call.along.taps == 0 else passes[last - 1].axis)
-        call.x = x.elements
         run_stage(&call, threads)
         source = target
         stage = last

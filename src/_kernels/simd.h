@@ -55,6 +55,18 @@
 #define choose FS_FN(choose)
 #define and_mask FS_FN(and_mask)
 #define transpose FS_FN(transpose)
+#define floor_vec FS_FN(floor_vec)
+#define to_reals FS_FN(to_reals)
+#define to_int32 FS_FN(to_int32)
+#define int32s FS_FN(int32s)
+#define load_u8 FS_FN(load_u8)
+#define load_i8 FS_FN(load_i8)
+#define load_u16 FS_FN(load_u16)
+#define load_i16 FS_FN(load_i16)
+#define load_i32 FS_FN(load_i32)
+#define store_8 FS_FN(store_8)
+#define store_16 FS_FN(store_16)
+#define store_32 FS_FN(store_32)
 #define clamp FS_FN(clamp)
 
 #define FS_INLINE static inline __attribute__((always_inline))
@@ -382,3 +394,91 @@ FS_INLINE void transpose(vec *x)
             FS_EXCHANGE(x, i, i + 8, FS_EVEN_8, FS_ODD_8);
 #endif
 }
+
+/* The largest integer that is no greater, for magnitudes below 2²² (2⁵¹ of double): beyond half of its precision a
+ * number has no fraction, and adding such a one and taking it away again rounds to the nearest. */
+FS_INLINE vec floor_vec(vec x)
+{
+    const vec large = splat(FS_REAL_BITS == 32 ? (real)0x1.8p23 : (real)0x1.8p52);
+    const vec nearest = (x + large) - large;
+    return nearest - and_mask(splat((real)1), (ivec)(nearest > x));
+}
+
+/* Integers of 8, 16 and 32 bits, as many as a vector has lanes, between memory, registers of 32-bit integers, and
+ * reals. What a real becomes out of the range of 32 bits is the instruction set's affair. */
+#undef FS_INTEGERS
+#if FS_FMA_X86 && (FS_MASKS_X86 || FS_VECTOR_BYTES == 32)
+#define FS_INTEGERS 1
+#if FS_VECTOR_BYTES * 8 / FS_REAL_BITS == 16
+typedef __m512i int32s;
+#define FS_WIDEN(name, from, load) \
+    FS_INLINE int32s name(const void *p) { return _mm512_cvtep##from##_epi32(load); }
+FS_WIDEN(load_u8, u8, _mm_loadu_si128(p))
+FS_WIDEN(load_i8, i8, _mm_loadu_si128(p))
+FS_WIDEN(load_u16, u16, _mm256_loadu_si256(p))
+FS_WIDEN(load_i16, i16, _mm256_loadu_si256(p))
+FS_INLINE int32s load_i32(const void *p) { return _mm512_loadu_si512(p); }
+FS_INLINE void store_8(void *p, int32s x) { _mm_storeu_si128(p, _mm512_cvtepi32_epi8(x)); }
+FS_INLINE void store_16(void *p, int32s x) { _mm256_storeu_si256(p, _mm512_cvtepi32_epi16(x)); }
+FS_INLINE void store_32(void *p, int32s x) { _mm512_storeu_si512(p, x); }
+FS_INLINE vec to_reals(int32s x) { return (vec)_mm512_cvtepi32_ps(x); }
+FS_INLINE int32s to_int32(vec x) { return _mm512_cvttps_epi32((__m512)x); }
+#elif FS_VECTOR_BYTES * 8 / FS_REAL_BITS == 8
+typedef __m256i int32s;
+#define FS_WIDEN(name, from, load) \
+    FS_INLINE int32s name(const void *p) { return _mm256_cvtep##from##_epi32(load); }
+FS_WIDEN(load_u8, u8, _mm_loadl_epi64(p))
+FS_WIDEN(load_i8, i8, _mm_loadl_epi64(p))
+FS_WIDEN(load_u16, u16, _mm_loadu_si128(p))
+FS_WIDEN(load_i16, i16, _mm_loadu_si128(p))
+FS_INLINE int32s load_i32(const void *p) { return _mm256_loadu_si256(p); }
+FS_INLINE void store_32(void *p, int32s x) { _mm256_storeu_si256(p, x); }
+#if FS_MASKS_X86
+FS_INLINE void store_8(void *p, int32s x) { _mm_storel_epi64(p, _mm256_cvtepi32_epi8(x)); }
+FS_INLINE void store_16(void *p, int32s x) { _mm_storeu_si128(p, _mm256_cvtepi32_epi16(x)); }
+FS_INLINE vec to_reals(int32s x) { return (vec)_mm512_cvtepi32_pd(x); }
+FS_INLINE int32s to_int32(vec x) { return _mm512_cvttpd_epi32((__m512d)x); }
+#else
+FS_INLINE void store_16(void *p, int32s x)
+{
+    x = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
+    x = _mm256_permute4x64_epi64(_mm256_packus_epi32(x, x), 0x08);
+    _mm_storeu_si128(p, _mm256_castsi256_si128(x));
+}
+FS_INLINE void store_8(void *p, int32s x)
+{
+    x = _mm256_and_si256(x, _mm256_set1_epi32(0xff));
+    x = _mm256_permute4x64_epi64(_mm256_packus_epi32(x, x), 0x08);
+    _mm_storel_epi64(p, _mm_packus_epi16(_mm256_castsi256_si128(x), _mm256_castsi256_si128(x)));
+}
+FS_INLINE vec to_reals(int32s x) { return (vec)_mm256_cvtepi32_ps(x); }
+FS_INLINE int32s to_int32(vec x) { return _mm256_cvttps_epi32((__m256)x); }
+#endif
+#else
+typedef __m128i int32s;
+#define FS_WIDEN(name, from, load) \
+    FS_INLINE int32s name(const void *p) { return _mm_cvtep##from##_epi32(load); }
+FS_WIDEN(load_u8, u8, _mm_cvtsi32_si128(*(const int32_t __attribute__((aligned(1), may_alias)) *)p))
+FS_WIDEN(load_i8, i8, _mm_cvtsi32_si128(*(const int32_t __attribute__((aligned(1), may_alias)) *)p))
+FS_WIDEN(load_u16, u16, _mm_loadl_epi64(p))
+FS_WIDEN(load_i16, i16, _mm_loadl_epi64(p))
+FS_INLINE int32s load_i32(const void *p) { return _mm_loadu_si128(p); }
+FS_INLINE void store_32(void *p, int32s x) { _mm_storeu_si128(p, x); }
+FS_INLINE void store_16(void *p, int32s x)
+{
+    x = _mm_and_si128(x, _mm_set1_epi32(0xffff));
+    _mm_storel_epi64(p, _mm_packus_epi32(x, x));
+}
+FS_INLINE void store_8(void *p, int32s x)
+{
+    x = _mm_and_si128(x, _mm_set1_epi32(0xff));
+    x = _mm_packus_epi32(x, x);
+    *(int32_t __attribute__((aligned(1), may_alias)) *)p = _mm_cvtsi128_si32(_mm_packus_epi16(x, x));
+}
+FS_INLINE vec to_reals(int32s x) { return (vec)_mm256_cvtepi32_pd(x); }
+FS_INLINE int32s to_int32(vec x) { return _mm256_cvttpd_epi32((__m256d)x); }
+#endif
+#undef FS_WIDEN
+#else
+#define FS_INTEGERS 0
+#endif

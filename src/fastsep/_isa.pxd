@@ -80,10 +80,14 @@ cdef extern from "fastsep_kernels.h" nogil:
         int swapped
         int64_t rows, columns
         char *const *array
-        int64_t offset, step, ahead
-        double constant
+        int64_t offset, step
+        double constant, factor, low, high
         char *buffer
         int64_t row_stride
+
+    struct fs_ahead:
+        char *const *rows
+        int64_t count, lines, offset
 
     enum fs_folding:
         FS_ANTISYMMETRIC, FS_UNFOLDED, FS_SYMMETRIC
@@ -98,6 +102,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         fs_folding folding
         int exact
         char *sums
+        fs_ahead ahead[2]
 
     struct fs_footprint:
         int64_t taps, vectors
@@ -125,6 +130,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         void (*lines_load)(const fs_transfer *) noexcept nogil
         void (*lines_store)(const fs_transfer *) noexcept nogil
         void (*lines_settle)(const fs_transfer *) noexcept nogil
+        void (*lines_round)(const fs_transfer *) noexcept nogil
         void (*lines_filter)(const fs_lines *) noexcept nogil
         void (*lines_run)(const fs_lines *, int) noexcept nogil
         void (*lines_turn)(const fs_turn *) noexcept nogil
