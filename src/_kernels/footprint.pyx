@@ -34,7 +34,6 @@ cdef void load_plane(const footprint_call *c, char **rows, int64_t count, int64_
     move.rows = count
     move.array = rows
     move.step = c.x_strides[c.ndim - 1]
-    move.ahead = 0
     move.constant = c.constant
     move.row_stride = c.row_stride
     while at < columns:
@@ -112,7 +111,6 @@ cdef void footprint_tile(const void *call, int64_t tile, char *scratch) noexcept
     move.array = rows
     move.step = c.out_strides[last]
     move.offset = column * move.step
-    move.ahead = 0
     move.constant = 0
     move.buffer = scratch + c.result_at
     move.row_stride = c.result_stride

@@ -35,11 +35,12 @@ def _edges(
     mode: Any,
     cval: Any,
     threads: Any,
+    rounding: Any,
     precision: Any,
 ) -> Array:
     """The difference along one axis, smoothed along all others."""
     array = np.asarray(input)
-    chosen = options(threads, precision=precision)
+    chosen = options(threads, rounding, precision=precision)
     arguments = (array.ndim, array.dtype.kind == "c", kind, axis, mode, cval)
     make = _usual_edge_passes if all_simple(arguments) else _edge_passes
     return filtered(array, output, make(*arguments), chosen)
@@ -69,13 +70,14 @@ def sobel(
     cval: complex = 0.0,
     *,
     threads: int | None = None,
+    rounding: str = "truncate",
     precision: str | None = None,
 ) -> Array:
     """Sobel's derivative along one axis, as `scipy.ndimage.sobel`: [-1, 0, 1], by [1, 2, 1] along all others.
 
     Parameters
     ----------
-    input, output, mode, cval, threads, precision
+    input, output, mode, cval, threads, rounding, precision
         As in `gaussian_filter`.
     axis : int
         The last by default.
@@ -83,14 +85,15 @@ def sobel(
     Returns
     -------
     ndarray
-        `output` if that is an array. Unsigned integers wrap around: ask for output="int16" or a float.
+        `output` if that is an array. Unsigned integers wrap around (saturate, with
+        rounding="nearest"): ask for output="int16" or a float.
 
     Raises
     ------
     RuntimeError, ValueError, TypeError
         As by SciPy; the message names the argument, what it got and what would be right.
     """
-    return _edges("sobel", input, axis, output, mode, cval, threads, precision)
+    return _edges("sobel", input, axis, output, mode, cval, threads, rounding, precision)
 
 
 def prewitt(
@@ -101,13 +104,14 @@ def prewitt(
     cval: complex = 0.0,
     *,
     threads: int | None = None,
+    rounding: str = "truncate",
     precision: str | None = None,
 ) -> Array:
     """Prewitt's derivative, as `scipy.ndimage.prewitt`: [-1, 0, 1], by [1, 1, 1] along all other axes.
 
     Parameters
     ----------
-    input, axis, output, mode, cval, threads, precision
+    input, axis, output, mode, cval, threads, rounding, precision
         As in `sobel`.
 
     Returns
@@ -120,7 +124,7 @@ def prewitt(
     RuntimeError, ValueError, TypeError
         As by SciPy; the message names the argument, what it got and what would be right.
     """
-    return _edges("prewitt", input, axis, output, mode, cval, threads, precision)
+    return _edges("prewitt", input, axis, output, mode, cval, threads, rounding, precision)
 
 
 def scharr(
@@ -131,13 +135,14 @@ def scharr(
     cval: complex = 0.0,
     *,
     threads: int | None = None,
+    rounding: str = "truncate",
     precision: str | None = None,
 ) -> Array:
     """Scharr's derivative, which SciPy lacks: [-1, 0, 1], by [3, 10, 3] along all other axes.
 
     Parameters
     ----------
-    input, axis, output, mode, cval, threads, precision
+    input, axis, output, mode, cval, threads, rounding, precision
         As in `sobel`.
 
     Returns
@@ -150,7 +155,7 @@ def scharr(
     RuntimeError, ValueError, TypeError
         As by `sobel`.
     """
-    return _edges("scharr", input, axis, output, mode, cval, threads, precision)
+    return _edges("scharr", input, axis, output, mode, cval, threads, rounding, precision)
 
 
 def _over_axes(

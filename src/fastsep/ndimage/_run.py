@@ -83,27 +83,26 @@ def run(array: Array, output: Array, passes: Sequence[Pass], chosen: Options) ->
 
 
 def _run_real(array: Array, output: Array, passes: Sequence[Pass], chosen: Options) -> None:
-    if array.dtype.char == "?":
-        array = array.view(np.uint8)
-    target = output.view(np.uint8) if output.dtype.char == "?" else output
-    if target.size == 0:
+    if output.size == 0:
         return
-    filter_passes(
-        array,
-        target,
-        passes,
-        arithmetic=arithmetic(array.dtype, target.dtype, chosen),
-        threads=chosen.threads,
-    )
+    how = arithmetic(array.dtype, output.dtype, chosen)
+    if how == "nearest":
+        # The kernel knows bool, whose range ends at 1, and has one type for both arrays.
+        array = array.astype(output.dtype, copy=False)
+    else:
+        array = array.view(np.uint8) if array.dtype.char == "?" else array
+        output = output.view(np.uint8) if output.dtype.char == "?" else output
+    filter_passes(array, output, passes, arithmetic=how, threads=chosen.threads)
 
 
 def arithmetic(given: np.dtype[Any], stored: np.dtype[Any], chosen: Options) -> str:
     """How sums are formed: as SciPy for integers, in the output's type for floats."""
     if stored.kind != "f":
         if chosen.rounding == "nearest":
-            if given.kind == "f":
+            if given.kind == "f" or stored.itemsize == 8 or not np.can_cast(given, stored):
                 raise ValueError(
-                    f'rounding="nearest" is integer arithmetic: it needs integer input; got {given}'
+                    'rounding="nearest" is integer arithmetic: input and output must be integers of up to 32 '
+                    f"bits, the output no narrower than the input; got {given} and {stored}"
                 )
             return "nearest"
         return "scipy"
