@@ -10,8 +10,7 @@ from fastsep._isa cimport (
     FS_ANTISYMMETRIC,
     FS_F32,
     FS_F64,
-    FS_I64,
-    FS_I8,
+    FS_I16,
     FS_SYMMETRIC,
     FS_U64,
     FS_U8,
@@ -594,7 +593,7 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         ``"scipy"``: in double precision, in SciPy's order, rounded after every product and every sum: SciPy's bits.
         ``"float64"`` and ``"float32"``: with fused multiply-adds, in that precision; "float32" needs an output of
         float32, "float64" one of float32 or float64.
-        ``"nearest"``: integers of up to 32 bits, by weights that are integers over a power of two, rounded to the
+        ``"nearest"``: integers of up to 16 bits, by weights that are integers over a power of two, rounded to the
         nearest and kept within the type's range: `in_integers`, and lines.md.
     threads : int or None
         As everywhere.
@@ -619,7 +618,7 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     if count == 0:
         raise ValueError("passes must hold at least one pass; got none")
     code = code_of(output.dtype)
-    if ((nearest and not (code < FS_U64 and input.dtype == output.dtype))
+    if ((nearest and not (code <= FS_I16 and input.dtype.newbyteorder("=") == output.dtype.newbyteorder("=")))
             or (arithmetic == "float32" and code != FS_F32) or (arithmetic == "float64" and code < FS_F32)):
         raise ValueError(f"arithmetic={arithmetic!r} does not go from {input.dtype} to an output of {output.dtype}")
     code_of(input.dtype)
@@ -629,7 +628,7 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     working = 4 if arithmetic == "float32" else 8
     stored = output.dtype.newbyteorder("=")
     if nearest:
-        working, passes, factors = in_integers(passes, output.dtype)
+        working, passes, factors = in_integers(tuple(passes), output.dtype)
         # Between stages the fractional bits must stay.
         stored = numpy.dtype(f"f{working}")
     kernels = kernels_named(get_isa(), working)

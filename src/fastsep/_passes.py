@@ -37,17 +37,18 @@ class Pass(NamedTuple):
 def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[int, list[Pass], list[float]]:
     """Say how passes over integers are computed exactly, but for one rounding a pass.
 
-    Pass `p` takes integers in units of ``2**-F[p]`` and leaves integers in units of ``2**-F[p + 1]``, ``F`` being 0 for
-    the input and for the output: ``floor(factor · Σ_j W[j] · t[i + j - before] + 1/2)`` with integers ``W`` that stand
-    for ``weights · 2**B`` and ``factor = 2**(F[p + 1] - F[p] - B)``; a box has all ``W = 1`` and divides by its size
-    besides. Every sum fits the 24 bits of float32, or else the 53 of float64, and so is exact in any order.
+    Pass `p` takes integers in units of ``2**-F[p]`` and leaves integers in units of ``2**-F[p + 1]``, ``F``
+    being 0 for the input and for the output: ``floor(factor · Σ_j W[j] · t[i + j - before] + 1/2)`` with
+    integers ``W`` that stand for ``weights · 2**B`` and ``factor = 2**(F[p + 1] - F[p] - B)``; a box has all
+    ``W = 1`` and divides by its size besides. Every sum fits the 24 bits of float32, or else the 53 of
+    float64, and so is exact in any order.
 
     Parameters
     ----------
     passes : sequence of Pass
         As given to `filter_passes`.
     dtype : dtype
-        Of input and output: bool or integers of up to 32 bits.
+        Of input and output: bool or integers of up to 16 bits.
 
     Returns
     -------
@@ -90,17 +91,15 @@ def _scaled(
             weights, bits, largest, exact = None, 0, most, False
         else:
             total = math.fsum(np.abs(p.weights))
-            bits = min(30, digits - 1 - math.frexp(most * total)[1]) if total else 0
-            while bits >= 0 and not _fits(p, bits + 1, most, digits):
+            # What integers may add to the sum of the magnitudes is at most one half each, and then one each.
+            bits = min(30, digits + 1 - math.frexp(most * total)[1]) if total else 0
+            while bits >= 0 and not _fits(p, bits, most, digits):
                 bits -= 1
-            while bits < 30 and _fits(p, bits + 2, most, digits):
-                bits += 1
-            bits += 1
-            if bits < 0 or not _fits(p, bits, most, digits):
+            if bits < 0:
                 return None
             exact = False
             for fewer in range(bits + 1):
-                if np.array_equal(integer_weights(p.weights, fewer), p.weights * 2.0**fewer):
+                if np.array_equal(np.rint(p.weights * 2.0**fewer), p.weights * 2.0**fewer):
                     bits, exact = fewer, True
                     break
             weights = integer_weights(p.weights, bits)
@@ -132,10 +131,10 @@ def _fits(p: Pass, bits: int, most: int, digits: int) -> bool:
 
 
 def integer_weights(weights: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
-    """Integers that stand for ``weights · 2**bits``: each within 1 of it, their sum the nearest integer to its sum.
+    """Integers that stand for ``weights · 2**bits``; their sum is the nearest integer to the sum of those.
 
-    Each is rounded to the nearest; what the sum then lacks is given, one by one, to those that lost most (in pairs
-    where the weights are symmetric or antisymmetric, the odd one to the middle), the outermost first among equals.
+    Each is rounded to the nearest; what the sum then lacks is given, one by one, to those that lost most (in
+    pairs where the weights are symmetric, the odd one to the middle), the outermost first among equals.
     """
     scaled = weights * 2.0**bits
     rounded = np.floor(scaled + 0.5)
