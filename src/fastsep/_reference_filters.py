@@ -7,8 +7,6 @@ SciPy rounds and stores in the output's type; `exact_pass` keeps extended precis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -48,8 +46,7 @@ def extend(values: Array, axis: int, before: int, after: int, mode: str, cval: f
         return np.zeros((*values.shape[:axis], before + after, *values.shape[axis + 1 :]), values.dtype)
     positions = source(np.arange(-before, length + after), length, mode)
     moved = np.moveaxis(values, axis, -1)
-    constant = int(cval) if values.dtype == object else values.dtype.type(cval)
-    extended = np.where(positions < 0, constant, moved[..., np.maximum(positions, 0)])
+    extended = np.where(positions < 0, values.dtype.type(cval), moved[..., np.maximum(positions, 0)])
     return np.moveaxis(extended, -1, axis)
 
 
@@ -183,39 +180,3 @@ def correlate(
                 window = tuple(slice(t, t + n) for t, n in zip(tap, shape, strict=True))
                 total = total + weights[tap] * extended[window]
     return store(total, dtype)
-
-
-def nearest_passes(
-    values: Array,
-    passes: Sequence[tuple[int, Array | None, int, int, str, float]],
-    factors: Sequence[float],
-    dtype: DTypeLike,
-) -> Array:
-    """Passes in big integers, each rounded to the nearest, halves up; the last within the type's range.
-
-    Parameters
-    ----------
-    values : ndarray
-        Integers or bool.
-    passes : sequence of (axis, weights, size, before, mode, cval)
-        Whole weights, or None for a mean, and a whole cval.
-    factors : sequence of float
-        What each pass multiplies its sums by, a power of two.
-    dtype : dtype
-        Of the result.
-    """
-    kind = np.dtype(dtype)
-    whole = load(values).astype(np.int64).astype(object)
-    for (axis, weights, size, before, mode, cval), factor in zip(passes, factors, strict=True):
-        windows = _windows(whole, axis, size, before, mode, cval)
-        taps = [1] * size if weights is None else [int(weight) for weight in weights]
-        total = np.zeros_like(windows[0])
-        for window, tap in zip(windows, taps, strict=True):
-            total = total + window * tap
-        scale = Fraction(factor) / (size if weights is None else 1)
-        # ⌊total · n/d + ½⌋ in integers.
-        n, d = scale.numerator, scale.denominator
-        whole = np.moveaxis((2 * n * total + d) // (2 * d), -1, axis)
-    limits = (0, 1) if kind == np.bool_ else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
-    result: Array = np.clip(whole, *limits).astype(np.int64).astype(kind)
-    return result

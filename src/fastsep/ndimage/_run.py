@@ -99,9 +99,9 @@ def arithmetic(given: np.dtype[Any], stored: np.dtype[Any], chosen: Options) -> 
     """How sums are formed: as SciPy for integers, in the output's type for floats."""
     if stored.kind != "f":
         if chosen.rounding == "nearest":
-            if given.kind == "f" or stored.itemsize == 8 or not np.can_cast(given, stored):
+            if given.kind == "f" or stored.itemsize > 2 or not np.can_cast(given, stored):
                 raise ValueError(
-                    'rounding="nearest" is integer arithmetic: input and output must be integers of up to 32 '
+                    'rounding="nearest" is integer arithmetic: input and output must be integers of up to 16 '
                     f"bits, the output no narrower than the input; got {given} and {stored}"
                 )
             return "nearest"
