@@ -76,7 +76,8 @@ def correlate1d(
     threads : int, optional
         None follows OpenMP's limit and forks only if it pays; -1 is all. The bits do not depend on it.
     rounding : {"truncate", "nearest"}
-        How integer output is rounded: toward zero as SciPy does; or, up to 16 bits, to the nearest, saturated.
+        How integer output is rounded: toward zero as SciPy does, or to the nearest, with saturation (integers
+        of up to 16 bits).
     nan_policy : {"propagate", "omit"}
         "omit" is normalised convolution: the mean over the values that are not NaN.
     precision : {None, "double"}
