@@ -142,13 +142,13 @@ struct fs_lines {
     struct fs_ahead ahead[2];
 };
 
-/* lines.inc: columns of a row buffer to rows of lanes, or back: to[c][r] = from[r][c]. */
+/* lines.inc: as many rows as a vector has lanes become rows of lanes, or back: lanes[c][r] = rows[r][c]. */
 struct fs_turn {
     int64_t columns;
-    const char *from;
-    int64_t from_stride;
-    char *to;
-    int64_t to_stride;
+    int64_t count;               /* of rows that there are; the lanes of others stay undefined, or unused */
+    char *const *rows;           /* [count] */
+    int64_t offset;              /* in bytes: of the first column in every row */
+    char *lanes;                 /* [columns][FS_LANES] */
 };
 
 /* footprint.inc: out[c] = Σ_t weights[t] · rows[t][c] over whole vectors of columns, the taps in order. */

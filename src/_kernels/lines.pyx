@@ -202,6 +202,7 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
     cdef fs_transfer load, settle, put
     cdef fs_lines work
     cdef fs_turn turn
+    cdef bint direct
 
     if c.down.taps:
         plane = block // c.row_blocks
@@ -223,6 +224,9 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
             x_rows[i] = c.x.data + offset_of(&c.outer, c.outer.x_strides, row + i)
             out_rows[i] = c.out.data + offset_of(&c.outer, c.outer.out_strides, row + i)
     groups = (rows + lanes - 1) // lanes
+    cdef char **middle_rows = out_rows + rows
+    for i in range(rows):
+        middle_rows[i] = middle + i * strip_stride
 
     load.dtype = c.x.dtype
     load.swapped = c.x.swapped
@@ -249,7 +253,10 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
     end = last + halo - c.along.before * c.channels
     while at < end:
         count = min(c.strip_columns, end - at)
-        load_columns(c, &load, at, count, strip)
+        # Reals side by side need no staging on their way to be turned.
+        direct = c.x_is_real and c.down.taps == 0 and at >= 0 and at + count <= c.columns
+        if not direct:
+            load_columns(c, &load, at, count, strip)
         if c.down.taps:
             work.outputs = rows
             work.vectors = (count + lanes - 1) // lanes
@@ -257,6 +264,9 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
             work.row_stride = strip_stride
             work.out = middle
             work.out_stride = strip_stride
+            if c.along.taps == 0 and c.out_is_real and count % lanes == 0:
+                work.out = out_rows[0] + at * c.out_step
+                work.out_stride = c.out_row
             work.sums = scratch + c.sums_at
             look_ahead(&work.ahead[0], x_rows, load.rows, max(0, at + count),
                        min(min(c.columns, end), at + 2 * count), c.x_step)
@@ -267,10 +277,11 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
         if c.nearest and c.down.taps:
             round_lines(c, &c.down, c.along.taps == 0, rows, count, middle)
         if c.along.taps == 0:
-            put.columns = count
-            put.offset = at * c.out_step
-            put.buffer = middle
-            kernels.lines_store(&put)
+            if work.out == middle:
+                put.columns = count
+                put.offset = at * c.out_step
+                put.buffer = middle
+                kernels.lines_store(&put)
             at += count
             continue
         if c.settle:
@@ -282,10 +293,10 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
         ready = held + count - halo - (c.channels if c.along.running else 0)
         for group in range(groups):
             turn.columns = count
-            turn.from_ = middle + group * lanes * strip_stride
-            turn.from_stride = strip_stride
-            turn.to = turned + group * group_bytes + held * lanes * item
-            turn.to_stride = lanes * item
+            turn.count = min(rows - group * lanes, lanes)
+            turn.rows = (x_rows if direct else middle_rows) + group * lanes
+            turn.offset = at * item if direct else 0
+            turn.lanes = turned + group * group_bytes + held * lanes * item
             kernels.lines_turn(&turn)
         held += count
         at += count
@@ -314,20 +325,21 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
                                    min(min(c.columns, end), at + c.strip_columns), c.x_step)
                     filter_lines(c, &c.along, &work)
             turn.columns = ready
-            turn.from_ = result
-            turn.from_stride = lanes * item
-            turn.to = middle + group * lanes * strip_stride
-            turn.to_stride = strip_stride
+            turn.count = min(rows - group * lanes, lanes)
+            turn.rows = (out_rows if c.out_is_real else middle_rows) + group * lanes
+            turn.offset = done * item if c.out_is_real else 0
+            turn.lanes = result
             kernels.lines_turn_back(&turn)
             memmove(turned + group * group_bytes, turned + group * group_bytes + ready * lanes * item,
                     (held - ready) * lanes * item)
         held -= ready
         if c.nearest:
             round_lines(c, &c.along, True, rows, ready, middle)
-        put.columns = ready
-        put.offset = done * c.out_step
-        put.buffer = middle
-        kernels.lines_store(&put)
+        if not c.out_is_real:
+            put.columns = ready
+            put.offset = done * c.out_step
+            put.buffer = middle
+            kernels.lines_store(&put)
         done += ready
 
 
@@ -367,7 +379,7 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     c.strip_columns = min(c.strip_columns, (c.out_columns + halo + lanes - 1) // lanes * lanes)
     strip = whole_lines(rows * c.strip_columns * item)
     c.rows_at = strip
-    c.sums_at = c.rows_at + whole_lines((2 * c.block_rows + extra) * sizeof(char *))
+    c.sums_at = c.rows_at + whole_lines((3 * c.block_rows + extra) * sizeof(char *))
     c.middle_at = c.sums_at
     if c.down.taps and c.down.weights == NULL:
         c.middle_at = c.sums_at + strip
@@ -388,10 +400,18 @@ cdef double stage_seconds(const lines_call *c) noexcept nogil:
     return outputs * taps / (min(c.kernels.lanes, 48 // c.kernels.bytes) * 3e9)
 
 
+cdef bint is_real(const lines_call *c, const elements *x, int64_t step) noexcept nogil:
+    """Whether the elements of a row are what the kernels compute with, side by side."""
+    cdef int64_t item = c.kernels.bytes
+    return x.dtype == (FS_F32 if item == 4 else FS_F64) and not x.swapped and step == item
+
+
 cdef int run_stage(lines_call *c, object threads) except -1:
     cdef phase step
     cdef double seconds = stage_seconds(c)
     cdef int count = threads_for(threads, seconds)
+    c.x_is_real = is_real(c, &c.x, c.x_step)
+    c.out_is_real = is_real(c, &c.out, c.out_step) and not c.nearest
     lay_out(c, count)
     step.run_tile = lines_tile
     step.tiles = c.column_blocks * c.row_blocks * (c.outer.rows if c.down.taps else 1)

@@ -112,11 +112,10 @@ cdef extern from "fastsep_kernels.h" nogil:
         int exact
 
     struct fs_turn:
-        int64_t columns
-        const char *from_ "from"
-        int64_t from_stride
-        char *to
-        int64_t to_stride
+        int64_t columns, count
+        char *const *rows
+        int64_t offset
+        char *lanes
 
     struct fs_real_kernels:
         int64_t bytes, lanes, panel_vectors

@@ -47,6 +47,7 @@ cdef struct lines_call:
     bint settle                                # what goes down is stored in the output's type before it goes along
     bint nearest                               # every pass rounds to integers
     double low, high                           # within which the last one stays
+    bint x_is_real, out_is_real                # rows that need no conversion
     # how the call is cut
     int64_t block_rows, row_blocks, block_columns, column_blocks
     int64_t strip_columns
