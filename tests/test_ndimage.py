@@ -299,3 +299,17 @@ def test_large_arrays_in_many_tiles_have_the_bits_of_scipy(
             expected = scipy.ndimage.correlate(layout, weights, mode=mode, cval=7.0)
             actual = ndi.correlate(layout, weights, mode=mode, cval=7.0, method="direct", precision="double")
             assert_same_bits(actual, expected)
+
+
+@pytest.mark.parametrize("kernel", [[[np.nan, 1], [1, np.nan]], [[1e-17, 1], [1, 1]], [[np.inf, 1], [1, 1]]])
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_taps_that_scipy_leaves_out_or_cannot_sum(kernel: Any, dtype: str) -> None:
+    array = filters.values(0, (5, 6), dtype)
+    for cval in (2.0, np.nan):
+        call = filters.Call("correlate", (array, kernel), {"mode": "constant", "cval": cval})
+        if dtype == "float64":
+            np.testing.assert_allclose(call(ndi), call.scipy())
+        elif np.isfinite(kernel[0][0]) and not np.isnan(cval):
+            assert_same_bits(call(ndi), call.scipy())
+        else:
+            assert call(ndi).shape == array.shape  # what an integer makes of NaN is C's to say

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastsep.ndimage import _arguments, _direct, _factored
 from fastsep.ndimage._complex import with_complex_weights
-from fastsep.ndimage._factored import Choice, choose, factors_of
+from fastsep.ndimage._factored import Choice, choose, counted, factors_of
 from fastsep.ndimage._run import Options, options
 
 Array = NDArray[Any]
@@ -139,7 +139,7 @@ def choose_method(
     if kernel.dtype.kind == "c":
         # The parts are applied one by one; the real one speaks for both.
         kernel = kernel.real
-    taps = kernel.astype(np.float64, copy=False)
+    taps = counted(kernel.astype(np.float64, copy=False))
     return choose(taps, array.real.dtype, stored.type(0).real.dtype, float(np.real(constant)), chosen)
 
 
@@ -190,7 +190,8 @@ def _correlate(
     target = _arguments.output(output, array, sizes, complex_input or complex_weights)
     _arguments.filterable(array, "input")
 
-    def part(values: Array, weights: Array, into: Array, constant: Any) -> None:
+    def part(values: Array, taps: Array, into: Array, constant: Any) -> None:
+        weights = counted(taps)
         _arguments.real_array(into, "output")
         if values.dtype.char == "?":
             values = values.view(np.uint8)

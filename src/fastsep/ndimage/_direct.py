@@ -14,9 +14,6 @@ from fastsep.ndimage._run import Options, arithmetic
 Array = NDArray[Any]
 Positions = NDArray[np.int64]
 
-# SciPy leaves out taps that are no larger, so that a NaN under a zero does not count.
-_EPSILON = np.finfo(np.float64).eps
-
 
 def correlate(
     array: Array,
@@ -34,7 +31,7 @@ def correlate(
     array : ndarray
         Real, of any dtype but bool.
     kernel : ndarray of float64
-        One axis for each axis of `array`.
+        One axis for each axis of `array`; zeros are no taps, so a NaN under one does not count.
     before : tuple of int
         Taps before the output's own position.
     mode : str
@@ -49,15 +46,15 @@ def correlate(
         return
     if np.may_share_memory(array, output):
         array = array.copy()
-    taps = np.argwhere(np.abs(kernel) > _EPSILON)
-    weights = kernel[tuple(taps.T)]
+    taps, weights = _taps(kernel.tobytes(), kernel.shape)
     positions = [
         _positions(array.shape[axis], size, before[axis], mode) for axis, size in enumerate(kernel.shape)
     ]
-    # The output's rows as rows, whatever its layout: the order of the taps stays as it is.
-    order = sorted(range(array.ndim), key=lambda axis: -abs(output.strides[axis]))
-    array, output, taps = array.transpose(order), output.transpose(order), taps[:, order]
-    positions = [positions[axis] for axis in order]
+    if not output.flags.c_contiguous:
+        # The output's rows as rows, whatever its layout: the order of the taps stays as it is.
+        order = sorted(range(array.ndim), key=lambda axis: -abs(output.strides[axis]))
+        array, output, taps = array.transpose(order), output.transpose(order), taps[:, order]
+        positions = [positions[axis] for axis in order]
     while array.ndim < 2:
         array, output = array[np.newaxis], output[np.newaxis]
         taps = np.concatenate([np.zeros((len(taps), 1), np.int64), taps], axis=1)
@@ -103,6 +100,17 @@ def _joined(
         np.concatenate([taps[:, :-2], taps[:, -2:-1] * size], axis=1),
         [*positions[:-2], joined],
     )
+
+
+@lru_cache(maxsize=64)
+def _taps(kernel: bytes, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Index and weight of every tap that is not zero, in C order; read-only."""
+    weights = np.frombuffer(kernel).reshape(shape)
+    taps = np.argwhere(weights)
+    counted = weights[tuple(taps.T)]
+    for array in (taps, counted):
+        array.flags.writeable = False
+    return taps, counted
 
 
 @lru_cache(maxsize=64)

@@ -40,13 +40,17 @@ def _factors(taps: bytes, shape: tuple[int, ...]) -> Factors | str:
         return str(error)
 
 
+def counted(kernel: Array) -> Array:
+    """The kernel with zeros for the taps that SciPy leaves out: NaN, and those of no more than 2⁻⁵²."""
+    return np.where(np.abs(kernel) > np.finfo(np.float64).eps, kernel, 0.0)
+
+
 def factors_of(kernel: Array) -> Factors | str:
-    """The factors of the taps that SciPy counts, on the axes of several taps; or why there are none."""
-    counted = np.where(np.abs(kernel) > np.finfo(np.float64).eps, kernel, 0.0)
+    """The factors of a counted kernel on the axes of several taps; or why there are none."""
     shape = tuple(size for size in kernel.shape if size > 1)
     if not shape:
         return "it has a single tap"
-    return _factors(counted.tobytes(), shape)
+    return _factors(kernel.tobytes(), shape)
 
 
 class Vectors(NamedTuple):
@@ -82,9 +86,17 @@ def vectors(factors: Factors, shape: tuple[int, ...]) -> Vectors:
 def choose(
     kernel: Array, given: np.dtype[Any], stored: np.dtype[Any], constant: float, chosen: Options
 ) -> Choice:
-    """What method="auto" does with a real kernel, for an input and an output dtype."""
+    """What method="auto" does with a counted kernel, for an input and an output dtype."""
     if chosen.precision == "double":
         return Choice("direct", 'precision="double" asks for the bits of SciPy\'s order')
+    return _choice(kernel.tobytes(), kernel.shape, given, stored, constant)
+
+
+@lru_cache(maxsize=256)
+def _choice(
+    taps: bytes, shape: tuple[int, ...], given: np.dtype[Any], stored: np.dtype[Any], constant: float
+) -> Choice:
+    kernel = np.frombuffer(taps).reshape(shape)
     found = factors_of(kernel)
     if isinstance(found, str):
         return Choice("direct", f"the kernel is not separable: {found}")
@@ -108,7 +120,7 @@ def choose(
 
 def _sums_are_exact(parts: Vectors, kernel: Array, given: np.dtype[Any], constant: float) -> bool:
     """Whether doubles hold every product and sum, in passes and directly."""
-    if not parts.exact or constant != math.floor(constant):
+    if not parts.exact or not constant.is_integer():
         return False
     # In units of the smallest power of two that the taps are whole multiples of.
     denominator = max((value.as_integer_ratio()[1] for value in map(float, kernel.ravel())), default=1)
