@@ -3,7 +3,7 @@
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport INFINITY, fabs
 from libc.stdint cimport int64_t
-from libc.string cimport memmove
+from libc.string cimport memcpy, memmove
 
 from fastsep._arrays cimport Packed, View, allocate, strided
 from fastsep._isa cimport (
@@ -178,13 +178,11 @@ cdef void look_ahead(fs_ahead *ahead, char *const *rows, int64_t count, int64_t 
     ahead.lines = (max(0, last - first) * step + CACHE_LINE - 1) // CACHE_LINE if 0 < step <= 8 else 0
 
 
-cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
-    cdef const lines_call *c = <const lines_call *>opaque
+cdef void run_block(const lines_call *c, int64_t block, int64_t first, const char *x, char *scratch) noexcept nogil:
+    """A block of rows, its columns from `first` on. `x`: the block's plane of the input, or NULL where it lies in the
+    array."""
     cdef const fs_real_kernels *kernels = c.kernels
     cdef int64_t item = kernels.bytes, lanes = kernels.lanes
-    cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1)
-    cdef int64_t block = tile % blocks
-    cdef int64_t first = tile // blocks * c.block_columns
     cdef int64_t last = min(c.out_columns, first + c.block_columns)
     cdef int64_t halo = max(0, c.along.taps - 1) * c.channels
     cdef int64_t plane, row, rows, i, position
@@ -203,17 +201,20 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
     cdef fs_lines work
     cdef fs_turn turn
     cdef bint direct
+    cdef int64_t x_row = c.x_row if x == NULL else c.columns * c.x.item
 
     if c.down.taps:
         plane = block // c.row_blocks
         row = block % c.row_blocks * c.block_rows
         rows = min(c.block_rows, c.down.outputs - row)
         out_rows = x_rows + rows + down_taps - 1
+        if x == NULL:
+            x = c.x.data + offset_of(&c.outer, c.outer.x_strides, plane)
         for i in range(rows + down_taps - 1):
             position = mapped(&c.down, row - c.down.before + i)
             x_rows[i] = NULL
             if position >= 0:
-                x_rows[i] = c.x.data + offset_of(&c.outer, c.outer.x_strides, plane) + position * c.x_row
+                x_rows[i] = <char *>x + position * x_row
         for i in range(rows):
             out_rows[i] = c.out.data + offset_of(&c.outer, c.outer.out_strides, plane) + (row + i) * c.out_row
     else:
@@ -343,6 +344,22 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
         done += ready
 
 
+cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
+    cdef const lines_call *c = <const lines_call *>opaque
+    cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1), row
+    cdef int64_t bytes = c.columns * c.x.item
+    cdef const char *from_
+    cdef char *plane = scratch + c.plane_at
+    if not c.in_place:
+        run_block(c, tile % blocks, tile // blocks * c.block_columns, NULL, scratch)
+        return
+    from_ = c.x.data + offset_of(&c.outer, c.outer.x_strides, tile)
+    for row in range(c.down.size):
+        memcpy(plane + row * bytes, from_ + row * c.x_row, bytes)
+    for row in range(c.row_blocks):
+        run_block(c, tile * c.row_blocks + row, 0, plane, scratch)
+
+
 # ---- one stage -------------------------------------------------------------------------------------------
 
 
@@ -366,7 +383,7 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     c.row_blocks = (all_rows + c.block_rows - 1) // c.block_rows
     # Rows that the block below reads again stay in L2, unless that would make more columns to be filtered twice.
     c.block_columns = c.out_columns
-    if c.down.taps > 1:
+    if c.down.taps > 1 and not c.in_place:
         rows = c.block_rows + extra
         c.block_columns = knob("KCOLS", max(16 * halo, caches().level2 * 3 // 4 // (rows * c.x.item), 512))
     c.column_blocks = max(1, (c.out_columns + c.block_columns // 2) // c.block_columns)
@@ -374,8 +391,8 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
     groups = (c.block_rows + lanes - 1) // lanes
     rows = groups * lanes + extra
-    # A strip in three quarters of L1, but at least two cache lines wide.
-    c.strip_columns = max(2 * CACHE_LINE, knob("KSTRIP", caches().level1 * 3 // 4) // rows) // CACHE_LINE * CACHE_LINE // item
+    # Twice L1: narrower strips cost more calls than they save misses. At least two cache lines wide.
+    c.strip_columns = max(2 * CACHE_LINE, knob("KSTRIP", 2 * caches().level1) // rows) // CACHE_LINE * CACHE_LINE // item
     c.strip_columns = min(c.strip_columns, (c.out_columns + halo + lanes - 1) // lanes * lanes)
     strip = whole_lines(rows * c.strip_columns * item)
     c.rows_at = strip
@@ -390,7 +407,8 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     if c.along.taps:
         c.states_at += groups * (halo + c.channels + c.strip_columns) * lanes * item
     c.result_at = c.states_at + (groups * c.channels * lanes * item if c.along.running else 0)
-    c.scratch_bytes = c.result_at + (c.strip_columns * lanes * item if c.along.taps else 0)
+    c.plane_at = c.result_at + (c.strip_columns * lanes * item if c.along.taps else 0)
+    c.scratch_bytes = c.plane_at + (c.down.size * c.columns * c.x.item if c.in_place else 0)
 
 
 cdef double stage_seconds(const lines_call *c) noexcept nogil:
@@ -415,6 +433,8 @@ cdef int run_stage(lines_call *c, object threads) except -1:
     lay_out(c, count)
     step.run_tile = lines_tile
     step.tiles = c.column_blocks * c.row_blocks * (c.outer.rows if c.down.taps else 1)
+    if c.in_place:
+        step.tiles = c.outer.rows
     step.seconds = seconds
     run_phases(&step, 1, 1, c, c.scratch_bytes, count)
     return 0
@@ -594,6 +614,23 @@ cdef bint goes_along(Operand x, Operand out, object spec, bint running) except -
     return below == 1 or (0 < below <= 16 and spec.size * below <= 512)
 
 
+cdef bint fuses_in_place(object passes, int first, object output, bint already) except -1:
+    """Whether what is left of the passes is one stage that can read the output and write it: two passes over planes
+    that are copied to scratch, one at a time."""
+    cdef Operand out
+    if already or len(passes) - first != 2:
+        return False
+    down, along = passes[first], passes[first + 1]
+    if "valid" in [p.mode for p in passes] or down.axis == along.axis or "box" in (down.kind, along.kind):
+        return False
+    out = Operand(output, True)
+    return (not out.elements.swapped and not goes_along(out, out, down, False) and goes_along(out, out, along, False)
+            and channels_below(out, out, along.axis) == 1
+            and out.view.buffer.strides[along.axis] == out.elements.item
+            and out.view.buffer.shape[down.axis] * out.view.buffer.shape[along.axis] * out.elements.item
+            <= caches().level2 // 2)
+
+
 def limits(dtype):
     """The least and the greatest value of a type of integers; of bool, 0 and 1."""
     return (0, 1) if dtype.kind == "b" else (int(numpy.iinfo(dtype).min), int(numpy.iinfo(dtype).max))
@@ -664,7 +701,10 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         if spec.mode == "valid":
             shape[spec.axis] -= spec.size - 1
         # A pass down the rows takes the next pass along them with it.
-        target = output if last == count else numpy.empty(shape, stored)
+        if last == count or (not nearest and fuses_in_place(passes, last, output, source is output)):
+            target = output
+        else:
+            target = numpy.empty(shape, stored)
         out = Operand(target, True)
         fill_pass(&one, spec, x, out, kernels, exact, held)
         if not goes_along(x, out, spec, one.running):
@@ -705,6 +745,7 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         call.out = out.elements
         call.settle = (not nearest and call.down.taps != 0 and call.along.taps != 0
                        and (out.elements.dtype < FS_F32 or out.elements.item != kernels.bytes))
+        call.in_place = source is output
         shape_stage(&call, x, out, spec.axis if call.down.taps else -1,
                     -1 if call.along.taps == 0 else passes[last - 1].axis)
         run_stage(&call, threads)

@@ -47,8 +47,9 @@ cdef struct lines_call:
     bint settle                                # what goes down is stored in the output's type before it goes along
     bint nearest                               # every pass rounds to integers
     double low, high                           # within which the last one stays
+    bint in_place                              # x is out: planes are copied to scratch, which need fit there
     bint x_is_real, out_is_real                # rows that need no conversion
     # how the call is cut
     int64_t block_rows, row_blocks, block_columns, column_blocks
     int64_t strip_columns
-    int64_t rows_at, sums_at, middle_at, turned_at, states_at, result_at, scratch_bytes
+    int64_t rows_at, sums_at, middle_at, turned_at, states_at, result_at, plane_at, scratch_bytes
