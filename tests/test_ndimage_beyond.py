@@ -115,6 +115,29 @@ def test_omitting_is_normalised_convolution(array: Any, data: Any) -> None:
     assert_same_bits(actual[whole], plain[whole].astype(plain.dtype.newbyteorder("=")))
 
 
+@given(array=filters.arrays("fd"), data=st.data())
+def test_omitting_by_a_kernel_with_as_many_axes(array: Any, data: Any) -> None:
+    generator = np.random.default_rng(data.draw(filters.seeds))
+    missing = generator.random(array.shape) < data.draw(st.sampled_from([0.02, 0.3, 0.9]))
+    shape = tuple(data.draw(st.integers(1, 3)) for _ in range(array.ndim))
+    kernel = generator.integers(0, 4, shape).astype(float)
+    kernel.flat[0] += 1
+    mode, cval = data.draw(filters.modes), data.draw(filters.cvals)
+    holed = np.where(missing, array.dtype.type(np.nan), array)
+    filled = np.where(missing, array.dtype.type(0), array)
+    actual = ndi.correlate(holed, kernel, mode=mode, cval=cval, nan_policy="omit")
+    weight = scipy.ndimage.correlate((~missing).astype(float), kernel, mode=mode, cval=1.0)
+    total = scipy.ndimage.correlate(filled.astype(float), kernel, mode=mode, cval=cval)
+    nothing, whole = weight == 0, weight == kernel.sum()
+    assert np.isnan(actual[nothing]).all()
+    expected = total[~nothing] / weight[~nothing] * kernel.sum()
+    largest = np.abs(filled).max(initial=abs(cval)) * kernel.sum()
+    tolerance = 8 * kernel.size * np.finfo(array.dtype).eps * largest * kernel.sum()
+    np.testing.assert_allclose(actual[~nothing], expected, rtol=0, atol=tolerance)
+    plain = ndi.correlate(filled, kernel, mode=mode, cval=cval, method="direct")
+    assert_same_bits(actual[whole], plain[whole])
+
+
 def test_omitting_by_every_smoothing_filter() -> None:
     generator = np.random.default_rng(0)
     image = np.full((30, 40), 7.0, np.float32)

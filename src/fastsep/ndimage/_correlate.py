@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastsep.ndimage import _arguments, _direct, _factored
+from fastsep.ndimage import _arguments, _direct, _factored, _nan
 from fastsep.ndimage._complex import with_complex_weights
 from fastsep.ndimage._factored import Choice, choose, counted, factors_of
 from fastsep.ndimage._run import Options, options
@@ -29,6 +29,7 @@ def correlate(
     axes: int | Sequence[int] | None = None,
     method: str = "auto",
     threads: int | None = None,
+    nan_policy: str = "propagate",
     precision: str | None = None,
 ) -> Array:
     """Correlate with an n-d kernel, as `scipy.ndimage.correlate`.
@@ -41,8 +42,8 @@ def correlate(
         bool, any integer, float32 or float64, of any shape; complex64 and complex128 by their parts.
     weights : array_like
         One axis for each filtered axis of the input, in ascending order. Complex weights are conjugated.
-    output, cval, threads, precision
-        As in `correlate1d`.
+    output, cval, threads, nan_policy, precision
+        As in `correlate1d`; nan_policy="omit" sums tap by tap, whatever the method.
     mode : str
         As in `correlate1d`, one for all axes.
     origin : int or one per filtered axis
@@ -65,7 +66,7 @@ def correlate(
     RuntimeError, ValueError, TypeError
         As by SciPy; the message names the argument, what it got and what would be right.
     """
-    chosen = options(threads, precision=precision)
+    chosen = options(threads, nan_policy=nan_policy, precision=precision)
     array, kernel = np.asarray(input), np.asarray(weights)
     return _correlate(array, kernel, output, mode, cval, origin, axes, False, method, chosen)
 
@@ -81,13 +82,14 @@ def convolve(
     axes: int | Sequence[int] | None = None,
     method: str = "auto",
     threads: int | None = None,
+    nan_policy: str = "propagate",
     precision: str | None = None,
 ) -> Array:
     """Convolve with an n-d kernel, as `scipy.ndimage.convolve`: the kernel turned around along every axis.
 
     Parameters
     ----------
-    input, weights, output, mode, cval, origin, axes, method, threads, precision
+    input, weights, output, mode, cval, origin, axes, method, threads, nan_policy, precision
         As in `correlate`; complex weights are not conjugated.
 
     Returns
@@ -100,7 +102,7 @@ def convolve(
     RuntimeError, ValueError, TypeError
         As by `correlate`.
     """
-    chosen = options(threads, precision=precision)
+    chosen = options(threads, nan_policy=nan_policy, precision=precision)
     array, kernel = np.asarray(input), np.asarray(weights)
     return _correlate(array, kernel, output, mode, cval, origin, axes, True, method, chosen)
 
@@ -198,6 +200,9 @@ def _correlate(
         if into.dtype.char == "?":
             into = into.view(np.uint8)
         beyond = constant if extension == "constant" else 0.0
+        if chosen.nan_policy == "omit":
+            _nan.correlate_omitting(values, weights, tuple(before), extension, beyond, into, chosen)
+            return
         how = method
         if method == "auto":
             how = choose(weights, values.dtype, into.dtype, beyond, chosen).method

@@ -107,7 +107,7 @@ def _taps(kernel: bytes, shape: tuple[int, ...]) -> tuple[Array, Array]:
     """Index and weight of every tap that is not zero, in C order; read-only."""
     weights = np.frombuffer(kernel).reshape(shape)
     taps = np.argwhere(weights)
-    counted = weights[tuple(taps.T)]
+    counted = weights[weights != 0]
     for array in (taps, counted):
         array.flags.writeable = False
     return taps, counted
