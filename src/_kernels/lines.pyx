@@ -55,12 +55,6 @@ cdef dict MODES = {
     "wrap": WRAP,
     "valid": VALID,
 }
-cdef extern from *:
-    """
-    #include <stdlib.h>
-    static long knob(const char *n, long d) { const char *v = getenv(n); return v ? atol(v) : d; }
-    """
-    long knob(const char *n, long d) nogil
 cdef enum:
     # Rows of a block: what a block reads beyond its own rows, taps - 1 of them, is read twice.
     BLOCK_ROWS = 64
@@ -418,7 +412,7 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
     cdef int64_t rows, groups, strip
     # Blocks of even heights, in whole squares where there are squares to turn.
-    rows = knob("KROWS", BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS)
+    rows = BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS
     c.row_blocks = max(1, (all_rows + rows // 2) // rows)
     c.block_rows = (all_rows + c.row_blocks - 1) // c.row_blocks
     if c.along.taps:
@@ -428,14 +422,14 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     c.block_columns = c.out_columns
     if c.down.taps > 1 and not c.in_place:
         rows = c.block_rows + extra
-        c.block_columns = knob("KCOLS", max(16 * halo, caches().level2 * 3 // 4 // (rows * c.x.item), 512))
+        c.block_columns = max(16 * halo, caches().level2 * 3 // 4 // (rows * c.x.item), 512)
     c.column_blocks = max(1, (c.out_columns + c.block_columns // 2) // c.block_columns)
     c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
     c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
     groups = (c.block_rows + lanes - 1) // lanes
     rows = groups * lanes + extra
     # Twice L1: narrower strips cost more calls than they save misses. At least two cache lines wide.
-    c.strip_columns = max(2 * CACHE_LINE, knob("KSTRIP", 2 * caches().level1) // rows) // CACHE_LINE * CACHE_LINE // item
+    c.strip_columns = max(2 * CACHE_LINE, 2 * caches().level1 // rows) // CACHE_LINE * CACHE_LINE // item
     c.strip_columns = min(c.strip_columns, (c.out_columns + halo + lanes - 1) // lanes * lanes)
     strip = whole_lines(rows * c.strip_columns * item)
     c.rows_at = strip
