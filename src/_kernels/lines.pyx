@@ -187,7 +187,8 @@ cdef void look_ahead(fs_ahead *ahead, char *const *rows, int64_t count, int64_t 
     """Have columns [first, last) of some rows, `offset` bytes on, fetched, unless they are scattered."""
     ahead.rows = rows
     ahead.count = count
-    ahead.offset = first * step + offset
+    # The line that holds the first column is there already, unless it begins with it.
+    ahead.offset = first * step + offset + CACHE_LINE - 1
     ahead.lines = (max(0, last - first) * step + CACHE_LINE - 1) // CACHE_LINE if 0 < step <= 8 else 0
 
 
