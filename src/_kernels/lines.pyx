@@ -55,12 +55,6 @@ cdef dict MODES = {
     "wrap": WRAP,
     "valid": VALID,
 }
-cdef extern from *:
-    """
-    #include <stdlib.h>
-    static long knob(const char *n, long d) { const char *v = getenv(n); return v ? atol(v) : d; }
-    """
-    long knob(const char *n, long d) nogil
 cdef enum:
     # Rows of a block: what a block reads beyond its own rows, taps - 1 of them, is read twice.
     BLOCK_ROWS = 64
@@ -169,12 +163,32 @@ cdef void filter_lines(const lines_call *c, const lines_pass *p, fs_lines *work)
     c.kernels.lines_filter(work)
 
 
+cdef void fill_turned(const lines_call *c, char *turned) noexcept nogil:
+    """The columns before and behind the image, of rows of lanes whose image begins `before` pixels on."""
+    cdef int64_t pixel_bytes = c.channels * c.kernels.lanes * c.kernels.bytes, size = c.along.size
+    cdef int64_t position, source, i
+    cdef char *to
+    for i in range(c.along.taps - 1):
+        position = i - c.along.before if i < c.along.before else i - c.along.before + size
+        source = mapped(&c.along, position)
+        to = turned + (position + c.along.before) * pixel_bytes
+        if source >= 0:
+            memcpy(to, turned + (source + c.along.before) * pixel_bytes, pixel_bytes)
+        elif c.kernels.bytes == 4:
+            for source in range(pixel_bytes // 4):
+                (<float *>to)[source] = <float>c.along.cval
+        else:
+            for source in range(pixel_bytes // 8):
+                (<double *>to)[source] = c.along.cval
+
+
 cdef void look_ahead(fs_ahead *ahead, char *const *rows, int64_t count, int64_t first, int64_t last,
-                     int64_t step) noexcept nogil:
-    """Have columns [first, last) of some rows fetched, unless they are scattered."""
+                     int64_t step, int64_t offset) noexcept nogil:
+    """Have columns [first, last) of some rows, `offset` bytes on, fetched, unless they are scattered."""
     ahead.rows = rows
     ahead.count = count
-    ahead.offset = first * step
+    # The line that holds the first column is there already, unless it begins with it.
+    ahead.offset = first * step + offset + CACHE_LINE - 1
     ahead.lines = (max(0, last - first) * step + CACHE_LINE - 1) // CACHE_LINE if 0 < step <= 8 else 0
 
 
@@ -200,7 +214,7 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
     cdef fs_transfer load, settle, put
     cdef fs_lines work
     cdef fs_turn turn
-    cdef bint direct
+    cdef bint direct, whole, more
     cdef int64_t x_row = c.x_row if x == NULL else c.columns * c.x.item
 
     if c.down.taps:
@@ -252,6 +266,12 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
         held = c.channels
     at = first - c.along.before * c.channels
     end = last + halo - c.along.before * c.channels
+    # A row that fits a strip is extended when it is turned, instead of being gathered.
+    whole = c.column_blocks == 1 and c.columns <= c.strip_columns and c.along.taps and not c.along.running
+    if whole:
+        held = c.along.before * c.channels
+        at = 0
+        end = c.columns
     while at < end:
         count = min(c.strip_columns, end - at)
         # Reals side by side need no staging on their way to be turned.
@@ -269,11 +289,20 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
                 work.out = out_rows[0] + at * c.out_step
                 work.out_stride = c.out_row
             work.sums = scratch + c.sums_at
-            look_ahead(&work.ahead[0], x_rows, load.rows, max(0, at + count),
-                       min(min(c.columns, end), at + 2 * count), c.x_step)
-            work.ahead[1].count = 0
-            if c.along.taps == 0:
-                look_ahead(&work.ahead[1], out_rows, rows, at + count, min(last, at + 2 * count), c.out_step)
+            more = at + count < min(c.columns, end)
+            if more:
+                look_ahead(&work.ahead[0], x_rows, load.rows, max(0, at + count), min(c.columns, at + 2 * count),
+                           c.x_step, 0)
+            else:
+                look_ahead(&work.ahead[0], x_rows + down_taps - 1, rows, max(0, first),
+                           min(c.columns, first + c.strip_columns), c.x_step, c.block_rows * x_row)
+            if c.along.taps:
+                look_ahead(&work.ahead[1], out_rows, rows, done, min(last, max(done, at + count - halo)), c.out_step, 0)
+            elif more:
+                look_ahead(&work.ahead[1], out_rows, rows, at + count, min(last, at + 2 * count), c.out_step, 0)
+            else:
+                look_ahead(&work.ahead[1], out_rows, rows, first, min(last, first + c.strip_columns), c.out_step,
+                           c.block_rows * c.out_row)
             filter_lines(c, &c.down, &work)
         if c.nearest and c.down.taps:
             round_lines(c, &c.down, c.along.taps == 0, rows, count, middle)
@@ -288,7 +317,7 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
         if c.settle:
             settle.columns = count
             kernels.lines_settle(&settle)
-        if c.along.mode == CONSTANT and (at < 0 or at + count > c.columns):
+        if c.along.mode == CONSTANT and not whole and (at < 0 or at + count > c.columns):
             fill_constant(c, rows, at, count, middle, strip_stride)
 
         ready = held + count - halo - (c.channels if c.along.running else 0)
@@ -299,8 +328,13 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
             turn.offset = at * item if direct else 0
             turn.lanes = turned + group * group_bytes + held * lanes * item
             kernels.lines_turn(&turn)
+            if whole:
+                fill_turned(c, turned + group * group_bytes)
         held += count
         at += count
+        if whole:
+            held = c.columns + (halo if c.along.mode != VALID else 0)
+            ready = c.out_columns
         if ready <= 0:
             continue
         for group in range(groups):
@@ -317,13 +351,17 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
                     kernels.lines_run(&work, done + channel < c.channels)
                 else:
                     work.sums = scratch + c.sums_at
-                    i = min(rows - group * lanes, lanes)
-                    look_ahead(&work.ahead[0], out_rows + group * lanes, i if channel == 0 else 0, done + ready,
-                               min(last, done + ready + c.strip_columns), c.out_step)
-                    work.ahead[1].count = 0
-                    if c.down.taps == 0:
-                        look_ahead(&work.ahead[1], x_rows + group * lanes, i if channel == 0 else 0, max(0, at),
-                                   min(min(c.columns, end), at + c.strip_columns), c.x_step)
+                    work.ahead[0].count = work.ahead[1].count = 0
+                    if c.down.taps == 0 and channel == 0 and group + 1 < groups:
+                        i = (group + 1) * lanes
+                        look_ahead(&work.ahead[0], out_rows + i, min(rows - i, lanes), done, done + ready, c.out_step, 0)
+                    elif c.down.taps == 0 and channel == 0:
+                        look_ahead(&work.ahead[0], out_rows, min(rows, lanes), done + ready,
+                                   min(last, done + ready + c.strip_columns), c.out_step, 0)
+                    if c.down.taps == 0 and channel == 0:
+                        i = group * lanes
+                        look_ahead(&work.ahead[1], x_rows + i, min(rows - i, lanes), max(0, at),
+                                   min(min(c.columns, end), at + c.strip_columns), c.x_step, 0)
                     filter_lines(c, &c.along, &work)
             turn.columns = ready
             turn.count = min(rows - group * lanes, lanes)
@@ -375,7 +413,7 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
     cdef int64_t rows, groups, strip
     # Blocks of even heights, in whole squares where there are squares to turn.
-    rows = knob("KROWS", BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS)
+    rows = BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS
     c.row_blocks = max(1, (all_rows + rows // 2) // rows)
     c.block_rows = (all_rows + c.row_blocks - 1) // c.row_blocks
     if c.along.taps:
@@ -385,14 +423,14 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     c.block_columns = c.out_columns
     if c.down.taps > 1 and not c.in_place:
         rows = c.block_rows + extra
-        c.block_columns = knob("KCOLS", max(16 * halo, caches().level2 * 3 // 4 // (rows * c.x.item), 512))
+        c.block_columns = max(16 * halo, caches().level2 * 3 // 4 // (rows * c.x.item), 512)
     c.column_blocks = max(1, (c.out_columns + c.block_columns // 2) // c.block_columns)
     c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
     c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
     groups = (c.block_rows + lanes - 1) // lanes
     rows = groups * lanes + extra
     # Twice L1: narrower strips cost more calls than they save misses. At least two cache lines wide.
-    c.strip_columns = max(2 * CACHE_LINE, knob("KSTRIP", 2 * caches().level1) // rows) // CACHE_LINE * CACHE_LINE // item
+    c.strip_columns = max(2 * CACHE_LINE, 2 * caches().level1 // rows) // CACHE_LINE * CACHE_LINE // item
     c.strip_columns = min(c.strip_columns, (c.out_columns + halo + lanes - 1) // lanes * lanes)
     strip = whole_lines(rows * c.strip_columns * item)
     c.rows_at = strip

@@ -395,13 +395,27 @@ FS_INLINE void transpose(vec *x)
 #endif
 }
 
-/* The largest integer that is no greater, for magnitudes below 2²² (2⁵¹ of double): beyond half of its precision a
- * number has no fraction, and adding such a one and taking it away again rounds to the nearest. */
+/* The largest integer that is no greater, for magnitudes below 2²² (2⁵¹ of double) where there is no instruction: beyond
+ * half of its precision a number has no fraction, and adding such a one and taking it away again rounds to the nearest. */
 FS_INLINE vec floor_vec(vec x)
 {
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    return (vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#elif FS_MASKS_X86
+    return (vec)_mm512_roundscale_pd((__m512d)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+    return (vec)_mm256_floor_ps((__m256)x);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
+    return (vec)_mm256_floor_pd((__m256d)x);
+#elif FS_NEON && FS_REAL_BITS == 32
+    return (vec)vrndmq_f32((float32x4_t)x);
+#elif FS_NEON
+    return (vec)vrndmq_f64((float64x2_t)x);
+#else
     const vec large = splat(FS_REAL_BITS == 32 ? (real)0x1.8p23 : (real)0x1.8p52);
     const vec nearest = (x + large) - large;
     return nearest - and_mask(splat((real)1), (ivec)(nearest > x));
+#endif
 }
 
 /* Integers of 8, 16 and 32 bits, as many as a vector has lanes, between memory, registers of 32-bit integers, and
