@@ -75,7 +75,7 @@ test-arm64: $(VENV)/.stamp-build ## cross-compile for 64-bit Arm and test the ke
 	tools/arm64.sh test
 
 .PHONY: bench
-bench: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## standard against separable convolution on a photograph; writes build/bench/
+bench: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## standard against separable, filters against SciPy, on a photograph; writes build/bench/
 	$(RUN) -m bench
 
 # The peers' environment lies on top of .venv: whatever it does not hold itself, fastsep's editable install among
@@ -107,6 +107,11 @@ bench-compare: $(VENV)/.stamp-environment ## the newest run of bench-peers again
 .PHONY: readme
 readme: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## put what the last `make bench` and `make bench-peers` say into README.md
 	$(RUN) -m bench --update-readme
+
+.PHONY: docs
+docs: $(VENV)/.stamp-build $(VENV)/.stamp-test $(VENV)/.stamp-bench ## run the guides' Python; figures go to build/docs
+	@mkdir -p build/docs
+	cd build/docs && $(abspath $(RUN)) ../../tools/run_guide.py ../../docs/factorization.md ../../docs/ndimage.md
 
 .PHONY: asm
 asm: $(VENV)/.stamp-build ## check the machine code: FMA present, spills of the inner loops counted

@@ -22,7 +22,10 @@ C_SOURCES = [
     "isa_neon.c",
     *(["isa_split.c"] if SPLIT else []),
 ]
-DRIVERS = ["pointwise", "direct", "depthwise", "separable", "inverted_residual", "excite", "lines"]
+DRIVERS = [
+    *["pointwise", "direct", "depthwise", "separable", "inverted_residual", "excite"],
+    *["lines", "footprint"],
+]
 # Contraction off: an FMA is only where simd.h says so. No -march: targets are set by pragma in the stubs.
 FLAGS = [
     "-std=gnu11",
@@ -87,7 +90,7 @@ def extension(name: str, *c_sources: str) -> Extension:
 # What all modules share of Cython itself, once; cythonize writes the file.
 shared = Extension("fastsep._cyutility", ["build/cython/_cyutility.c"])
 setup(
-    packages=["fastsep", "fastsep.network_tables"],
+    packages=["fastsep", "fastsep.ndimage", "fastsep.network_tables"],
     package_dir={"": "src"},
     package_data={"fastsep": ["*.pxd", "*.pyi", "py.typed"], "fastsep.network_tables": ["*.txt", "*.md"]},
     ext_modules=cythonize(

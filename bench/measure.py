@@ -68,14 +68,19 @@ def measure(benchmark: BenchmarkFixture, block: Block, variant: Variant, threads
     call = variant(block, threads)
     with threadpool_limits(limits=threads, user_api="blas"):
         check(call, block)
-        time.sleep(SECONDS_UNTIL_WORKERS_SLEEP)
-        seconds = seconds_of(call)
-        iterations = max(1, ceil(SECONDS_A_ROUND / seconds))
-        rounds = max(ROUNDS_AT_LEAST, round(SECONDS_A_BENCHMARK / (iterations * seconds)))
         benchmark.extra_info.update(
-            threads=threads,
             parameters=block.parameters,
             multiply_adds=block.multiply_adds,
             compulsory_bytes=block.compulsory_bytes,
         )
-        benchmark.pedantic(call, rounds=rounds, iterations=iterations, warmup_rounds=1)
+        measure_call(benchmark, call, threads)
+
+
+def measure_call(benchmark: BenchmarkFixture, call: Call, threads: int) -> None:
+    """Time a call that is known to be right."""
+    time.sleep(SECONDS_UNTIL_WORKERS_SLEEP)
+    seconds = seconds_of(call)
+    iterations = max(1, ceil(SECONDS_A_ROUND / seconds))
+    rounds = max(ROUNDS_AT_LEAST, round(SECONDS_A_BENCHMARK / (iterations * seconds)))
+    benchmark.extra_info.update(threads=threads)
+    benchmark.pedantic(call, rounds=rounds, iterations=iterations, warmup_rounds=1)

@@ -165,8 +165,9 @@ def markdown(report: Report) -> str:
     parts = [
         f"{report.machine}.",
         "Measured roofline, the best of three: " + "; ".join(report.rooflines) + ".",
-        "float32, batch 1; medians; the inputs are feature maps of the photograph; the speed-up is over the "
-        "first row of each table on as many threads.",
+        "Medians. Layers: float32, batch 1, fed with feature maps of the photograph; filters: the photograph "
+        "itself, parameters are taps. The speed-up is over the first row of each table on as many threads; "
+        "SciPy has one.",
     ]
     threads = report.thread_counts
     for step, rows in report.steps():

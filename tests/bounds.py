@@ -214,6 +214,10 @@ def assert_same_bits(actual: Array, expected: Array) -> None:
     """Shape, type and every bit are equal, signs of zeros included."""
     assert actual.dtype == expected.dtype
     assert actual.shape == expected.shape
+    if expected.dtype.kind == "c":
+        assert_same_bits(actual.real, expected.real)
+        assert_same_bits(actual.imag, expected.imag)
+        return
     integers = np.dtype(f"u{expected.dtype.itemsize}")
     left = np.ascontiguousarray(actual).view(integers)
     right = np.ascontiguousarray(expected).view(integers)

@@ -79,7 +79,7 @@ def test_unknown_commands(tmp_path: Path, arguments: list[str]) -> None:
 def test_help_lists_the_commands(tmp_path: Path) -> None:
     process = command(tmp_path, "--help")
     assert process.returncode == 0
-    for name in ("info", "selftest", "bench", "factorize", "cost"):
+    for name in ("info", "selftest", "bench", "filter", "factorize", "cost"):
         assert name in process.stdout
 
 

@@ -12,8 +12,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fastsep import _reference
 from fastsep._lines import filter_passes
-from fastsep._passes import Pass
+from fastsep._passes import Pass, in_integers, integer_weights
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -254,6 +255,63 @@ def test_a_nan_reaches_its_support_alone(arithmetic: str) -> None:
         assert np.array_equal(np.isinf(out), expected)
 
 
+NARROW = ["bool", "u1", "i1", "u2", "i2"]
+
+
+@given(case=cases(3), kind=st.sampled_from(NARROW), threads=st.sampled_from([1, 2, 3]),
+       layouts=st.tuples(st.sampled_from(LAYOUTS), st.sampled_from(LAYOUTS)))  # fmt: skip
+def test_the_nearest_is_what_integers_of_any_size_say(
+    case: Any, kind: str, threads: int, layouts: Any
+) -> None:
+    shape, passes, rng = case
+    dtype = np.dtype(kind)
+    x = laid_out(image(shape, kind, rng), layouts[0])
+    out = laid_out(np.zeros(shape, kind), layouts[1])
+    _, scaled, factors = in_integers(tuple(passes), dtype)
+    filter_passes(x, out, passes, arithmetic="nearest", threads=threads)
+    expected = _reference.filter_in_integers(x.astype(dtype), scaled, factors, dtype)
+    assert_same_bits(native(out), native(expected))
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2"])
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 3.0, 10.0])
+def test_the_nearest_gaussian_is_at_most_one_off(kind: str, sigma: float) -> None:
+    rng = np.random.default_rng(4)
+    radius = int(4 * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    weights /= weights.sum()
+    passes = [Pass(axis, "correlate", weights, len(weights), radius, "reflect", 0.0) for axis in (0, 1)]
+    info = np.iinfo(kind)
+    smooth = np.sin(np.arange(90) / 7)[:, None] * np.cos(np.arange(110) / 9) * 0.4 + 0.5
+    noise = rng.random((90, 110))
+    for picture in (noise, smooth, (noise > 0.5).astype(float)):
+        x = (info.min + picture * (float(info.max) - info.min)).astype(kind)
+        out = np.empty_like(x)
+        filter_passes(x, out, passes, arithmetic="nearest")
+        exact = bounded_passes(x, passes, np.float64, np.float64).exact
+        off = np.abs(out.astype(np.longdouble) - np.floor(exact + 0.5))
+        assert off.max() <= 1
+        # The weights have at least 12 binary digits: less than a sixteenth of a count of error, on average.
+        assert (off > 0).mean() < 1 / 8
+
+
+def test_integer_weights_keep_their_sum_and_their_symmetry() -> None:
+    rng = np.random.default_rng(5)
+    for size in (1, 2, 5, 12, 81):
+        for kind in ("symmetric", "antisymmetric", "any"):
+            weights = taps(kind, size, rng)
+            for bits in (0, 3, 12, 30):
+                integers = integer_weights(weights, bits)
+                assert np.array_equal(integers, np.rint(integers))
+                if kind == "any" or size % 2:
+                    assert integers.sum() == np.floor(weights.sum() * 2.0**bits + 0.5) or bits == 30
+                    assert np.abs(integers - weights * 2.0**bits).max() <= 1.5
+                if kind == "symmetric" and size % 2:
+                    assert np.array_equal(integers, integers[::-1])
+                elif kind == "antisymmetric":
+                    assert np.array_equal(integers, -integers[::-1])
+
+
 def test_bad_arguments_are_named() -> None:
     x = np.zeros((4, 4), np.float32)
     passes = [Pass(0, "box", None, 3, 1, "reflect", 0.0)]
@@ -261,8 +319,10 @@ def test_bad_arguments_are_named() -> None:
         filter_passes(x, x.copy(), passes, arithmetic="quad")
     with pytest.raises(ValueError, match="at least one pass"):
         filter_passes(x, x.copy(), [], arithmetic="scipy")
-    with pytest.raises(ValueError, match=r"float32.*does not go with an output of int32"):
+    with pytest.raises(ValueError, match=r"float32.*does not go from float32 to an output of int32"):
         filter_passes(x, x.astype(np.int32), passes, arithmetic="float32")
+    with pytest.raises(ValueError, match=r"nearest.*does not go from float32 to an output of uint8"):
+        filter_passes(x, x.astype(np.uint8), passes, arithmetic="nearest")
     with pytest.raises(TypeError, match="complex64"):
         filter_passes(x, x.astype(np.complex64), passes, arithmetic="scipy")
     empty = np.zeros((0, 4), np.float32)

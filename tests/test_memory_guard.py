@@ -24,7 +24,14 @@ def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("family", CASES)
 def test_every_operand_at_the_edge_of_its_memory(family: str, isa: str) -> None:
-    process = run(["guard_pages.py", family, isa])
+    assert_inside(run(["guard_pages.py", family, isa]))
+
+
+def test_every_filtered_array_at_the_edge_of_its_memory(isa: str) -> None:
+    assert_inside(run(["guard_filters.py", isa]))
+
+
+def assert_inside(process: subprocess.CompletedProcess[str]) -> None:
     last = process.stdout.splitlines()[-1:] or ["(before the first case)"]
     assert process.returncode == 0, f"{last[0]}\n{process.stderr}"
     count = re.fullmatch(r"(\d+) cases stayed inside their memory", last[0])

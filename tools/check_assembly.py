@@ -32,6 +32,10 @@ SPILLS_ALLOWED = {
         "depthwise_3x3_stride2": 0,
         "depthwise_5x5": 0,
         "depthwise_7x7": 0,
+        "footprint_row_fused": 0,
+        "lines_symmetric": 0,
+        "lines_antisymmetric": 0,
+        "lines_unfolded": 0,
     },
     "avx512": {
         "pointwise_panel_1": 0,
@@ -42,6 +46,10 @@ SPILLS_ALLOWED = {
         "depthwise_3x3_stride2": 0,
         "depthwise_5x5": 0,
         "depthwise_7x7": 0,
+        "footprint_row_fused": 0,
+        "lines_symmetric": 0,
+        "lines_antisymmetric": 0,
+        "lines_unfolded": 0,
     },
     # Not for want of registers: GCC stores the sums early for the branch with residual or curve.
     "neon": {
@@ -53,6 +61,9 @@ SPILLS_ALLOWED = {
         "depthwise_3x3_stride2": 14,
         "depthwise_5x5": 8,
         "depthwise_7x7": 16,
+        "lines_symmetric": 0,
+        "lines_antisymmetric": 0,
+        "lines_unfolded": 0,
     },
 }
 

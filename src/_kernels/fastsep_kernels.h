@@ -115,8 +115,15 @@ struct fs_transfer {
     char *const *array;          /* [rows]; when loading, NULL stands for a row of `constant` */
     int64_t offset, step;        /* in bytes: of the first column, and from one column to the next */
     double constant;
+    double factor, low, high;    /* when rounding to integers */
     char *buffer;                /* [rows][row_stride]: reals */
     int64_t row_stride;
+};
+
+/* Memory that is wanted soon: `lines` cache lines from `offset` on of each row, to be fetched into L2 between sums. */
+struct fs_ahead {
+    char *const *rows;           /* NULL: nowhere */
+    int64_t count, lines, offset;
 };
 
 enum fs_folding { FS_ANTISYMMETRIC = -1, FS_UNFOLDED = 0, FS_SYMMETRIC = 1 };
@@ -132,15 +139,25 @@ struct fs_lines {
     enum fs_folding folding;
     int exact;                   /* no fused multiply-add: SciPy's roundings */
     char *sums;                  /* of a mean: [outputs + taps - 1][row_stride] of scratch */
+    struct fs_ahead ahead[2];
 };
 
-/* lines.inc: columns of a row buffer to rows of lanes, or back: to[c][r] = from[r][c]. */
+/* lines.inc: as many rows as a vector has lanes become rows of lanes, or back: lanes[c][r] = rows[r][c]. */
 struct fs_turn {
     int64_t columns;
-    const char *from;
-    int64_t from_stride;
-    char *to;
-    int64_t to_stride;
+    int64_t count;               /* of rows that there are; the lanes of others stay undefined, or unused */
+    char *const *rows;           /* [count] */
+    int64_t offset;              /* in bytes: of the first column in every row */
+    char *lanes;                 /* [columns][FS_LANES] */
+};
+
+/* footprint.inc: out[c] = Σ_t weights[t] · rows[t][c] over whole vectors of columns, the taps in order. */
+struct fs_footprint {
+    int64_t taps, vectors;
+    const char *const *rows;     /* [taps] */
+    const void *weights;         /* [taps] */
+    char *out;
+    int exact;                   /* no fused multiply-add: SciPy's roundings */
 };
 
 struct fs_real_kernels {
@@ -158,10 +175,12 @@ struct fs_real_kernels {
     void (*lines_load)(const struct fs_transfer *);
     void (*lines_store)(const struct fs_transfer *);
     void (*lines_settle)(const struct fs_transfer *);
+    void (*lines_round)(const struct fs_transfer *);
     void (*lines_filter)(const struct fs_lines *);
     void (*lines_run)(const struct fs_lines *, int begin);
     void (*lines_turn)(const struct fs_turn *);
     void (*lines_turn_back)(const struct fs_turn *);
+    void (*footprint_row)(const struct fs_footprint *);
     /* roofline.inc: floating-point operations done; cycles spent; bytes moved. */
     double (*fma_burst)(int64_t repetitions);
     double (*add_burst)(int64_t repetitions);

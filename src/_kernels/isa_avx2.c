@@ -25,6 +25,8 @@
 #define FS_PANEL_VECTORS 2
 #define FS_STRIP_COLUMNS 4
 #define FS_ANY_COLUMNS 8
+/* Lines: 4 sums, two windows of 4 rows, a factor, a pair: 14 of 16. */
+#define FS_LINES_TALL 4
 
 #include "micro_kernels.inc"
 

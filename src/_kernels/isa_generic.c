@@ -15,5 +15,6 @@
 #define FS_PANEL_VECTORS 2
 #define FS_STRIP_COLUMNS 4
 #define FS_ANY_COLUMNS 8
+#define FS_LINES_TALL 4
 
 #include "micro_kernels.inc"

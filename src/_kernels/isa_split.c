@@ -26,6 +26,7 @@
 #define FS_PANEL_VECTORS 3
 #define FS_STRIP_COLUMNS 2
 #define FS_ANY_COLUMNS 2
+#define FS_LINES_TALL 4
 
 #include "micro_kernels.inc"
 

@@ -1,22 +1,22 @@
 """Filters along axes: blocks of rows, walked from left to right in strips that fit L1. See lines.md."""
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport fabs
+from libc.math cimport INFINITY, fabs
 from libc.stdint cimport int64_t
-from libc.string cimport memmove
+from libc.string cimport memcpy, memmove
 
 from fastsep._arrays cimport Packed, View, allocate, strided
 from fastsep._isa cimport (
     FS_ANTISYMMETRIC,
     FS_F32,
     FS_F64,
-    FS_I64,
-    FS_I8,
+    FS_I16,
     FS_SYMMETRIC,
     FS_U64,
     FS_U8,
     FS_UNFOLDED,
     caches,
+    fs_ahead,
     fs_dtype,
     fs_lines,
     fs_real_kernels,
@@ -43,6 +43,7 @@ from fastsep._threads cimport phase, run_phases, threads_for
 import numpy
 
 from fastsep._isa import get_isa
+from fastsep._passes import in_integers
 from fastsep._threads import check
 
 cdef double DBL_EPSILON = 2.0 ** -52
@@ -141,6 +142,19 @@ cdef void fill_constant(const lines_call *c, int64_t rows, int64_t first, int64_
                     (<double *>(to + r * row_stride))[at - first] = c.along.cval
 
 
+cdef void round_lines(const lines_call *c, const lines_pass *p, bint last, int64_t rows, int64_t columns,
+                      char *buffer) noexcept nogil:
+    cdef fs_transfer work
+    work.rows = rows
+    work.columns = columns
+    work.buffer = buffer
+    work.row_stride = c.strip_columns * c.kernels.bytes
+    work.factor = p.factor
+    work.low = c.low if last else -INFINITY
+    work.high = c.high if last else INFINITY
+    c.kernels.lines_round(&work)
+
+
 cdef void filter_lines(const lines_call *c, const lines_pass *p, fs_lines *work) noexcept nogil:
     work.taps = p.taps
     work.weights = p.weights
@@ -149,12 +163,40 @@ cdef void filter_lines(const lines_call *c, const lines_pass *p, fs_lines *work)
     c.kernels.lines_filter(work)
 
 
-cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
-    cdef const lines_call *c = <const lines_call *>opaque
+cdef void fill_turned(const lines_call *c, char *turned) noexcept nogil:
+    """The columns before and behind the image, of rows of lanes whose image begins `before` pixels on."""
+    cdef int64_t pixel_bytes = c.channels * c.kernels.lanes * c.kernels.bytes, size = c.along.size
+    cdef int64_t position, source, i
+    cdef char *to
+    for i in range(c.along.taps - 1):
+        position = i - c.along.before if i < c.along.before else i - c.along.before + size
+        source = mapped(&c.along, position)
+        to = turned + (position + c.along.before) * pixel_bytes
+        if source >= 0:
+            memcpy(to, turned + (source + c.along.before) * pixel_bytes, pixel_bytes)
+        elif c.kernels.bytes == 4:
+            for source in range(pixel_bytes // 4):
+                (<float *>to)[source] = <float>c.along.cval
+        else:
+            for source in range(pixel_bytes // 8):
+                (<double *>to)[source] = c.along.cval
+
+
+cdef void look_ahead(fs_ahead *ahead, char *const *rows, int64_t count, int64_t first, int64_t last,
+                     int64_t step, int64_t offset) noexcept nogil:
+    """Have columns [first, last) of some rows, `offset` bytes on, fetched, unless they are scattered."""
+    ahead.rows = rows
+    ahead.count = count
+    # The line that holds the first column is there already, unless it begins with it.
+    ahead.offset = first * step + offset + CACHE_LINE - 1
+    ahead.lines = (max(0, last - first) * step + CACHE_LINE - 1) // CACHE_LINE if 0 < step <= 8 else 0
+
+
+cdef void run_block(const lines_call *c, int64_t block, int64_t first, const char *x, char *scratch) noexcept nogil:
+    """A block of rows, its columns from `first` on. `x`: the block's plane of the input, or NULL where it lies in the
+    array."""
     cdef const fs_real_kernels *kernels = c.kernels
     cdef int64_t item = kernels.bytes, lanes = kernels.lanes
-    cdef int64_t block = tile // c.column_blocks
-    cdef int64_t first = tile % c.column_blocks * c.block_columns
     cdef int64_t last = min(c.out_columns, first + c.block_columns)
     cdef int64_t halo = max(0, c.along.taps - 1) * c.channels
     cdef int64_t plane, row, rows, i, position
@@ -172,17 +214,21 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
     cdef fs_transfer load, settle, put
     cdef fs_lines work
     cdef fs_turn turn
+    cdef bint direct, whole, more
+    cdef int64_t x_row = c.x_row if x == NULL else c.columns * c.x.item
 
     if c.down.taps:
         plane = block // c.row_blocks
         row = block % c.row_blocks * c.block_rows
         rows = min(c.block_rows, c.down.outputs - row)
         out_rows = x_rows + rows + down_taps - 1
+        if x == NULL:
+            x = c.x.data + offset_of(&c.outer, c.outer.x_strides, plane)
         for i in range(rows + down_taps - 1):
             position = mapped(&c.down, row - c.down.before + i)
             x_rows[i] = NULL
             if position >= 0:
-                x_rows[i] = c.x.data + offset_of(&c.outer, c.outer.x_strides, plane) + position * c.x_row
+                x_rows[i] = <char *>x + position * x_row
         for i in range(rows):
             out_rows[i] = c.out.data + offset_of(&c.outer, c.outer.out_strides, plane) + (row + i) * c.out_row
     else:
@@ -193,6 +239,9 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
             x_rows[i] = c.x.data + offset_of(&c.outer, c.outer.x_strides, row + i)
             out_rows[i] = c.out.data + offset_of(&c.outer, c.outer.out_strides, row + i)
     groups = (rows + lanes - 1) // lanes
+    cdef char **middle_rows = out_rows + rows
+    for i in range(rows):
+        middle_rows[i] = middle + i * strip_stride
 
     load.dtype = c.x.dtype
     load.swapped = c.x.swapped
@@ -217,9 +266,18 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
         held = c.channels
     at = first - c.along.before * c.channels
     end = last + halo - c.along.before * c.channels
+    # A row that fits a strip is extended when it is turned, instead of being gathered.
+    whole = c.column_blocks == 1 and c.columns <= c.strip_columns and c.along.taps and not c.along.running
+    if whole:
+        held = c.along.before * c.channels
+        at = 0
+        end = c.columns
     while at < end:
         count = min(c.strip_columns, end - at)
-        load_columns(c, &load, at, count, strip)
+        # Reals side by side need no staging on their way to be turned.
+        direct = c.x_is_real and c.down.taps == 0 and at >= 0 and at + count <= c.columns
+        if not direct:
+            load_columns(c, &load, at, count, strip)
         if c.down.taps:
             work.outputs = rows
             work.vectors = (count + lanes - 1) // lanes
@@ -227,31 +285,56 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
             work.row_stride = strip_stride
             work.out = middle
             work.out_stride = strip_stride
+            if c.along.taps == 0 and c.out_is_real and count % lanes == 0:
+                work.out = out_rows[0] + at * c.out_step
+                work.out_stride = c.out_row
             work.sums = scratch + c.sums_at
+            more = at + count < min(c.columns, end)
+            if more:
+                look_ahead(&work.ahead[0], x_rows, load.rows, max(0, at + count), min(c.columns, at + 2 * count),
+                           c.x_step, 0)
+            else:
+                look_ahead(&work.ahead[0], x_rows + down_taps - 1, rows, max(0, first),
+                           min(c.columns, first + c.strip_columns), c.x_step, c.block_rows * x_row)
+            if c.along.taps:
+                look_ahead(&work.ahead[1], out_rows, rows, done, min(last, max(done, at + count - halo)), c.out_step, 0)
+            elif more:
+                look_ahead(&work.ahead[1], out_rows, rows, at + count, min(last, at + 2 * count), c.out_step, 0)
+            else:
+                look_ahead(&work.ahead[1], out_rows, rows, first, min(last, first + c.strip_columns), c.out_step,
+                           c.block_rows * c.out_row)
             filter_lines(c, &c.down, &work)
+        if c.nearest and c.down.taps:
+            round_lines(c, &c.down, c.along.taps == 0, rows, count, middle)
         if c.along.taps == 0:
-            put.columns = count
-            put.offset = at * c.out_step
-            put.buffer = middle
-            kernels.lines_store(&put)
+            if work.out == middle:
+                put.columns = count
+                put.offset = at * c.out_step
+                put.buffer = middle
+                kernels.lines_store(&put)
             at += count
             continue
         if c.settle:
             settle.columns = count
             kernels.lines_settle(&settle)
-        if c.along.mode == CONSTANT and (at < 0 or at + count > c.columns):
+        if c.along.mode == CONSTANT and not whole and (at < 0 or at + count > c.columns):
             fill_constant(c, rows, at, count, middle, strip_stride)
 
         ready = held + count - halo - (c.channels if c.along.running else 0)
         for group in range(groups):
             turn.columns = count
-            turn.from_ = middle + group * lanes * strip_stride
-            turn.from_stride = strip_stride
-            turn.to = turned + group * group_bytes + held * lanes * item
-            turn.to_stride = lanes * item
+            turn.count = min(rows - group * lanes, lanes)
+            turn.rows = (x_rows if direct else middle_rows) + group * lanes
+            turn.offset = at * item if direct else 0
+            turn.lanes = turned + group * group_bytes + held * lanes * item
             kernels.lines_turn(&turn)
+            if whole:
+                fill_turned(c, turned + group * group_bytes)
         held += count
         at += count
+        if whole:
+            held = c.columns + (halo if c.along.mode != VALID else 0)
+            ready = c.out_columns
         if ready <= 0:
             continue
         for group in range(groups):
@@ -268,21 +351,51 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
                     kernels.lines_run(&work, done + channel < c.channels)
                 else:
                     work.sums = scratch + c.sums_at
+                    work.ahead[0].count = work.ahead[1].count = 0
+                    if c.down.taps == 0 and channel == 0 and group + 1 < groups:
+                        i = (group + 1) * lanes
+                        look_ahead(&work.ahead[0], out_rows + i, min(rows - i, lanes), done, done + ready, c.out_step, 0)
+                    elif c.down.taps == 0 and channel == 0:
+                        look_ahead(&work.ahead[0], out_rows, min(rows, lanes), done + ready,
+                                   min(last, done + ready + c.strip_columns), c.out_step, 0)
+                    if c.down.taps == 0 and channel == 0:
+                        i = group * lanes
+                        look_ahead(&work.ahead[1], x_rows + i, min(rows - i, lanes), max(0, at),
+                                   min(min(c.columns, end), at + c.strip_columns), c.x_step, 0)
                     filter_lines(c, &c.along, &work)
             turn.columns = ready
-            turn.from_ = result
-            turn.from_stride = lanes * item
-            turn.to = middle + group * lanes * strip_stride
-            turn.to_stride = strip_stride
+            turn.count = min(rows - group * lanes, lanes)
+            turn.rows = (out_rows if c.out_is_real else middle_rows) + group * lanes
+            turn.offset = done * item if c.out_is_real else 0
+            turn.lanes = result
             kernels.lines_turn_back(&turn)
             memmove(turned + group * group_bytes, turned + group * group_bytes + ready * lanes * item,
                     (held - ready) * lanes * item)
         held -= ready
-        put.columns = ready
-        put.offset = done * c.out_step
-        put.buffer = middle
-        kernels.lines_store(&put)
+        if c.nearest:
+            round_lines(c, &c.along, True, rows, ready, middle)
+        if not c.out_is_real:
+            put.columns = ready
+            put.offset = done * c.out_step
+            put.buffer = middle
+            kernels.lines_store(&put)
         done += ready
+
+
+cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
+    cdef const lines_call *c = <const lines_call *>opaque
+    cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1), row
+    cdef int64_t bytes = c.columns * c.x.item
+    cdef const char *from_
+    cdef char *plane = scratch + c.plane_at
+    if not c.in_place:
+        run_block(c, tile % blocks, tile // blocks * c.block_columns, NULL, scratch)
+        return
+    from_ = c.x.data + offset_of(&c.outer, c.outer.x_strides, tile)
+    for row in range(c.down.size):
+        memcpy(plane + row * bytes, from_ + row * c.x_row, bytes)
+    for row in range(c.row_blocks):
+        run_block(c, tile * c.row_blocks + row, 0, plane, scratch)
 
 
 # ---- one stage -------------------------------------------------------------------------------------------
@@ -299,18 +412,29 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     cdef int64_t planes = c.outer.rows if c.down.taps else 1
     cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
     cdef int64_t rows, groups, strip
-    c.block_rows = min(all_rows, BLOCK_ROWS)
+    # Blocks of even heights, in whole squares where there are squares to turn.
+    rows = BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS
+    c.row_blocks = max(1, (all_rows + rows // 2) // rows)
+    c.block_rows = (all_rows + c.row_blocks - 1) // c.row_blocks
+    if c.along.taps:
+        c.block_rows = min(all_rows, (c.block_rows + lanes - 1) // lanes * lanes)
     c.row_blocks = (all_rows + c.block_rows - 1) // c.block_rows
+    # Rows that the block below reads again stay in L2, unless that would make more columns to be filtered twice.
     c.block_columns = c.out_columns
-    c.column_blocks = 1
+    if c.down.taps > 1 and not c.in_place:
+        rows = c.block_rows + extra
+        c.block_columns = max(16 * halo, caches().level2 * 3 // 4 // (rows * c.x.item), 512)
+    c.column_blocks = max(1, (c.out_columns + c.block_columns // 2) // c.block_columns)
+    c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
+    c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
     groups = (c.block_rows + lanes - 1) // lanes
     rows = groups * lanes + extra
-    # A strip in three quarters of L1, but at least two cache lines wide.
-    c.strip_columns = max(2 * CACHE_LINE, caches().level1 * 3 // 4 // rows) // CACHE_LINE * CACHE_LINE // item
+    # Twice L1: narrower strips cost more calls than they save misses. At least two cache lines wide.
+    c.strip_columns = max(2 * CACHE_LINE, 2 * caches().level1 // rows) // CACHE_LINE * CACHE_LINE // item
     c.strip_columns = min(c.strip_columns, (c.out_columns + halo + lanes - 1) // lanes * lanes)
     strip = whole_lines(rows * c.strip_columns * item)
     c.rows_at = strip
-    c.sums_at = c.rows_at + whole_lines((2 * c.block_rows + extra) * sizeof(char *))
+    c.sums_at = c.rows_at + whole_lines((3 * c.block_rows + extra) * sizeof(char *))
     c.middle_at = c.sums_at
     if c.down.taps and c.down.weights == NULL:
         c.middle_at = c.sums_at + strip
@@ -321,7 +445,8 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     if c.along.taps:
         c.states_at += groups * (halo + c.channels + c.strip_columns) * lanes * item
     c.result_at = c.states_at + (groups * c.channels * lanes * item if c.along.running else 0)
-    c.scratch_bytes = c.result_at + (c.strip_columns * lanes * item if c.along.taps else 0)
+    c.plane_at = c.result_at + (c.strip_columns * lanes * item if c.along.taps else 0)
+    c.scratch_bytes = c.plane_at + (c.down.size * c.columns * c.x.item if c.in_place else 0)
 
 
 cdef double stage_seconds(const lines_call *c) noexcept nogil:
@@ -331,13 +456,23 @@ cdef double stage_seconds(const lines_call *c) noexcept nogil:
     return outputs * taps / (min(c.kernels.lanes, 48 // c.kernels.bytes) * 3e9)
 
 
+cdef bint is_real(const lines_call *c, const elements *x, int64_t step) noexcept nogil:
+    """Whether the elements of a row are what the kernels compute with, side by side."""
+    cdef int64_t item = c.kernels.bytes
+    return x.dtype == (FS_F32 if item == 4 else FS_F64) and not x.swapped and step == item
+
+
 cdef int run_stage(lines_call *c, object threads) except -1:
     cdef phase step
     cdef double seconds = stage_seconds(c)
     cdef int count = threads_for(threads, seconds)
+    c.x_is_real = is_real(c, &c.x, c.x_step)
+    c.out_is_real = is_real(c, &c.out, c.out_step) and not c.nearest
     lay_out(c, count)
     step.run_tile = lines_tile
     step.tiles = c.column_blocks * c.row_blocks * (c.outer.rows if c.down.taps else 1)
+    if c.in_place:
+        step.tiles = c.outer.rows
     step.seconds = seconds
     run_phases(&step, 1, 1, c, c.scratch_bytes, count)
     return 0
@@ -517,6 +652,28 @@ cdef bint goes_along(Operand x, Operand out, object spec, bint running) except -
     return below == 1 or (0 < below <= 16 and spec.size * below <= 512)
 
 
+cdef bint fuses_in_place(object passes, int first, object output, bint already) except -1:
+    """Whether what is left of the passes is one stage that can read the output and write it: two passes over planes
+    that are copied to scratch, one at a time."""
+    cdef Operand out
+    if already or len(passes) - first != 2:
+        return False
+    down, along = passes[first], passes[first + 1]
+    if "valid" in [p.mode for p in passes] or down.axis == along.axis or "box" in (down.kind, along.kind):
+        return False
+    out = Operand(output, True)
+    return (not out.elements.swapped and not goes_along(out, out, down, False) and goes_along(out, out, along, False)
+            and channels_below(out, out, along.axis) == 1
+            and out.view.buffer.strides[along.axis] == out.elements.item
+            and out.view.buffer.shape[down.axis] * out.view.buffer.shape[along.axis] * out.elements.item
+            <= caches().level2 // 2)
+
+
+def limits(dtype):
+    """The least and the greatest value of a type of integers; of bool, 0 and 1."""
+    return (0, 1) if dtype.kind == "b" else (int(numpy.iinfo(dtype).min), int(numpy.iinfo(dtype).max))
+
+
 def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     """Filter `input` along axes, one pass after another, into `output`.
 
@@ -531,6 +688,8 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         ``"scipy"``: in double precision, in SciPy's order, rounded after every product and every sum: SciPy's bits.
         ``"float64"`` and ``"float32"``: with fused multiply-adds, in that precision; "float32" needs an output of
         float32, "float64" one of float32 or float64.
+        ``"nearest"``: integers of up to 16 bits, by weights that are integers over a power of two, rounded to the
+        nearest and kept within the type's range: `in_integers`, and lines.md.
     threads : int or None
         As everywhere.
 
@@ -541,24 +700,33 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     ValueError
         `arithmetic` is unknown or does not go with the output's type, or `passes` is empty.
     """
-    cdef bint exact = arithmetic == "scipy"
+    cdef bint exact = arithmetic == "scipy", nearest = arithmetic == "nearest"
     cdef const fs_real_kernels *kernels
     cdef Operand x, out
     cdef lines_call call
     cdef lines_pass one, two
     cdef list held = []
+    cdef list factors = []
     cdef int stage = 0, count = len(passes)
-    if arithmetic not in ("scipy", "float64", "float32"):
-        raise ValueError(f"arithmetic must be 'scipy', 'float64' or 'float32'; got {arithmetic!r}")
+    if arithmetic not in ("scipy", "float64", "float32", "nearest"):
+        raise ValueError(f"arithmetic must be 'scipy', 'float64', 'float32' or 'nearest'; got {arithmetic!r}")
     if count == 0:
         raise ValueError("passes must hold at least one pass; got none")
-    if code_of(output.dtype) < (0 if exact else FS_F32) or (arithmetic == "float32" and output.dtype.itemsize != 4):
-        raise ValueError(f"arithmetic={arithmetic!r} does not go with an output of {output.dtype}")
+    code = code_of(output.dtype)
+    if ((nearest and not (code <= FS_I16 and input.dtype.newbyteorder("=") == output.dtype.newbyteorder("=")))
+            or (arithmetic == "float32" and code != FS_F32) or (arithmetic == "float64" and code < FS_F32)):
+        raise ValueError(f"arithmetic={arithmetic!r} does not go from {input.dtype} to an output of {output.dtype}")
     code_of(input.dtype)
     if output.size == 0:
         check(threads)
         return
-    kernels = kernels_named(get_isa(), 4 if arithmetic == "float32" else 8)
+    working = 4 if arithmetic == "float32" else 8
+    stored = output.dtype.newbyteorder("=")
+    if nearest:
+        working, passes, factors = in_integers(tuple(passes), output.dtype)
+        # Between stages the fractional bits must stay.
+        stored = numpy.dtype(f"f{working}")
+    kernels = kernels_named(get_isa(), working)
     if numpy.may_share_memory(input, output):
         input = input.copy()
     source = input
@@ -571,7 +739,10 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         if spec.mode == "valid":
             shape[spec.axis] -= spec.size - 1
         # A pass down the rows takes the next pass along them with it.
-        target = output if last == count else numpy.empty(shape, output.dtype.newbyteorder("="))
+        if last == count or (not nearest and fuses_in_place(passes, last, output, source is output)):
+            target = output
+        else:
+            target = numpy.empty(shape, stored)
         out = Operand(target, True)
         fill_pass(&one, spec, x, out, kernels, exact, held)
         if not goes_along(x, out, spec, one.running):
@@ -581,7 +752,7 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
                 if after.axis != spec.axis:
                     if after.mode == "valid":
                         shape[after.axis] -= after.size - 1
-                    both = output if last + 1 == count else numpy.empty(shape, output.dtype.newbyteorder("="))
+                    both = output if last + 1 == count else numpy.empty(shape, stored)
                     wide = Operand(both, True)
                     fill_pass(&two, after, x, wide, kernels, exact, held)
                     if not two.running and goes_along(x, wide, after, False):
@@ -600,14 +771,21 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
             call.along.before = 0
             call.along.mode = VALID
             call.along.running = False
+        call.nearest = nearest
+        if nearest:
+            call.down.factor = factors[stage]
+            call.along.factor = factors[last - 1]
+            call.low, call.high = -INFINITY, INFINITY
+            if last == count:
+                call.low, call.high = limits(output.dtype)
         call.kernels = kernels
         call.x = x.elements
         call.out = out.elements
-        call.settle = (call.down.taps != 0 and call.along.taps != 0
+        call.settle = (not nearest and call.down.taps != 0 and call.along.taps != 0
                        and (out.elements.dtype < FS_F32 or out.elements.item != kernels.bytes))
+        call.in_place = source is output
         shape_stage(&call, x, out, spec.axis if call.down.taps else -1,
                     -1 if call.along.taps == 0 else passes[last - 1].axis)
-        call.x = x.elements
         run_stage(&call, threads)
         source = target
         stage = last

@@ -59,6 +59,19 @@
 #define minus_magnitude FS_FN(minus_magnitude)
 #define all_within FS_FN(all_within)
 #define and_mask FS_FN(and_mask)
+#define transpose FS_FN(transpose)
+#define floor_vec FS_FN(floor_vec)
+#define to_reals FS_FN(to_reals)
+#define to_int32 FS_FN(to_int32)
+#define int32s FS_FN(int32s)
+#define load_u8 FS_FN(load_u8)
+#define load_i8 FS_FN(load_i8)
+#define load_u16 FS_FN(load_u16)
+#define load_i16 FS_FN(load_i16)
+#define load_i32 FS_FN(load_i32)
+#define store_8 FS_FN(store_8)
+#define store_16 FS_FN(store_16)
+#define store_32 FS_FN(store_32)
 #define clamp FS_FN(clamp)
 
 #define FS_INLINE static inline __attribute__((always_inline))
@@ -365,3 +378,184 @@ FS_INLINE vec and_mask(vec x, ivec mask)
 {
     return (vec)((ivec)x & mask);
 }
+
+/* Lane j of a result is lane index(j) of a followed by b. */
+#undef FS_SHUFFLE
+#if FS_VECTOR_BYTES * 8 / FS_REAL_BITS == 2
+#define FS_SHUFFLE(a, b, index) __builtin_shufflevector(a, b, index(0), index(1))
+#elif FS_VECTOR_BYTES * 8 / FS_REAL_BITS == 4
+#define FS_SHUFFLE(a, b, index) __builtin_shufflevector(a, b, index(0), index(1), index(2), index(3))
+#elif FS_VECTOR_BYTES * 8 / FS_REAL_BITS == 8
+#define FS_SHUFFLE(a, b, index)                                                                                  \
+    __builtin_shufflevector(a, b, index(0), index(1), index(2), index(3), index(4), index(5), index(6), index(7))
+#else
+#define FS_SHUFFLE(a, b, index)                                                                                   \
+    __builtin_shufflevector(a, b, index(0), index(1), index(2), index(3), index(4), index(5), index(6), index(7), \
+                            index(8), index(9), index(10), index(11), index(12), index(13), index(14), index(15))
+#endif
+#ifndef FS_INDICES
+#define FS_INDICES
+/* Within 16 bytes: the lower and the upper halves interleaved by elements, and by pairs of floats. */
+#define FS_LOWER(j) (((j) & ~3) + ((j) & 3) / 2 + ((j) & 1) * FS_LANES)
+#define FS_UPPER(j) (FS_LOWER(j) + 2)
+#define FS_LOWER_PAIR(j) (((j) & ~2) + ((j) & 2) / 2 * FS_LANES)
+#define FS_UPPER_PAIR(j) (FS_LOWER_PAIR(j) + 2)
+/* Between blocks of d lanes: those at even places of both, those at odd places. */
+#define FS_EVEN(j, d) ((j) & (d) ? FS_LANES + (j) - (d) : (j))
+#define FS_ODD(j, d) ((j) & (d) ? FS_LANES + (j) : (j) + (d))
+#define FS_EVEN_1(j) FS_EVEN(j, 1)
+#define FS_ODD_1(j) FS_ODD(j, 1)
+#define FS_EVEN_2(j) FS_EVEN(j, 2)
+#define FS_ODD_2(j) FS_ODD(j, 2)
+#define FS_EVEN_4(j) FS_EVEN(j, 4)
+#define FS_ODD_4(j) FS_ODD(j, 4)
+#define FS_EVEN_8(j) FS_EVEN(j, 8)
+#define FS_ODD_8(j) FS_ODD(j, 8)
+#define FS_EXCHANGE(x, i, k, even, odd)               \
+    do {                                              \
+        const vec first_ = (x)[i], second_ = (x)[k];  \
+        (x)[i] = FS_SHUFFLE(first_, second_, even);   \
+        (x)[k] = FS_SHUFFLE(first_, second_, odd);    \
+    } while (0)
+#endif
+
+/* A square of FS_LANES vectors. Every round exchanges between pairs, one instruction a vector: log2(FS_LANES) rounds. */
+FS_INLINE void transpose(vec *x)
+{
+#if FS_REAL_BITS == 32
+    FS_UNROLL
+    for (int i = 0; i < FS_LANES; i += 4) {
+        FS_EXCHANGE(x, i, i + 1, FS_LOWER, FS_UPPER);
+        FS_EXCHANGE(x, i + 2, i + 3, FS_LOWER, FS_UPPER);
+        FS_EXCHANGE(x, i, i + 2, FS_LOWER_PAIR, FS_UPPER_PAIR);
+        FS_EXCHANGE(x, i + 1, i + 3, FS_LOWER_PAIR, FS_UPPER_PAIR);
+        const vec swapped = x[i + 1];
+        x[i + 1] = x[i + 2];
+        x[i + 2] = swapped;
+    }
+#else
+    FS_UNROLL
+    for (int i = 0; i < FS_LANES; i += 2)
+        FS_EXCHANGE(x, i, i + 1, FS_EVEN_1, FS_ODD_1);
+#if FS_VECTOR_BYTES >= 32
+    FS_UNROLL
+    for (int i = 0; i < FS_LANES; i++)
+        if (!(i & 2))
+            FS_EXCHANGE(x, i, i + 2, FS_EVEN_2, FS_ODD_2);
+#endif
+#endif
+#if FS_VECTOR_BYTES * 8 / FS_REAL_BITS >= 8
+    FS_UNROLL
+    for (int i = 0; i < FS_LANES; i++)
+        if (!(i & 4))
+            FS_EXCHANGE(x, i, i + 4, FS_EVEN_4, FS_ODD_4);
+#endif
+#if FS_VECTOR_BYTES * 8 / FS_REAL_BITS >= 16
+    FS_UNROLL
+    for (int i = 0; i < FS_LANES; i++)
+        if (!(i & 8))
+            FS_EXCHANGE(x, i, i + 8, FS_EVEN_8, FS_ODD_8);
+#endif
+}
+
+/* The largest integer that is no greater, for magnitudes below 2²² (2⁵¹ of double) where there is no instruction: beyond
+ * half of its precision a number has no fraction, and adding such a one and taking it away again rounds to the nearest. */
+FS_INLINE vec floor_vec(vec x)
+{
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    return (vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#elif FS_MASKS_X86
+    return (vec)_mm512_roundscale_pd((__m512d)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+    return (vec)_mm256_floor_ps((__m256)x);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
+    return (vec)_mm256_floor_pd((__m256d)x);
+#elif FS_NEON && FS_REAL_BITS == 32
+    return (vec)vrndmq_f32((float32x4_t)x);
+#elif FS_NEON
+    return (vec)vrndmq_f64((float64x2_t)x);
+#else
+    const vec large = splat(FS_REAL_BITS == 32 ? (real)0x1.8p23 : (real)0x1.8p52);
+    const vec nearest = (x + large) - large;
+    return nearest - and_mask(splat((real)1), (ivec)(nearest > x));
+#endif
+}
+
+/* Integers of 8, 16 and 32 bits, as many as a vector has lanes, between memory, registers of 32-bit integers, and
+ * reals. What a real becomes out of the range of 32 bits is the instruction set's affair. */
+#undef FS_INTEGERS
+#if FS_FMA_X86 && (FS_MASKS_X86 || FS_VECTOR_BYTES == 32)
+#define FS_INTEGERS 1
+#if FS_VECTOR_BYTES * 8 / FS_REAL_BITS == 16
+typedef __m512i int32s;
+#define FS_WIDEN(name, from, load) \
+    FS_INLINE int32s name(const void *p) { return _mm512_cvtep##from##_epi32(load); }
+FS_WIDEN(load_u8, u8, _mm_loadu_si128(p))
+FS_WIDEN(load_i8, i8, _mm_loadu_si128(p))
+FS_WIDEN(load_u16, u16, _mm256_loadu_si256(p))
+FS_WIDEN(load_i16, i16, _mm256_loadu_si256(p))
+FS_INLINE int32s load_i32(const void *p) { return _mm512_loadu_si512(p); }
+FS_INLINE void store_8(void *p, int32s x) { _mm_storeu_si128(p, _mm512_cvtepi32_epi8(x)); }
+FS_INLINE void store_16(void *p, int32s x) { _mm256_storeu_si256(p, _mm512_cvtepi32_epi16(x)); }
+FS_INLINE void store_32(void *p, int32s x) { _mm512_storeu_si512(p, x); }
+FS_INLINE vec to_reals(int32s x) { return (vec)_mm512_cvtepi32_ps(x); }
+FS_INLINE int32s to_int32(vec x) { return _mm512_cvttps_epi32((__m512)x); }
+#elif FS_VECTOR_BYTES * 8 / FS_REAL_BITS == 8
+typedef __m256i int32s;
+#define FS_WIDEN(name, from, load) \
+    FS_INLINE int32s name(const void *p) { return _mm256_cvtep##from##_epi32(load); }
+FS_WIDEN(load_u8, u8, _mm_loadl_epi64(p))
+FS_WIDEN(load_i8, i8, _mm_loadl_epi64(p))
+FS_WIDEN(load_u16, u16, _mm_loadu_si128(p))
+FS_WIDEN(load_i16, i16, _mm_loadu_si128(p))
+FS_INLINE int32s load_i32(const void *p) { return _mm256_loadu_si256(p); }
+FS_INLINE void store_32(void *p, int32s x) { _mm256_storeu_si256(p, x); }
+#if FS_MASKS_X86
+FS_INLINE void store_8(void *p, int32s x) { _mm_storel_epi64(p, _mm256_cvtepi32_epi8(x)); }
+FS_INLINE void store_16(void *p, int32s x) { _mm_storeu_si128(p, _mm256_cvtepi32_epi16(x)); }
+FS_INLINE vec to_reals(int32s x) { return (vec)_mm512_cvtepi32_pd(x); }
+FS_INLINE int32s to_int32(vec x) { return _mm512_cvttpd_epi32((__m512d)x); }
+#else
+FS_INLINE void store_16(void *p, int32s x)
+{
+    x = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
+    x = _mm256_permute4x64_epi64(_mm256_packus_epi32(x, x), 0x08);
+    _mm_storeu_si128(p, _mm256_castsi256_si128(x));
+}
+FS_INLINE void store_8(void *p, int32s x)
+{
+    x = _mm256_and_si256(x, _mm256_set1_epi32(0xff));
+    x = _mm256_permute4x64_epi64(_mm256_packus_epi32(x, x), 0x08);
+    _mm_storel_epi64(p, _mm_packus_epi16(_mm256_castsi256_si128(x), _mm256_castsi256_si128(x)));
+}
+FS_INLINE vec to_reals(int32s x) { return (vec)_mm256_cvtepi32_ps(x); }
+FS_INLINE int32s to_int32(vec x) { return _mm256_cvttps_epi32((__m256)x); }
+#endif
+#else
+typedef __m128i int32s;
+#define FS_WIDEN(name, from, load) \
+    FS_INLINE int32s name(const void *p) { return _mm_cvtep##from##_epi32(load); }
+FS_WIDEN(load_u8, u8, _mm_cvtsi32_si128(*(const int32_t __attribute__((aligned(1), may_alias)) *)p))
+FS_WIDEN(load_i8, i8, _mm_cvtsi32_si128(*(const int32_t __attribute__((aligned(1), may_alias)) *)p))
+FS_WIDEN(load_u16, u16, _mm_loadl_epi64(p))
+FS_WIDEN(load_i16, i16, _mm_loadl_epi64(p))
+FS_INLINE int32s load_i32(const void *p) { return _mm_loadu_si128(p); }
+FS_INLINE void store_32(void *p, int32s x) { _mm_storeu_si128(p, x); }
+FS_INLINE void store_16(void *p, int32s x)
+{
+    x = _mm_and_si128(x, _mm_set1_epi32(0xffff));
+    _mm_storel_epi64(p, _mm_packus_epi32(x, x));
+}
+FS_INLINE void store_8(void *p, int32s x)
+{
+    x = _mm_and_si128(x, _mm_set1_epi32(0xff));
+    x = _mm_packus_epi32(x, x);
+    *(int32_t __attribute__((aligned(1), may_alias)) *)p = _mm_cvtsi128_si32(_mm_packus_epi16(x, x));
+}
+FS_INLINE vec to_reals(int32s x) { return (vec)_mm256_cvtepi32_pd(x); }
+FS_INLINE int32s to_int32(vec x) { return _mm256_cvttpd_epi32((__m256d)x); }
+#endif
+#undef FS_WIDEN
+#else
+#define FS_INTEGERS 0
+#endif

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from fastsep import _version
+from fastsep._filter_command import add_filter
 from fastsep._theory_commands import add_commands, run_cost, run_factorize
 
 
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dtype", choices=("float32", "float64"), default="float32", help="default: %(default)s"
     )
     bench.add_argument("--threads", type=int, default=None, help="-1 is all; default: OpenMP's limit")
+    add_filter(commands)
     add_commands(commands)
     return parser
 
@@ -54,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, or 1 if the self-test found an error, an argument was wrong, or a kernel is not
-        separable.
+        Exit status: 0, or 1 if the self-test found an error, an argument or a file was wrong, or a
+        kernel is not separable.
     """
     options = _parser().parse_args(arguments)
     if options.command == "info":
@@ -72,9 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from fastsep._quick_bench import bench
 
             print(bench(**{name: value for name, value in vars(options).items() if name != "command"}))
+        elif options.command == "filter":
+            from fastsep._filter_command import run_filter
+
+            run_filter(options)
         else:
             print({"factorize": run_factorize, "cost": run_cost}[options.command](options))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, OSError, ImportError) as error:
         print(f"fastsep {options.command}: {error}", file=sys.stderr)
         return 1
     return 0

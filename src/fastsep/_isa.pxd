@@ -81,9 +81,13 @@ cdef extern from "fastsep_kernels.h" nogil:
         int64_t rows, columns
         char *const *array
         int64_t offset, step
-        double constant
+        double constant, factor, low, high
         char *buffer
         int64_t row_stride
+
+    struct fs_ahead:
+        char *const *rows
+        int64_t count, lines, offset
 
     enum fs_folding:
         FS_ANTISYMMETRIC, FS_UNFOLDED, FS_SYMMETRIC
@@ -98,13 +102,20 @@ cdef extern from "fastsep_kernels.h" nogil:
         fs_folding folding
         int exact
         char *sums
+        fs_ahead ahead[2]
+
+    struct fs_footprint:
+        int64_t taps, vectors
+        const char *const *rows
+        const void *weights
+        char *out
+        int exact
 
     struct fs_turn:
-        int64_t columns
-        const char *from_ "from"
-        int64_t from_stride
-        char *to
-        int64_t to_stride
+        int64_t columns, count
+        char *const *rows
+        int64_t offset
+        char *lanes
 
     struct fs_real_kernels:
         int64_t bytes, lanes, panel_vectors
@@ -118,10 +129,12 @@ cdef extern from "fastsep_kernels.h" nogil:
         void (*lines_load)(const fs_transfer *) noexcept nogil
         void (*lines_store)(const fs_transfer *) noexcept nogil
         void (*lines_settle)(const fs_transfer *) noexcept nogil
+        void (*lines_round)(const fs_transfer *) noexcept nogil
         void (*lines_filter)(const fs_lines *) noexcept nogil
         void (*lines_run)(const fs_lines *, int) noexcept nogil
         void (*lines_turn)(const fs_turn *) noexcept nogil
         void (*lines_turn_back)(const fs_turn *) noexcept nogil
+        void (*footprint_row)(const fs_footprint *) noexcept nogil
         double (*fma_burst)(int64_t) noexcept nogil
         double (*add_burst)(int64_t) noexcept nogil
         double (*read_burst)(const void *, int64_t, int64_t) noexcept nogil

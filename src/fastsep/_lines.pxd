@@ -25,6 +25,7 @@ cdef struct lines_pass:
     const char *weights                        # [taps] reals; NULL: a mean
     fs_folding folding
     int exact
+    double factor                              # of the sums, before they are rounded to the nearest integers
     bint running                               # SciPy's running sum, from the first output to the last
 
 # Free axes, outermost first: where a row begins.
@@ -44,7 +45,11 @@ cdef struct lines_call:
     int64_t channels, x_step, out_step         # elements of a pixel; bytes from pixel to pixel, or element to element
     int64_t columns, out_columns               # elements of a row of the input and of the output
     bint settle                                # what goes down is stored in the output's type before it goes along
+    bint nearest                               # every pass rounds to integers
+    double low, high                           # within which the last one stays
+    bint in_place                              # x is out: planes are copied to scratch, which need fit there
+    bint x_is_real, out_is_real                # rows that need no conversion
     # how the call is cut
     int64_t block_rows, row_blocks, block_columns, column_blocks
     int64_t strip_columns
-    int64_t rows_at, sums_at, middle_at, turned_at, states_at, result_at, scratch_bytes
+    int64_t rows_at, sums_at, middle_at, turned_at, states_at, result_at, plane_at, scratch_bytes

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,3 +32,126 @@ class Pass(NamedTuple):
     """``"reflect"``, ``"constant"``, ``"nearest"``, ``"mirror"``, ``"wrap"`` or ``"valid"``."""
     cval: float
     """The value beyond the ends for ``mode="constant"``."""
+
+
+def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[int, list[Pass], list[float]]:
+    """Say how passes over integers are computed exactly, but for one rounding a pass.
+
+    Pass `p` takes integers in units of ``2**-F[p]`` and leaves integers in units of ``2**-F[p + 1]``, ``F``
+    being 0 for the input and for the output: ``floor(factor · Σ_j W[j] · t[i + j - before] + 1/2)`` with
+    integers ``W`` that stand for ``weights · 2**B`` and ``factor = 2**(F[p + 1] - F[p] - B)``; a box has all
+    ``W = 1`` and divides by its size besides. Every sum fits the 24 bits of float32, or else the 53 of
+    float64, and so is exact in any order.
+
+    Parameters
+    ----------
+    passes : sequence of Pass
+        As given to `filter_passes`.
+    dtype : dtype
+        Of input and output: bool or integers of up to 16 bits.
+
+    Returns
+    -------
+    item_bytes : int
+        4 for float32, 8 for float64.
+    passes : list of Pass
+        Their weights are integers, their `cval` is in units of the pass.
+    factors : list of float
+
+    Raises
+    ------
+    ValueError
+        Not even 53 bits hold the sums of a pass.
+    """
+    for item_bytes, digits in ((4, 24), (8, 53)):
+        # A weight of float32 should have at least 10 bits: wider types go to float64.
+        if item_bytes == 4 and dtype.itemsize > 1:
+            continue
+        scaled = _scaled(passes, dtype, digits)
+        if scaled is not None:
+            return item_bytes, *scaled
+    raise ValueError(f"the weights or windows are too large for sums of {dtype} to be exact in 53 bits")
+
+
+def _scaled(
+    passes: Sequence[Pass], dtype: np.dtype[Any], digits: int
+) -> tuple[list[Pass], list[float]] | None:
+    """The same for one precision; None where a pass does not fit."""
+    most = 1 if dtype.kind == "b" else max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    before = 0
+    scaled, factors = [], []
+    for index, p in enumerate(passes):
+        # In units of 2**-before: what the sums may hold.
+        most = max(most, math.ceil(abs(p.cval) * 2**before)) if p.mode == "constant" else most
+        cval = float(math.floor(p.cval * 2**before + 0.5))
+        after = passes[index + 1] if index + 1 < len(passes) else None
+        if p.weights is None:
+            if p.size * most > 2 ** (digits - 2):
+                return None
+            weights, bits, largest, exact = None, 0, most, False
+        else:
+            total = math.fsum(np.abs(p.weights))
+            # What integers may add to the sum of the magnitudes is at most one half each, and then one each.
+            bits = min(30, digits + 1 - math.frexp(most * total)[1]) if total else 0
+            while bits >= 0 and not _fits(p, bits, most, digits):
+                bits -= 1
+            if bits < 0:
+                return None
+            exact = False
+            for fewer in range(bits + 1):
+                if np.array_equal(np.rint(p.weights * 2.0**fewer), p.weights * 2.0**fewer):
+                    bits, exact = fewer, True
+                    break
+            weights = integer_weights(p.weights, bits)
+            largest = -(-most * int(np.abs(weights).sum()) // 2**bits)
+        fraction = 0
+        if after is not None:
+            # The next pass has so many bits for its weights and for the fraction of what it reads.
+            room = digits - (largest // 2**before + 1).bit_length()
+            if after.weights is None:
+                fraction = min(room - 2 - after.size.bit_length(), room // 4)
+            else:
+                fraction = (room - math.ceil(math.log2(max(1.0, float(np.abs(after.weights).sum()))))) // 4
+            if exact:
+                fraction = min(fraction, before + bits)
+            if fraction < 0:
+                return None
+        factors.append(2.0 ** (fraction - before - bits))
+        scaled.append(p._replace(weights=weights, cval=cval))
+        most = math.ceil(Fraction(largest) * Fraction(2) ** (fraction - before)) + 1
+        before = fraction
+    return scaled, factors
+
+
+def _fits(p: Pass, bits: int, most: int, digits: int) -> bool:
+    """Whether sums with weights of so many bits, and one half added, are exact."""
+    assert p.weights is not None
+    total = int(np.abs(integer_weights(p.weights, bits)).sum())
+    return bool(total * most + 2**bits <= 2**digits)
+
+
+def integer_weights(weights: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
+    """Integers that stand for ``weights · 2**bits``; their sum is the nearest integer to the sum of those.
+
+    Each is rounded to the nearest; what the sum then lacks is given, one by one, to those that lost most (in
+    pairs where the weights are symmetric, the odd one to the middle), the outermost first among equals.
+    """
+    scaled = weights * 2.0**bits
+    rounded = np.floor(scaled + 0.5)
+    size, half = len(weights), len(weights) // 2
+    if np.array_equal(weights, -weights[::-1]):
+        rounded[size - half :] = -rounded[:half][::-1]
+        if size % 2:
+            rounded[half] = 0.0
+        return rounded
+    lacks = int(math.floor(math.fsum(scaled) + 0.5) - math.fsum(rounded))
+    sign = 1.0 if lacks > 0 else -1.0
+    lost = sign * (scaled - rounded)
+    if size % 2 and np.array_equal(weights, weights[::-1]):
+        order = np.argsort(-lost[:half], kind="stable")[: abs(lacks) // 2]
+        rounded[order] += sign
+        rounded[size - 1 - order] += sign
+        rounded[half] += sign * (abs(lacks) - 2 * len(order))
+    else:
+        rounded[np.argsort(-lost, kind="stable")[: abs(lacks)]] += sign
+    return rounded

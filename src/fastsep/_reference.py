@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from fastsep._passes import Pass
 
 Array = NDArray[Any]
 PerAxis = int | Sequence[int]
@@ -384,3 +387,49 @@ def _finish(
         total = total + _channels_last(residual, data_format).astype(total.dtype)
     total = activate(total, activation)
     return np.moveaxis(total, -1, 1) if data_format == "channels_first" else total
+
+
+def filter_in_integers(
+    inputs: Array, passes: Sequence[Pass], factors: Sequence[float], dtype: DTypeLike
+) -> Array:
+    """Filter along axes as ``rounding="nearest"`` does, in integers of any size.
+
+    `passes` and `factors` are what `in_integers` makes of the filter: integer weights, constants in units of
+    the pass, and a power of two that every sum is multiplied by before its one rounding, halves upward.
+    """
+    values = inputs.astype(object)
+    for p, factor in zip(passes, factors, strict=True):
+        lines = np.moveaxis(values, p.axis, -1)
+        size = lines.shape[-1]
+        weights = [1] * p.size if p.weights is None else [int(w) for w in p.weights]
+        ratio = Fraction(factor) / (p.size if p.weights is None else 1)
+        outputs = []
+        for first in range(size - p.size + 1 if p.mode == "valid" else size):
+            total: Any = 0
+            for tap, weight in enumerate(weights):
+                at = extended(first + tap - p.before, size, p.mode)
+                total = total + weight * (int(p.cval) if at is None else lines[..., at])
+            # floor(total · ratio + 1/2), without a fraction.
+            outputs.append((2 * total * ratio.numerator + ratio.denominator) // (2 * ratio.denominator))
+        values = np.moveaxis(np.stack(np.broadcast_arrays(*outputs), -1).astype(object), -1, p.axis)
+    kind = np.dtype(dtype)
+    low, high = (0, 1) if kind.kind == "b" else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+    result: Array = np.clip(values, low, high).astype(kind)
+    return result
+
+
+def extended(at: int, size: int, mode: str) -> int | None:
+    """The element of a line that stands at a position outside of it; None for the constant."""
+    if 0 <= at < size:
+        return at
+    if mode == "constant":
+        return None
+    if mode == "nearest":
+        return 0 if at < 0 else size - 1
+    if mode == "wrap":
+        return at % size
+    if mode == "mirror":
+        at = at % max(1, 2 * size - 2)
+        return at if at < size else 2 * size - 2 - at
+    at = at % (2 * size)
+    return at if at < size else 2 * size - 1 - at

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import fastsep
-from fastsep import _reference
+from fastsep import _reference, _reference_filters
 from fastsep._validate import Array
 
 # Sums of at most a few hundred terms of magnitude around 1: far above rounding, far below any real mistake.
@@ -107,6 +108,40 @@ def _cases(dtype: str) -> Iterator[Case]:
     )
 
 
+def _filter_cases(dtype: str) -> Iterator[Case]:
+    from fastsep import ndimage
+
+    generator = np.random.default_rng(20240301)
+    image = generator.standard_normal((23, 41)).astype(dtype)
+    counts = generator.integers(0, 256, (23, 41), dtype=np.uint8)
+    taps, kernel = generator.standard_normal(7), generator.standard_normal((3, 4))
+    mean = np.full(6, np.longdouble(1) / 6)
+    for mode in ("reflect", "constant", "nearest", "mirror", "wrap"):
+
+        def passes(weights: Array, before: int, mode: str = mode) -> Array:
+            down = _reference_filters.exact_pass(image, 0, weights, before, mode, 1.5)
+            return _reference_filters.exact_pass(down, 1, weights, before, mode, 1.5)
+
+        def scipys(mode: str = mode) -> Array:
+            down = _reference_filters.scipy_pass(counts, 0, "correlate", taps, 7, 3, mode, 1.5, np.int32)
+            return _reference_filters.scipy_pass(down, 1, "correlate", taps, 7, 3, mode, 1.5, np.int32)
+
+        options: dict[str, Any] = {"mode": mode, "cval": 1.5}
+        separable = partial(ndimage.separable_filter, kernels=[taps, taps], **options)
+        yield f"separable filter, {mode}", partial(separable, image), partial(passes, taps, 3)
+        yield (
+            f"mean of 6, {mode}",
+            partial(ndimage.uniform_filter, image, 6, **options),
+            partial(passes, mean, 3),
+        )
+        yield f"separable filter of uint8, {mode}", partial(separable, counts, output=np.int32), scipys
+        yield (
+            f"3×4 kernel, {mode}",
+            partial(ndimage.correlate, image, kernel, method="direct", **options),
+            partial(_reference_filters.correlate, image, kernel, (1, 2), mode, 1.5, np.float64),
+        )
+
+
 def run() -> int:
     """Run every case and print a line per instruction set and dtype; 0 if all agree, else 1."""
     before = fastsep.get_isa()
@@ -115,7 +150,7 @@ def run() -> int:
         for isa, dtype in itertools.product(fastsep.available_isas(), ("float32", "float64")):
             fastsep.set_isa(isa)
             begun, count, worst = time.perf_counter(), 0, 0.0
-            for name, computed, expected in _cases(dtype):
+            for name, computed, expected in itertools.chain(_cases(dtype), _filter_cases(dtype)):
                 ours, exact = computed(), expected()
                 scale = max(1.0, float(np.abs(exact).max(initial=0)))
                 error = (

@@ -268,7 +268,7 @@ def residual(value: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Arr
     return result
 
 
-def _overlaps_itself(value: Array) -> bool:
+def overlaps_itself(value: Array) -> bool:
     """Whether two elements of an array share a byte."""
     steps = sorted(
         (abs(step), size) for step, size in zip(value.strides, value.shape, strict=True) if size > 1
@@ -309,6 +309,6 @@ def out(value: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         raise ValueError(f"out must have the output's shape {shape}; got {value.shape}")
     if not value.flags.writeable:
         raise ValueError("out must be writeable; got a read-only array")
-    if not value.flags.c_contiguous and _overlaps_itself(value):
+    if not value.flags.c_contiguous and overlaps_itself(value):
         raise ValueError(f"out must not overlap itself; got shape {value.shape}, strides {value.strides}")
     return value

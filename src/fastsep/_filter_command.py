@@ -1,0 +1,253 @@
+"""`fastsep filter`: an image or a volume from a file, filtered, to another."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Step = Callable[[], object]
+
+_EDGES = ("sobel", "prewitt", "scharr")
+_FILTERS = ("gaussian", "box", *_EDGES, "laplace", "kernel")
+_MODES = ("reflect", "constant", "nearest", "mirror", "wrap")
+# From here on a filter may take a second, and a terminal is shown a bar: elements times taps.
+_LONG = 2_000_000_000
+# Parts of one pass, so that a bar moves.
+_PARTS = 16
+
+
+def add_filter(commands: Any) -> None:
+    """The command's arguments."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "filter",
+        help="filter an image or a volume from a file to another",
+        description="Reads and writes .npy, .tif (several pages are a volume) and what imageio knows. "
+        "Colours are filtered one by one; integers are rounded to the nearest and saturate.",
+    )
+    parser.add_argument("filter", choices=_FILTERS, help="sobel and the like: magnitude, or one --axis")
+    parser.add_argument("input", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument(
+        "--sigma",
+        type=_numbers(float),
+        default=[1.0],
+        help="gaussian: one, or one per axis: 1,2,2 (default: 1)",
+    )
+    parser.add_argument(
+        "--order", type=_numbers(int), default=[0], help="gaussian: derivative, one, or one per axis"
+    )
+    parser.add_argument("--truncate", type=float, default=4.0, help="gaussian: radius in sigmas (default: 4)")
+    parser.add_argument(
+        "--size", type=_numbers(int), default=[3], help="box: one, or one per axis (default: 3)"
+    )
+    parser.add_argument("--axis", type=int, help="sobel, prewitt, scharr: along this axis, signed")
+    parser.add_argument("--kernel", type=Path, help="kernel: .npy, or a table of numbers as text; correlated")
+    parser.add_argument("--axes", type=_numbers(int), help="the filtered axes (default: those in space)")
+    parser.add_argument("--mode", choices=_MODES, default="reflect", help="default: %(default)s")
+    parser.add_argument("--cval", type=float, default=0.0, help="beyond the ends, with --mode constant")
+    parser.add_argument(
+        "--dtype", help="of the output, such as float32 (default: the input's; float32 if it is signed)"
+    )
+    parser.add_argument("--threads", type=int, default=None, help="-1 is all; default: OpenMP's limit")
+
+
+def _numbers(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    """Numbers with commas between them."""
+
+    def parse(text: str) -> list[Any]:
+        return [kind(item) for item in text.split(",")]
+
+    parse.__name__ = f"{kind.__name__} or list of them"
+    return parse
+
+
+def run_filter(options: argparse.Namespace) -> None:
+    """Read, filter, write.
+
+    Raises
+    ------
+    ValueError, RuntimeError, TypeError, OSError, ImportError
+        An argument or a file is wrong, or a package of the extra ``image`` is missing.
+    """
+    from fastsep import _images
+
+    image = _images.read(options.input)
+    axes = image.spatial if options.axes is None else tuple(options.axes)
+    values = image.values
+    if values.dtype == np.bool_:
+        values = values.astype(np.uint8) * np.uint8(255)
+    signed = options.filter == "laplace" or options.axis is not None or any(options.order)
+    stored = np.dtype(options.dtype or (np.float32 if signed and values.dtype.kind in "iu" else values.dtype))
+    # Summed in what holds the input, and rounded once at the end.
+    small = values.dtype.itemsize <= 2 or values.dtype == np.float32
+    result, steps, taps = _plan(options, values, axes, np.dtype(np.float32 if small else np.float64))
+    with _bar(len(steps), values.size * taps) as advance:
+        for step in steps:
+            step()
+            advance()
+    _images.write(options.output, _rounded(result, stored))
+
+
+def _plan(
+    options: argparse.Namespace, values: Array, axes: tuple[int, ...], working: np.dtype[Any]
+) -> tuple[Array, list[Step], int]:
+    """The array to come, what fills it, and how many taps an element meets."""
+    from fastsep import ndimage
+
+    result = np.empty(values.shape, working)
+    common = {"mode": options.mode, "cval": options.cval, "threads": options.threads}
+    name = options.filter
+    if name == "gaussian":
+        sigmas = _per_axis(options.sigma, axes, "--sigma")
+        orders = _per_axis(options.order, axes, "--order")
+
+        def smooth(source: Array, into: Array, i: int) -> None:
+            ndimage.gaussian_filter(
+                source, sigmas[i], orders[i], into, truncate=options.truncate, axes=(axes[i],), **common
+            )
+
+        taps = sum(2 * int(options.truncate * sigma + 0.5) + 1 for sigma in sigmas if sigma > 0)
+        return result, _passes(smooth, values, result, axes), taps
+    if name == "box":
+        sizes = _per_axis(options.size, axes, "--size")
+        if min(sizes) < 1:
+            raise ValueError(f"--size must be at least 1; got {options.size}")
+
+        def mean(source: Array, into: Array, i: int) -> None:
+            ndimage.uniform_filter(source, sizes[i], into, axes=(axes[i],), **common)
+
+        return result, _passes(mean, values, result, axes), 4 * len(axes)
+    if name in _EDGES:
+        return (
+            result,
+            _edges(getattr(ndimage, name), options, values, result, axes, common),
+            3 * len(axes) ** 2,
+        )
+    if name == "laplace":
+        return result, [lambda: ndimage.laplace(values, result, axes=axes, **common)], 3 * len(axes)
+    kernel = _kernel(options.kernel)
+    steps: list[Step] = [lambda: ndimage.correlate(values, kernel, result, axes=axes, **common)]
+    return result, steps, kernel.size
+
+
+def _edges(
+    function: Callable[..., Array],
+    options: argparse.Namespace,
+    values: Array,
+    result: Array,
+    axes: tuple[int, ...],
+    common: dict[str, Any],
+) -> list[Step]:
+    """The derivative along one axis as it is; or the root mean square of all, in the range of the input."""
+    if options.axis is not None:
+        return [lambda: _along(function, values, options.axis, result, axes, common)]
+    smoothing = {"sobel": 4, "prewitt": 3, "scharr": 16}[options.filter] ** (len(axes) - 1)
+    squares = np.zeros(values.shape, result.dtype)
+
+    def add(axis: int) -> None:
+        _along(function, values, axis, result, axes, common)
+        np.divide(result, smoothing, out=result)
+        np.add(squares, np.square(result, out=result), out=squares)
+
+    def finish() -> None:
+        np.sqrt(np.divide(squares, len(axes), out=squares), out=result)
+
+    return [*(partial(add, axis) for axis in axes), finish]
+
+
+def _along(
+    function: Callable[..., Array],
+    values: Array,
+    axis: int,
+    result: Array,
+    axes: tuple[int, ...],
+    common: dict[str, Any],
+) -> Array:
+    """A derivative of images that lie along the other axes: one after another."""
+    others = [i for i in range(values.ndim) if i not in {axis % values.ndim for axis in axes}]
+    inner = sorted(i for i in range(values.ndim) if i not in others)
+    source, into = (
+        np.moveaxis(values, others, range(len(others))),
+        np.moveaxis(result, others, range(len(others))),
+    )
+    for index in np.ndindex(*source.shape[: len(others)]):
+        function(source[index], inner.index(axis % values.ndim), into[index], **common)
+    return result
+
+
+def _passes(
+    one_axis: Callable[[Array, Array, int], None], values: Array, result: Array, axes: tuple[int, ...]
+) -> list[Step]:
+    """One pass after another, each in parts along the longest of the other axes: the bits are the same."""
+    steps: list[Step] = []
+    for i, axis in enumerate(axes):
+        source = values if i == 0 else result
+        others = [other for other in range(values.ndim) if other != axis % values.ndim]
+        if not others:
+            steps.append(partial(one_axis, source, result, i))
+            continue
+        along = max(others, key=lambda other: values.shape[other])
+        for part in _parts(values.shape[along]):
+            window = (slice(None),) * along + (part,)
+            steps.append(partial(one_axis, source[window], result[window], i))
+    return steps
+
+
+def _parts(length: int) -> Iterator[slice]:
+    step = max(1, math.ceil(length / _PARTS))
+    for first in range(0, length, step):
+        yield slice(first, first + step)
+
+
+def _per_axis(values: Sequence[Any], axes: tuple[int, ...], name: str) -> list[Any]:
+    if len(values) not in (1, len(axes)):
+        raise ValueError(f"{name} takes one number or {len(axes)}, one per axis {axes}; got {len(values)}")
+    return list(values) * (len(axes) if len(values) == 1 else 1)
+
+
+def _kernel(path: Path | None) -> Array:
+    if path is None:
+        raise ValueError("filter kernel needs --kernel FILE: .npy, or a table of numbers as text")
+    if path.suffix.lower() == ".npy":
+        return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
+    text = path.read_text()
+    return np.loadtxt(text.replace(",", " ").replace(";", " ").splitlines(), ndmin=2)
+
+
+def _rounded(result: Array, dtype: np.dtype[Any]) -> Array:
+    """Integers by rounding to the nearest, within their range; floats as they are."""
+    if dtype.kind not in "iu":
+        return result.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    # The largest number of a wide integer type is no float; the one below it is.
+    highest = np.nextafter(result.dtype.type(limits.max), result.dtype.type(0))
+    most = result.dtype.type(limits.max) if float(result.dtype.type(limits.max)) <= limits.max else highest
+    np.rint(result, out=result)
+    return np.clip(result, result.dtype.type(limits.min), most, out=result).astype(dtype)
+
+
+@contextmanager
+def _bar(steps: int, work: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on the terminal's error stream, if there is one and the work is long."""
+    if work < _LONG or steps < 2 or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    try:
+        from rich.console import Console
+        from rich.progress import Progress
+    except ImportError:
+        yield lambda: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("filtering", total=steps)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,48 @@
+"""Complex weights by their real and imaginary parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def with_complex_weights(
+    filter_part: Callable[[Array, Array, Array, Any], None],
+    array: Array,
+    weights: Array,
+    output: Array,
+    cval: Any,
+) -> Array:
+    """Filter the parts of the input with the parts of the weights.
+
+    Parameters
+    ----------
+    filter_part : callable (array, weights, output, cval)
+        A real filter.
+    array : ndarray
+    weights : ndarray of complex128
+    output : complex ndarray
+    cval : number
+    """
+    real, imaginary = np.ascontiguousarray(weights.real), np.ascontiguousarray(weights.imag)
+    if np.may_share_memory(array, output):
+        array = array.copy()
+    if array.dtype.kind == "c":
+        scratch = np.empty(output.shape, array.real.dtype)
+        filter_part(array.real, real, output.real, float(np.real(cval)))
+        filter_part(array.imag, imaginary, scratch, float(np.imag(cval)))
+        np.subtract(output.real, scratch, out=output.real)
+        filter_part(array.real, imaginary, output.imag, float(np.real(cval)))
+        filter_part(array.imag, real, scratch, float(np.imag(cval)))
+        np.add(output.imag, scratch, out=output.imag)
+        return output
+    if np.iscomplexobj(cval):
+        raise ValueError(f"Cannot provide a complex-valued cval when the input is real; got cval={cval!r}")
+    filter_part(array, real, output.real, float(cval))
+    filter_part(array, imaginary, output.imag, float(cval))
+    return output

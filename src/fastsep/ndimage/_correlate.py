@@ -1,0 +1,235 @@
+"""Correlation and convolution with an n-d kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastsep.ndimage import _arguments, _direct, _factored, _nan
+from fastsep.ndimage._complex import with_complex_weights
+from fastsep.ndimage._factored import Choice, choose, counted, factors_of
+from fastsep.ndimage._run import Options, options
+
+Array = NDArray[Any]
+
+_METHODS = ("auto", "separable", "direct")
+
+
+def correlate(
+    input: ArrayLike,
+    weights: ArrayLike,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: complex = 0.0,
+    origin: int | Sequence[int] = 0,
+    *,
+    axes: int | Sequence[int] | None = None,
+    method: str = "auto",
+    threads: int | None = None,
+    nan_policy: str = "propagate",
+    precision: str | None = None,
+) -> Array:
+    """Correlate with an n-d kernel, as `scipy.ndimage.correlate`.
+
+    Taps of no more than 2⁻⁵² count as zeros, and a NaN under a zero does not spread.
+
+    Parameters
+    ----------
+    input : array_like
+        bool, any integer, float32 or float64, of any shape; complex64 and complex128 by their parts.
+    weights : array_like
+        One axis for each filtered axis of the input, in ascending order. Complex weights are conjugated.
+    output, cval, threads, nan_policy, precision
+        As in `correlate1d`; nan_policy="omit" sums tap by tap, whatever the method.
+    mode : str
+        As in `correlate1d`, one for all axes.
+    origin : int or one per filtered axis
+        Shift of the kernel, -(size//2) … (size-1)//2.
+    axes : int or sequence of int, optional
+        The filtered axes; all by default.
+    method : {"auto", "separable", "direct"}
+        "direct" sums tap by tap, integers with SciPy's bits. "separable" makes a pass along each axis, and is
+        refused for kernels that are no outer product; integers get the passes' exact result, truncated once,
+        where they are exact, and are otherwise rounded along the way. "auto" is the separable one where that
+        is right to the last bit for integer output, or within the bound for floats: `choose_method` says it.
+
+    Returns
+    -------
+    ndarray
+        `output` if that is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As by SciPy; the message names the argument, what it got and what would be right.
+    """
+    chosen = options(threads, nan_policy=nan_policy, precision=precision)
+    array, kernel = np.asarray(input), np.asarray(weights)
+    return _correlate(array, kernel, output, mode, cval, origin, axes, False, method, chosen)
+
+
+def convolve(
+    input: ArrayLike,
+    weights: ArrayLike,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: complex = 0.0,
+    origin: int | Sequence[int] = 0,
+    *,
+    axes: int | Sequence[int] | None = None,
+    method: str = "auto",
+    threads: int | None = None,
+    nan_policy: str = "propagate",
+    precision: str | None = None,
+) -> Array:
+    """Convolve with an n-d kernel, as `scipy.ndimage.convolve`: the kernel turned around along every axis.
+
+    Parameters
+    ----------
+    input, weights, output, mode, cval, origin, axes, method, threads, nan_policy, precision
+        As in `correlate`; complex weights are not conjugated.
+
+    Returns
+    -------
+    ndarray
+        `output` if that is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As by `correlate`.
+    """
+    chosen = options(threads, nan_policy=nan_policy, precision=precision)
+    array, kernel = np.asarray(input), np.asarray(weights)
+    return _correlate(array, kernel, output, mode, cval, origin, axes, True, method, chosen)
+
+
+def choose_method(
+    input: ArrayLike,
+    weights: ArrayLike,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: complex = 0.0,
+    *,
+    precision: str | None = None,
+) -> Choice:
+    """What method="auto" of `correlate` and `convolve` is for these arguments.
+
+    Parameters
+    ----------
+    input, weights, output, mode, cval, precision
+        As in `correlate`; only the dtypes of input and output count.
+
+    Returns
+    -------
+    Choice
+        ``(method, reason)``, "separable" or "direct", and why in words.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As by `correlate`.
+    """
+    array = np.asarray(input)
+    kernel = np.asarray(weights)
+    stored = _arguments.output(output, array[:0] if array.ndim else array, None).dtype
+    constant = cval if _arguments.mode(mode) == "constant" else 0.0
+    chosen = options(None, precision=precision)
+    if kernel.dtype.kind == "c":
+        # The parts are applied one by one; the real one speaks for both.
+        kernel = kernel.real
+    taps = counted(kernel.astype(np.float64, copy=False))
+    return choose(taps, array.real.dtype, stored.type(0).real.dtype, float(np.real(constant)), chosen)
+
+
+def _correlate(
+    array: Array,
+    weights: Array,
+    output: Any,
+    mode: Any,
+    cval: Any,
+    origin: Any,
+    axes: Any,
+    convolution: bool,
+    method: Any,
+    chosen: Options,
+) -> Array:
+    if method not in _METHODS:
+        raise ValueError(f'method must be "auto", "separable" or "direct"; got {method!r}')
+    along = _arguments.axes(axes, array.ndim)
+    complex_weights = weights.dtype.kind == "c"
+    kernel = weights.astype(np.complex128 if complex_weights else np.float64, copy=False)
+    if complex_weights and not convolution:
+        kernel = kernel.conj()
+    if kernel.ndim != len(along) or 0 in kernel.shape:
+        raise RuntimeError(
+            f"weights.ndim ({kernel.ndim}) must match len(axes) ({len(along)}), and no axis may have length "
+            f"0; got weights of shape {kernel.shape}"
+        )
+    if not isinstance(mode, str) and np.iterable(mode):
+        raise RuntimeError(f"A sequence of modes is not supported: mode must be one of them; got {mode!r}")
+    extension = _arguments.mode(mode)
+    if convolution:
+        kernel = kernel[(slice(None, None, -1),) * kernel.ndim]
+    # As in SciPy, the kernel's axes are the filtered ones in ascending order, whatever the order of `axes`;
+    # origins have the order of `axes`, but only where some axes are not filtered.
+    ascending = sorted(along)
+    shape, before = [1] * array.ndim, [0] * array.ndim
+    for axis, size in zip(ascending, kernel.shape, strict=True):
+        shape[axis] = size
+    placed = along if len(along) < array.ndim else ascending
+    for axis, value in zip(placed, _arguments.per_axis(origin, len(along), "origin"), strict=True):
+        before[axis] = _one_origin(value, shape[axis], convolution, extension)
+    kernel = np.ascontiguousarray(kernel).reshape(shape)
+    complex_input = array.dtype.kind == "c"
+    constant = cval if complex_weights else _arguments.cval(cval, complex_input)
+    sizes = tuple(
+        max(0, n - k + 1) if extension == "valid" else n for n, k in zip(array.shape, shape, strict=True)
+    )
+    target = _arguments.output(output, array, sizes, complex_input or complex_weights)
+    _arguments.filterable(array, "input")
+
+    def part(values: Array, taps: Array, into: Array, constant: Any) -> None:
+        weights = counted(taps)
+        _arguments.real_array(into, "output")
+        if values.dtype.char == "?":
+            values = values.view(np.uint8)
+        if into.dtype.char == "?":
+            into = into.view(np.uint8)
+        beyond = constant if extension == "constant" else 0.0
+        if chosen.nan_policy == "omit":
+            _nan.correlate_omitting(values, weights, tuple(before), extension, beyond, into, chosen)
+            return
+        how = method
+        if method == "auto":
+            how = choose(weights, values.dtype, into.dtype, beyond, chosen).method
+        if how == "direct":
+            _direct.correlate(values, weights, tuple(before), extension, beyond, into, chosen)
+            return
+        found = factors_of(weights)
+        if isinstance(found, str):
+            raise ValueError(f'method="separable" needs a separable kernel: {found}')
+        _factored.correlate(values, weights, found, before, extension, beyond, into, chosen)
+
+    if complex_weights:
+        return with_complex_weights(part, array, kernel, target, constant)
+    if complex_input:
+        if np.may_share_memory(array, target):
+            array = array.copy()
+        part(array.real, kernel, target.real, constant.real)
+        part(array.imag, kernel, target.imag, constant.imag)
+    else:
+        part(array, kernel, target, constant)
+    return target
+
+
+def _one_origin(value: Any, size: int, convolution: bool, extension: str) -> int:
+    """Taps before the output's own position, of one axis."""
+    _arguments.no_origin_in_valid(value, extension)
+    if extension == "valid":
+        return 0
+    shift = -value - (size % 2 == 0) if convolution else value
+    return _arguments.before(shift, size, extension)

@@ -1,0 +1,101 @@
+"""nan_policy="omit": normalised convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsep._passes import Pass
+from fastsep.ndimage import _direct, _run
+
+Array = NDArray[Any]
+
+
+def run_omitting(array: Array, output: Array, passes: Sequence[Pass], chosen: _run.Options) -> Array:
+    """Σ w·x / Σ w over the values that are not NaN, times the sum of all weights.
+
+    Where a support holds no NaN, the result has the bits of the plain filter; where it holds nothing else,
+    it is NaN. Values beyond the ends count as present, a `cval` too unless it is NaN.
+    """
+    plain = chosen._replace(nan_policy="propagate")
+    _check_output(output)
+    for one in passes:
+        if one.weights is not None:
+            _check_weights(one.weights)
+    missing = np.isnan(array)
+    if not missing.any() and not any(one.mode == "constant" and np.isnan(one.cval) for one in passes):
+        return _run.run(array, output, passes, plain)
+    values = np.where(missing, array.dtype.type(0), array)
+    kind = output.real.dtype
+    present = (~missing).astype(kind)
+    wholes = _whole_weights(passes, kind, plain)
+    beyond = [0.0 if np.isnan(one.cval) else whole for one, whole in zip(passes, wholes, strict=False)]
+    as_present = [one._replace(cval=cval) for one, cval in zip(passes, beyond, strict=True)]
+    weight = np.empty(output.shape, kind)
+    _run.run(present, weight, as_present, plain)
+    passes = [one._replace(cval=0.0) if np.isnan(one.cval) else one for one in passes]
+    _run.run(values, output, passes, plain)
+    return _normalise(output, weight, kind.type(wholes[-1]))
+
+
+def correlate_omitting(
+    array: Array,
+    kernel: Array,
+    before: tuple[int, ...],
+    mode: str,
+    cval: float,
+    output: Array,
+    chosen: _run.Options,
+) -> None:
+    """The same for an n-d kernel, tap by tap."""
+    plain = chosen._replace(nan_policy="propagate")
+    _check_output(output)
+    _check_weights(kernel)
+    missing = np.isnan(array)
+    nothing_beyond = mode == "constant" and np.isnan(cval)
+    if not missing.any() and not nothing_beyond:
+        _direct.correlate(array, kernel, before, mode, cval, output, plain)
+        return
+    kind = output.dtype
+    weight, whole = np.empty(output.shape, kind), np.empty((1,) * array.ndim, kind)
+    present = (~missing).astype(kind)
+    beyond = 0.0 if nothing_beyond else 1.0
+    _direct.correlate(present, kernel, before, mode, beyond, weight, plain)
+    _direct.correlate(np.ones_like(whole), kernel, before, "constant", 1.0, whole, plain)
+    values = np.where(missing, array.dtype.type(0), array)
+    _direct.correlate(values, kernel, before, mode, 0.0 if nothing_beyond else cval, output, plain)
+    _normalise(output, weight, whole.flat[0])
+
+
+def _check_output(output: Array) -> None:
+    if output.dtype.kind not in "fc":
+        raise ValueError(f'nan_policy="omit" needs float or complex output; got {output.dtype}')
+
+
+def _check_weights(weights: Array) -> None:
+    if not ((weights >= 0).all() and weights.sum() > 0):
+        raise ValueError(
+            'nan_policy="omit" averages: it needs weights of which none is negative and whose sum is '
+            f"positive; got {weights!r}"
+        )
+
+
+def _normalise(output: Array, weight: Array, whole: Any) -> Array:
+    """Scale by the whole weight over the one that was there; not where all of it was."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.where(weight == 0, whole * np.nan, whole / weight).astype(weight.dtype)
+    np.multiply(output, scale, out=output, where=weight != whole)
+    return output
+
+
+def _whole_weights(passes: Sequence[Pass], kind: np.dtype[Any], plain: _run.Options) -> list[float]:
+    """What the first 0, 1, 2 … passes make of ones: the bits that they give wherever no value is missing."""
+    shape = [1] * (1 + max(one.axis for one in passes))
+    ones, wholes = np.ones(shape, kind), [1.0]
+    for one in passes:
+        _run.run(ones, ones, [one._replace(mode="nearest", before=one.size // 2)], plain)
+        wholes.append(float(ones.flat[0]))
+    return wholes

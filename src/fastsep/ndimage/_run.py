@@ -1,0 +1,115 @@
+"""From a list of passes to a filtered array: the one place that calls the kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsep import _threads
+from fastsep._lines import filter_passes
+from fastsep._passes import Pass
+from fastsep.ndimage import _arguments
+
+Array = NDArray[Any]
+
+
+class Options(NamedTuple):
+    """What fastsep offers beyond SciPy, as the functions' keywords have it."""
+
+    threads: int | None = None
+    rounding: str = "truncate"
+    nan_policy: str = "propagate"
+    precision: str | None = None
+
+
+_USUAL = Options()
+
+
+def options(
+    threads: int | None, rounding: str = "truncate", nan_policy: str = "propagate", precision: Any = None
+) -> Options:
+    """The keywords, checked."""
+    if threads is None and rounding == "truncate" and nan_policy == "propagate" and precision is None:
+        return _USUAL
+    if threads is not None:
+        _threads.check(threads)
+    if rounding not in ("truncate", "nearest"):
+        raise ValueError(f'rounding must be "truncate" (as SciPy) or "nearest"; got {rounding!r}')
+    if nan_policy not in ("propagate", "omit"):
+        raise ValueError(f'nan_policy must be "propagate" or "omit"; got {nan_policy!r}')
+    if precision not in (None, "double"):
+        raise ValueError(f'precision must be None or "double"; got {precision!r}')
+    return Options(threads, rounding, nan_policy, precision)
+
+
+def filtered_shape(shape: tuple[int, ...], passes: Sequence[Pass]) -> tuple[int, ...]:
+    """The output's shape: the input's, less what mode="valid" leaves out."""
+    if all(one.mode != "valid" for one in passes):
+        return shape
+    sizes = list(shape)
+    for one in passes:
+        if one.mode == "valid":
+            sizes[one.axis] = max(0, sizes[one.axis] - one.size + 1)
+    return tuple(sizes)
+
+
+def run(array: Array, output: Array, passes: Sequence[Pass], chosen: Options) -> Array:
+    """Filter `array` into `output`, which may share its memory.
+
+    Complex input is filtered as two real arrays, and needs complex output; real input, real output.
+    """
+    _arguments.filterable(array, "input")
+    if chosen.nan_policy == "omit":
+        from fastsep.ndimage._nan import run_omitting
+
+        return run_omitting(array, output, passes, chosen)
+    if array.dtype.kind == "c":
+        if output.dtype.kind != "c":
+            raise RuntimeError(f"output must have complex dtype for complex input; got {output.dtype}")
+        _arguments.filterable(output, "output")
+        real = [one._replace(cval=one.cval.real) for one in passes]
+        imaginary = [one._replace(cval=one.cval.imag) for one in passes]
+        if np.may_share_memory(array, output):
+            array = array.copy()
+        _run_real(array.real, output.real, real, chosen)
+        _run_real(array.imag, output.imag, imaginary, chosen)
+        return output
+    _arguments.real_array(output, "output")
+    _run_real(array, output, passes, chosen)
+    return output
+
+
+def _run_real(array: Array, output: Array, passes: Sequence[Pass], chosen: Options) -> None:
+    if output.size == 0:
+        return
+    how = arithmetic(array.dtype, output.dtype, chosen)
+    if how == "nearest":
+        # The kernel knows bool, whose range ends at 1, and has one type for both arrays.
+        array = array.astype(output.dtype, copy=False)
+    else:
+        array = array.view(np.uint8) if array.dtype.char == "?" else array
+        output = output.view(np.uint8) if output.dtype.char == "?" else output
+    filter_passes(array, output, passes, arithmetic=how, threads=chosen.threads)
+
+
+def arithmetic(given: np.dtype[Any], stored: np.dtype[Any], chosen: Options) -> str:
+    """How sums are formed: as SciPy for integers, in the output's type for floats."""
+    if stored.kind != "f":
+        if chosen.rounding == "nearest":
+            if given.kind == "f" or stored.itemsize > 2 or not np.can_cast(given, stored):
+                raise ValueError(
+                    'rounding="nearest" is integer arithmetic: input and output must be integers of up to 16 '
+                    f"bits, the output no narrower than the input; got {given} and {stored}"
+                )
+            return "nearest"
+        return "scipy"
+    if chosen.rounding == "nearest":
+        raise ValueError(f'rounding="nearest" is for integer output; {stored} always rounds to nearest')
+    if chosen.precision == "double":
+        return "scipy"
+    # float32 holds every float32 and every integer of up to 16 bits; anything else is summed in double.
+    narrow = given.char == "f" or (given.kind in "iu" and given.itemsize <= 2)
+    return "float32" if stored.char == "f" and narrow else "float64"

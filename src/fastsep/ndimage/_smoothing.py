@@ -1,0 +1,489 @@
+"""Correlation along an axis, Gaussians, boxes, and any separable kernel."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastsep._passes import Pass
+from fastsep.ndimage import _arguments, _taps
+from fastsep.ndimage._complex import with_complex_weights
+from fastsep.ndimage._run import Options, filtered_shape, options, run
+
+Array = NDArray[Any]
+
+
+def correlation(taps: Array, axis: int, mode: Any, cval: Any, origin: Any) -> Pass:
+    """One pass with the taps in order of correlation."""
+    extension = _arguments.mode(mode)
+    size = len(taps)
+    before = _arguments.before(origin, size, extension)
+    return Pass(axis, "correlate", taps, size, before, extension, cval)
+
+
+def box(size: Any, axis: int, mode: Any, cval: Any, origin: Any) -> Pass:
+    """One pass of the mean over a window."""
+    extension = _arguments.mode(mode)
+    length = int(size)
+    if not 0 <= length // 2 + origin < length:
+        raise ValueError(
+            f"invalid origin: origin must be in {-(length // 2)} … {(length - 1) // 2} for size={length}; "
+            f"got {origin!r}"
+        )
+    _arguments.no_origin_in_valid(origin, extension)
+    before = _arguments.before(origin, length, extension, "size")
+    return Pass(axis, "box", None, length, before, extension, cval)
+
+
+def correlate1d(
+    input: ArrayLike,
+    weights: ArrayLike,
+    axis: int = -1,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: complex = 0.0,
+    origin: int = 0,
+    *,
+    threads: int | None = None,
+    rounding: str = "truncate",
+    nan_policy: str = "propagate",
+    precision: str | None = None,
+) -> Array:
+    """Correlate with a kernel along one axis, as `scipy.ndimage.correlate1d`.
+
+    Parameters
+    ----------
+    input : array_like
+        bool, any integer, float32 or float64, of any shape but 0-d; complex64 and complex128 by their parts.
+    weights : array_like (size,)
+        Tap j meets ``input[i + j - size//2 - origin]``. Complex weights are conjugated, as by `np.correlate`.
+    axis : int
+        The last by default.
+    output : dtype, its name, or ndarray, optional
+        Type of the result, or where to write it; it may be the input. The input's dtype by default.
+    mode : str
+        How the axis goes on beyond its ends: "reflect" (d c b a | a b c d | d c b a), "constant" (cval),
+        "nearest" (a a | a b c d | d d), "mirror" (d c b | a b c d | c b a), "wrap" (b c d | a b c d | a b c),
+        their "grid-" synonyms; or "valid": not at all, so the axis gets size - 1 shorter.
+    cval : float, or complex for complex input
+    origin : int
+        Shift of the kernel, -(size//2) … (size-1)//2; 0 with mode="valid".
+    threads : int, optional
+        None follows OpenMP's limit and forks only if it pays; -1 is all. The bits do not depend on it.
+    rounding : {"truncate", "nearest"}
+        How integer output is rounded: toward zero as SciPy does, or to the nearest, with saturation (integers
+        of up to 16 bits).
+    nan_policy : {"propagate", "omit"}
+        "omit" is normalised convolution: the mean over the values that are not NaN.
+    precision : {None, "double"}
+        "double": floats with SciPy's bits, summed in double and in its order. None: in the output's own
+        type, within the bound of the guide.
+
+    Returns
+    -------
+    ndarray
+        `output` if that is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As by SciPy; the message names the argument, what it got and what would be right.
+    """
+    array = np.asarray(input)
+    chosen = options(threads, rounding, nan_policy, precision)
+    return _correlate1d(array, np.asarray(weights), axis, output, mode, cval, origin, chosen)
+
+
+def _correlate1d(
+    array: Array, weights: Array, axis: Any, output: Any, mode: Any, cval: Any, origin: Any, chosen: Options
+) -> Array:
+    taps = _arguments.weights_1d(weights)
+    along = _arguments.axis(axis, array.ndim)
+    complex_input = array.dtype.kind == "c"
+    constant = _arguments.cval(cval, complex_input) if taps.dtype.kind != "c" else cval
+    one = correlation(taps, along, mode, constant, origin)
+    _arguments.no_origin_in_valid(origin, one.mode)
+    shape = filtered_shape(array.shape, [one])
+    target = _arguments.output(output, array, shape, complex_input or taps.dtype.kind == "c")
+    if taps.dtype.kind == "c":
+
+        def part(part_of: Array, weights: Array, into: Array, constant: Any) -> None:
+            run(part_of, into, [one._replace(weights=weights, cval=constant)], chosen)
+
+        return with_complex_weights(part, array, taps.conj(), target, cval)
+    return run(array, target, [one], chosen)
+
+
+def convolve1d(
+    input: ArrayLike,
+    weights: ArrayLike,
+    axis: int = -1,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: complex = 0.0,
+    origin: int = 0,
+    *,
+    threads: int | None = None,
+    rounding: str = "truncate",
+    nan_policy: str = "propagate",
+    precision: str | None = None,
+) -> Array:
+    """Convolve with a kernel along one axis, as `scipy.ndimage.convolve1d`.
+
+    The kernel is turned around: tap j meets ``input[i - j + size//2 - origin]``; complex weights are not
+    conjugated.
+
+    Parameters
+    ----------
+    input, weights, axis, output, mode, cval, origin, threads, rounding, nan_policy, precision
+        As in `correlate1d`.
+
+    Returns
+    -------
+    ndarray
+        `output` if that is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As by `correlate1d`.
+    """
+    array = np.asarray(input)
+    chosen = options(threads, rounding, nan_policy, precision)
+    taps = np.asarray(weights)[::-1]
+    _arguments.no_origin_in_valid(origin, _arguments.mode(mode))
+    shift = -origin
+    if _arguments.mode(mode) != "valid" and not len(taps) & 1:
+        shift -= 1
+    if taps.dtype.kind == "c":
+        taps = taps.conj()
+    return _correlate1d(array, taps, axis, output, mode, cval, shift, chosen)
+
+
+def gaussian_filter1d(
+    input: ArrayLike,
+    sigma: float,
+    axis: int = -1,
+    order: int = 0,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: complex = 0.0,
+    truncate: float = 4.0,
+    *,
+    radius: int | None = None,
+    threads: int | None = None,
+    rounding: str = "truncate",
+    nan_policy: str = "propagate",
+    precision: str | None = None,
+) -> Array:
+    """Gaussian along one axis, as `scipy.ndimage.gaussian_filter1d`.
+
+    Parameters
+    ----------
+    input, axis, output, mode, cval, threads, rounding, nan_policy, precision
+        As in `correlate1d`.
+    sigma : float
+        Standard deviation in samples.
+    order : int
+        Derivative of the Gaussian: 0 smooths.
+    truncate : float
+        The kernel ends after this many standard deviations: radius = int(truncate·sigma + 0.5).
+    radius : int, optional
+        Taps on either side, instead of `truncate`.
+
+    Returns
+    -------
+    ndarray
+        `output` if that is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError, ZeroDivisionError
+        As by SciPy; the last for sigma=0.
+    """
+    array = np.asarray(input)
+    chosen = options(threads, rounding, nan_policy, precision)
+    taps = gaussian_taps(sigma, order, truncate, radius)
+    return _correlate1d(array, taps, axis, output, mode, cval, 0, chosen)
+
+
+def gaussian_taps(sigma: Any, order: Any, truncate: Any, radius: Any) -> Array:
+    """The taps by the arguments of `gaussian_filter1d`."""
+    reach = _taps.gaussian_radius(float(sigma), truncate, radius)
+    width = sigma[()] if isinstance(sigma, np.ndarray) else sigma
+    if not isinstance(width, float | int | np.floating | np.integer):
+        width = float(width)
+    return _taps.gaussian(width, operator.index(order), reach)
+
+
+def gaussian_filter(
+    input: ArrayLike,
+    sigma: float | Sequence[float],
+    order: int | Sequence[int] = 0,
+    output: Any = None,
+    mode: str | Sequence[str] = "reflect",
+    cval: complex = 0.0,
+    truncate: float = 4.0,
+    *,
+    radius: int | Sequence[int] | None = None,
+    axes: int | Sequence[int] | None = None,
+    threads: int | None = None,
+    rounding: str = "truncate",
+    nan_policy: str = "propagate",
+    precision: str | None = None,
+) -> Array:
+    """Gaussian along every axis, as `scipy.ndimage.gaussian_filter`.
+
+    Parameters
+    ----------
+    input : array_like
+        bool, any integer, float32 or float64, of any shape; complex64 and complex128 by their parts.
+    sigma : float or one per filtered axis
+        Standard deviation in samples; an axis with 0 is left as it is.
+    order : int or one per filtered axis
+        Derivative of the Gaussian: 0 smooths.
+    output, cval, threads, rounding, nan_policy, precision
+        As in `correlate1d`; each axis is stored in the output's dtype.
+    mode : str or one per filtered axis
+        As in `correlate1d`.
+    truncate, radius
+        As in `gaussian_filter1d`; radius may be one per filtered axis.
+    axes : int or sequence of int, optional
+        The filtered axes; all by default.
+
+    Returns
+    -------
+    ndarray
+        `output` if that is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As by SciPy; the message names the argument, what it got and what would be right.
+    """
+    array = np.asarray(input)
+    chosen = options(threads, rounding, nan_policy, precision)
+    complex_input = array.dtype.kind == "c"
+    arguments = (array.ndim, complex_input, sigma, order, mode, cval, truncate, radius, axes)
+    make = _usual_gaussian_passes if all_simple(arguments) else _gaussian_passes
+    return filtered(array, output, make(*arguments), chosen)
+
+
+def all_simple(arguments: tuple[Any, ...]) -> bool:
+    """Whether they can be looked up: numbers and strings of Python's own, no sequence."""
+    return _SIMPLE.issuperset(map(type, arguments))
+
+
+_SIMPLE = frozenset({int, float, bool, str, type(None)})
+
+
+def _gaussian_passes(
+    ndim: int,
+    complex_input: bool,
+    sigma: Any,
+    order: Any,
+    mode: Any,
+    cval: Any,
+    truncate: Any,
+    radius: Any,
+    axes: Any,
+) -> tuple[Pass, ...]:
+    along = _arguments.axes(axes, ndim)
+    count = len(along)
+    orders = _arguments.per_axis(order, count, "order")
+    sigmas = _arguments.per_axis(sigma, count, "sigma")
+    modes = _arguments.per_axis(mode, count, "mode")
+    radii = _arguments.per_axis(radius, count, "radius")
+    constant = _arguments.cval(cval, complex_input)
+    return tuple(
+        correlation(gaussian_taps(sigmas[i], orders[i], truncate, radii[i]), along[i], modes[i], constant, 0)
+        for i in range(count)
+        if sigmas[i] > 1e-15
+    )
+
+
+# A program repeats few filters: of 64 × 64 pixels, half the time went into making the passes anew.
+_usual_gaussian_passes = lru_cache(maxsize=256, typed=True)(_gaussian_passes)
+
+
+def filtered(
+    array: Array, output: Any, passes: Sequence[Pass], chosen: Options, complex_output: bool = False
+) -> Array:
+    """Run the passes; without any, copy."""
+    target = _arguments.output(output, array, filtered_shape(array.shape, passes), complex_output)
+    if passes:
+        return run(array, target, passes, chosen)
+    target[...] = array[...]
+    return target
+
+
+def uniform_filter1d(
+    input: ArrayLike,
+    size: int,
+    axis: int = -1,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: complex = 0.0,
+    origin: int = 0,
+    *,
+    threads: int | None = None,
+    rounding: str = "truncate",
+    nan_policy: str = "propagate",
+    precision: str | None = None,
+) -> Array:
+    """Mean over a window along one axis, as `scipy.ndimage.uniform_filter1d`.
+
+    Floats are summed by doubling (2, 4, 8 … neighbours), so that no value reaches beyond its window and no
+    result depends on its position; SciPy's running sum does both, and so does precision="double".
+
+    Parameters
+    ----------
+    input, axis, output, mode, cval, origin, threads, rounding, nan_policy, precision
+        As in `correlate1d`.
+    size : int
+        Length of the window.
+
+    Returns
+    -------
+    ndarray
+        `output` if that is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As by SciPy; the message names the argument, what it got and what would be right.
+    """
+    array = np.asarray(input)
+    chosen = options(threads, rounding, nan_policy, precision)
+    along = _arguments.axis(axis, array.ndim)
+    if size < 1:
+        raise RuntimeError(f"incorrect filter size: size must be at least 1; got {size!r}")
+    length = operator.index(size)
+    complex_input = array.dtype.kind == "c"
+    one = box(length, along, mode, _arguments.cval(cval, complex_input), origin)
+    return filtered(array, output, [one], chosen, complex_input)
+
+
+def uniform_filter(
+    input: ArrayLike,
+    size: int | Sequence[int] = 3,
+    output: Any = None,
+    mode: str | Sequence[str] = "reflect",
+    cval: complex = 0.0,
+    origin: int | Sequence[int] = 0,
+    *,
+    axes: int | Sequence[int] | None = None,
+    threads: int | None = None,
+    rounding: str = "truncate",
+    nan_policy: str = "propagate",
+    precision: str | None = None,
+) -> Array:
+    """Mean over a box, as `scipy.ndimage.uniform_filter`.
+
+    Parameters
+    ----------
+    input, output, mode, cval, axes, threads, rounding, nan_policy, precision
+        As in `gaussian_filter`.
+    size : int or one per filtered axis
+        Length of the window; an axis with 1 is left as it is.
+    origin : int or one per filtered axis
+        As in `correlate1d`.
+
+    Returns
+    -------
+    ndarray
+        `output` if that is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As by SciPy; the message names the argument, what it got and what would be right.
+    """
+    array = np.asarray(input)
+    chosen = options(threads, rounding, nan_policy, precision)
+    complex_input = array.dtype.kind == "c"
+    arguments = (array.ndim, complex_input, size, mode, cval, origin, axes)
+    make = _usual_box_passes if all_simple(arguments) else _box_passes
+    return filtered(array, output, make(*arguments), chosen, complex_input)
+
+
+def _box_passes(
+    ndim: int, complex_input: bool, size: Any, mode: Any, cval: Any, origin: Any, axes: Any
+) -> tuple[Pass, ...]:
+    along = _arguments.axes(axes, ndim)
+    count = len(along)
+    sizes = _arguments.per_axis(size, count, "size")
+    origins = _arguments.per_axis(origin, count, "origin")
+    modes = _arguments.per_axis(mode, count, "mode")
+    constant = _arguments.cval(cval, complex_input)
+    return tuple(
+        box(sizes[i], along[i], modes[i], constant, origins[i]) for i in range(count) if sizes[i] > 1
+    )
+
+
+_usual_box_passes = lru_cache(maxsize=256, typed=True)(_box_passes)
+
+
+def separable_filter(
+    input: ArrayLike,
+    kernels: Sequence[ArrayLike | None],
+    axes: int | Sequence[int] | None = None,
+    *,
+    output: Any = None,
+    mode: str | Sequence[str] = "reflect",
+    cval: complex = 0.0,
+    origin: int | Sequence[int] = 0,
+    threads: int | None = None,
+    rounding: str = "truncate",
+    nan_policy: str = "propagate",
+    precision: str | None = None,
+) -> Array:
+    """Correlate with one real kernel along each axis: `correlate1d` for all axes in one call.
+
+    Parameters
+    ----------
+    input, output, mode, cval, axes, threads, rounding, nan_policy, precision
+        As in `gaussian_filter`.
+    kernels : sequence of array_like (size,) or None
+        One per filtered axis, in the order of `axes`; None leaves an axis as it is.
+    origin : int or one per filtered axis
+        As in `correlate1d`.
+
+    Returns
+    -------
+    ndarray
+        `output` if that is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As by `correlate1d`; ValueError if there is not one kernel per axis.
+    """
+    array = np.asarray(input)
+    chosen = options(threads, rounding, nan_policy, precision)
+    along = _arguments.axes(axes, array.ndim)
+    count = len(along)
+    given = list(kernels)
+    if len(given) != count:
+        raise ValueError(
+            f"kernels must hold one kernel per filtered axis, {count} for axes {along}; got {len(given)}"
+        )
+    origins = _arguments.per_axis(origin, count, "origin")
+    modes = _arguments.per_axis(mode, count, "mode")
+    constant = _arguments.cval(cval, array.dtype.kind == "c")
+    passes = []
+    for i, kernel in enumerate(given):
+        if kernel is None:
+            continue
+        taps = _arguments.weights_1d(kernel, f"kernels[{i}]")
+        if taps.dtype.kind == "c":
+            raise TypeError(f"kernels[{i}] must be real; got {np.asarray(kernel).dtype}")
+        one = correlation(taps, along[i], modes[i], constant, origins[i])
+        _arguments.no_origin_in_valid(origins[i], one.mode)
+        passes.append(one)
+    return filtered(array, output, passes, chosen, array.dtype.kind == "c")

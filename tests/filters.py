@@ -1,0 +1,310 @@
+"""Filters to compare with scipy.ndimage: what may be asked for, and how far floats may be from exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.ndimage
+from bounds import Bounded
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.ndimage._filters import _gaussian_kernel1d
+
+from fastsep import _reference_filters
+
+Array = NDArray[Any]
+
+MODES = (
+    "reflect", "constant", "nearest", "mirror", "wrap", "grid-mirror", "grid-constant", "grid-wrap",
+)  # fmt: skip
+PLAIN = {"grid-mirror": "reflect", "grid-constant": "constant", "grid-wrap": "wrap"}
+INTEGERS = "?bBhHiIlLqQ"
+FLOATS = "fd"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass of a filter, for the reference."""
+
+    axis: int
+    weights: Array
+    before: int
+    mode: str
+    cval: float = 0.0
+    box: bool = False
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a function that SciPy has under the same name, and the passes that it means."""
+
+    name: str
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    steps: Sequence[Step] = field(default=())
+
+    @property
+    def input(self) -> Array:
+        array: Array = self.arguments[0]
+        return array
+
+    def __call__(self, module: Any, **more: Any) -> Array:
+        result: Array = getattr(module, self.name)(*self.arguments, **self.keywords, **more)
+        return result
+
+    def scipy(self, **more: Any) -> Array:
+        return self(scipy.ndimage, **more)
+
+    def bounded(self, output: Any, double: bool = False) -> Bounded:
+        """SciPy's result, and how far a result in `output` may be from it: both errors together."""
+        expected = self.scipy()
+        sums = np.float64 if double or self.input.dtype.char not in "?bBhHf" else output
+        ours = error(self.input, self.steps, sums, output)
+        theirs = error(self.input, self.steps, np.float64, output, scipy=True)
+        return Bounded(expected.astype(np.longdouble), ours + theirs)
+
+
+def error(array: Array, steps: Sequence[Step], sums: Any, stored: Any, scipy: bool = False) -> Array:
+    """How far passes may be from exact ones: summed in one type, each stored in another.
+
+    A term is rounded k + 2 times at most: its tap and cval to the type of the sums, the product, and k - 1
+    additions (folded, a pair is added first, and half as many additions follow). Storing rounds once more.
+    A box of k taps rounds its quotient instead of its products. `scipy`: a pair of taps that differ by up to
+    2⁻⁵² is taken for equal, and a box is a running sum, with two more roundings at each position, of any sum
+    on its way.
+    """
+    before = Bounded.given(_reference_filters.load(array).astype(np.longdouble))
+    for step in steps:
+        unit = np.longdouble(np.finfo(sums).eps) / 2
+        running = scipy and step.box
+        terms = len(step.weights) + 2 + 2 * array.shape[step.axis] * running
+        gamma = terms * unit / (1 - terms * unit)
+        along = (step.axis, np.abs(step.weights), step.before, step.mode)
+        largest = np.abs(before.exact) + before.error
+        sums_of_terms = _reference_filters.exact_pass(largest, *along, abs(step.cval))
+        if running and sums_of_terms.size:
+            sums_of_terms = np.broadcast_to(sums_of_terms.max(step.axis, keepdims=True), sums_of_terms.shape)
+        total = gamma * sums_of_terms
+        total = total + terms * np.longdouble(np.finfo(sums).smallest_subnormal)
+        if scipy:
+            ones = (step.axis, np.ones_like(step.weights), step.before, step.mode)
+            epsilon = np.finfo(np.float64).eps
+            total = total + epsilon * _reference_filters.exact_pass(largest, *ones, abs(step.cval))
+        total = total + _reference_filters.exact_pass(before.error, *along)
+        exact = _reference_filters.exact_pass(
+            before.exact, step.axis, step.weights, step.before, step.mode, step.cval
+        )
+        store = np.longdouble(np.finfo(stored).eps) / 2
+        total = total + store * (np.abs(exact) + total) + np.longdouble(np.finfo(stored).smallest_subnormal)
+        before = Bounded(exact, total)
+    return before.error
+
+
+def values(seed: int, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Numbers of a dtype: integers of up to 16 bits from all of its range, wider ones up to 10⁶."""
+    kind = np.dtype(dtype)
+    generator = np.random.default_rng(seed)
+    if kind.kind == "b":
+        return generator.integers(0, 2, shape).astype(kind)
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        low, high = max(limits.min, -(10**6)), min(limits.max, 10**6)
+        return generator.integers(low, high, shape, endpoint=True).astype(kind)
+    if kind.kind == "c":
+        return (generator.standard_normal(shape) + 1j * generator.standard_normal(shape)).astype(kind)
+    return (generator.standard_normal(shape) * 2.0 ** generator.integers(-4, 5, shape)).astype(kind)
+
+
+shapes = st.lists(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33]), min_size=1, max_size=3).map(
+    tuple
+) | (
+    st.sampled_from([(70,), (300,), (2, 3, 4, 5), (1, 1, 3, 1, 2), (0,), (3, 0), (0, 2), (5, 130), (130, 5)])
+)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def arrays(draw: st.DrawFn, dtypes: str) -> Array:
+    array = values(draw(seeds), draw(shapes), draw(st.sampled_from(dtypes)))
+    layout = draw(st.sampled_from(["C", "C", "C", "F", "reversed", "sliced", "swapped", "unaligned"]))
+    if layout == "F":
+        return np.asfortranarray(array)
+    if layout == "reversed":
+        return np.ascontiguousarray(array[::-1])[::-1]
+    if layout == "sliced":
+        wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1] + 1), array.dtype)
+        wide[..., 1::2] = array
+        return wide[..., 1::2]
+    if layout == "swapped":
+        return array.astype(array.dtype.newbyteorder())
+    if layout == "unaligned":
+        moved = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+        moved[...] = array
+        return moved
+    return array
+
+
+modes = st.sampled_from(MODES)
+cvals = st.sampled_from([0.0, 1.0, -2.5, 17.0])
+
+
+@st.composite
+def kernels(draw: st.DrawFn) -> Array:
+    """Taps: symmetric, antisymmetric or neither; even or odd; whole or not; some of them zero."""
+    size = draw(st.sampled_from([1, 2, 3, 4, 5, 6, 7, 9, 12, 17, 40, 65]))
+    generator = np.random.default_rng(draw(seeds))
+    taps = generator.standard_normal(size)
+    if draw(st.booleans()):
+        taps = generator.integers(-3, 4, size).astype(np.float64)
+    kind = draw(st.sampled_from(["symmetric", "antisymmetric", "neither"]))
+    if kind == "symmetric":
+        return taps + taps[::-1]
+    if kind == "antisymmetric":
+        return taps - taps[::-1]
+    return taps
+
+
+@st.composite
+def correlate1d_calls(draw: st.DrawFn, dtypes: str) -> Call:
+    array = draw(arrays(dtypes))
+    taps = draw(kernels())
+    axis = draw(st.integers(-array.ndim, array.ndim - 1))
+    half = len(taps) // 2
+    origin = draw(st.sampled_from([0, 0, -half, (len(taps) - 1) // 2]))
+    mode, cval = draw(modes), draw(cvals)
+    step = Step(axis % array.ndim, taps, half + origin, PLAIN.get(mode, mode), cval)
+    return Call("correlate1d", (array, taps, axis), {"mode": mode, "cval": cval, "origin": origin}, [step])
+
+
+@st.composite
+def convolve1d_calls(draw: st.DrawFn, dtypes: str) -> Call:
+    call = draw(correlate1d_calls(dtypes))
+    taps = call.arguments[1]
+    odd = len(taps) % 2
+    # The origins that convolution allows mirror those of correlation.
+    origin = -call.keywords["origin"] - (0 if odd else 1)
+    step = call.steps[0]
+    turned = Step(step.axis, taps[::-1], len(taps) // 2 - origin - (0 if odd else 1), step.mode, step.cval)
+    return Call("convolve1d", call.arguments, call.keywords | {"origin": origin}, [turned])
+
+
+def _some_axes(draw: st.DrawFn, array: Array) -> tuple[Any, list[int]]:
+    axes = draw(st.none() | st.lists(st.integers(0, array.ndim - 1), unique=True, max_size=array.ndim))
+    if axes is None:
+        return None, list(range(array.ndim))
+    signed = tuple(axis - array.ndim if draw(st.booleans()) else axis for axis in axes)
+    return signed, axes
+
+
+def _per_axis(draw: st.DrawFn, choices: st.SearchStrategy[Any], count: int) -> tuple[Any, list[Any]]:
+    if draw(st.booleans()):
+        one = draw(choices)
+        return one, [one] * count
+    several = [draw(choices) for _ in range(count)]
+    return several, several
+
+
+@st.composite
+def gaussian_filter_calls(draw: st.DrawFn, dtypes: str) -> Call:
+    array = draw(arrays(dtypes))
+    axes, along = _some_axes(draw, array)
+    count = len(along)
+    sigma, sigmas = _per_axis(draw, st.sampled_from([0.0, 0.4, 1, 1.0, 2.3, 6.0]), count)
+    order, orders = _per_axis(draw, st.sampled_from([0, 0, 0, 1, 2, 3]), count)
+    mode, mode_names = _per_axis(draw, modes, count)
+    radius, radii = _per_axis(draw, st.sampled_from([None, None, 0, 1, 5]), count)
+    cval, truncate = draw(cvals), draw(st.sampled_from([4.0, 3, 2.5, 0.1]))
+    steps = []
+    for i, axis in enumerate(along):
+        if sigmas[i] > 1e-15:
+            reach = int(truncate * float(sigmas[i]) + 0.5) if radii[i] is None else radii[i]
+            taps = _gaussian_kernel1d(sigmas[i], orders[i], reach)[::-1]
+            steps.append(Step(axis, taps, reach, PLAIN.get(mode_names[i], mode_names[i]), cval))
+    keywords = {"order": order, "mode": mode, "cval": cval, "truncate": truncate, "axes": axes}
+    return Call("gaussian_filter", (array, sigma), keywords | {"radius": radius}, steps)
+
+
+@st.composite
+def gaussian_filter1d_calls(draw: st.DrawFn, dtypes: str) -> Call:
+    array = draw(arrays(dtypes))
+    axis = draw(st.integers(-array.ndim, array.ndim - 1))
+    sigma, order = draw(st.sampled_from([0.5, 1, 3.0])), draw(st.integers(0, 5))
+    radius = draw(st.sampled_from([None, 0, 4]))
+    mode, cval = draw(modes), draw(cvals)
+    reach = int(4 * sigma + 0.5) if radius is None else radius
+    taps = _gaussian_kernel1d(sigma, order, reach)[::-1]
+    step = Step(axis % array.ndim, taps, reach, PLAIN.get(mode, mode), cval)
+    keywords = {"axis": axis, "order": order, "mode": mode, "cval": cval, "radius": radius}
+    return Call("gaussian_filter1d", (array, sigma), keywords, [step])
+
+
+def _box_step(axis: int, size: int, origin: int, mode: str, cval: float) -> Step:
+    return Step(
+        axis, np.full(size, np.longdouble(1) / size), size // 2 + origin, PLAIN.get(mode, mode), cval, True
+    )
+
+
+sizes = st.sampled_from([1, 2, 3, 4, 5, 8, 9, 15, 40])
+
+
+def _box_origin(draw: st.DrawFn, size: int) -> int:
+    return draw(st.sampled_from([0, 0, -(size // 2), (size - 1) // 2]))
+
+
+@st.composite
+def uniform_filter_calls(draw: st.DrawFn, dtypes: str) -> Call:
+    array = draw(arrays(dtypes))
+    axes, along = _some_axes(draw, array)
+    size, lengths = _per_axis(draw, sizes, len(along))
+    mode, mode_names = _per_axis(draw, modes, len(along))
+    origins = [_box_origin(draw, length) for length in lengths]
+    cval = draw(cvals)
+    steps = [
+        _box_step(axis, length, origin, mode, cval)
+        for axis, length, origin, mode in zip(along, lengths, origins, mode_names, strict=True)
+        if length > 1
+    ]
+    keywords = {"mode": mode, "cval": cval, "origin": origins, "axes": axes}
+    return Call("uniform_filter", (array, size), keywords, steps)
+
+
+@st.composite
+def uniform_filter1d_calls(draw: st.DrawFn, dtypes: str) -> Call:
+    array = draw(arrays(dtypes))
+    axis = draw(st.integers(-array.ndim, array.ndim - 1))
+    size, mode, cval = draw(sizes), draw(modes), draw(cvals)
+    origin = _box_origin(draw, size)
+    step = _box_step(axis % array.ndim, size, origin, mode, cval)
+    keywords = {"axis": axis, "mode": mode, "cval": cval, "origin": origin}
+    return Call("uniform_filter1d", (array, size), keywords, [step])
+
+
+@st.composite
+def edge_calls(draw: st.DrawFn, dtypes: str) -> Call:
+    array = draw(arrays(dtypes))
+    axis = draw(st.integers(-array.ndim, array.ndim - 1))
+    mode, mode_names = _per_axis(draw, modes, array.ndim)
+    cval, name = draw(cvals), draw(st.sampled_from(["sobel", "prewitt"]))
+    smoothing = np.array([1.0, 2, 1] if name == "sobel" else [1.0, 1, 1])
+    order = [axis % array.ndim, *(i for i in range(array.ndim) if i != axis % array.ndim)]
+    steps = [
+        Step(i, smoothing if n else np.array([-1.0, 0, 1]), 1, PLAIN.get(mode_names[i], mode_names[i]), cval)
+        for n, i in enumerate(order)
+    ]
+    return Call(name, (array, axis), {"mode": mode, "cval": cval}, steps)
+
+
+def one_traversal_calls(dtypes: str) -> st.SearchStrategy[Call]:
+    """Calls that are one list of passes."""
+    return st.one_of(
+        correlate1d_calls(dtypes),
+        convolve1d_calls(dtypes),
+        gaussian_filter1d_calls(dtypes),
+        gaussian_filter_calls(dtypes),
+        uniform_filter1d_calls(dtypes),
+        uniform_filter_calls(dtypes),
+        edge_calls(dtypes),
+    )

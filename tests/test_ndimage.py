@@ -1,0 +1,315 @@
+"""`fastsep.ndimage` against scipy.ndimage itself."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+import filters
+import numpy as np
+import pytest
+import scipy.ndimage
+from bounds import Bounded, assert_same_bits, assert_within
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastsep.ndimage as ndi
+
+pytestmark = pytest.mark.usefixtures("isa")
+
+
+@given(call=filters.one_traversal_calls(filters.INTEGERS))
+def test_integers_have_the_bits_of_scipy(call: filters.Call) -> None:
+    assert_same_bits(call(ndi), call.scipy())
+
+
+@given(call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS), output=st.sampled_from("BhiIlL?"))
+def test_any_input_to_integers_has_the_bits_of_scipy(call: filters.Call, output: str) -> None:
+    kind = np.dtype(output)
+    if call.input.dtype.kind == "f" and kind.kind == "u" and kind.itemsize == 8:
+        return  # a negative double has no value as uint64
+    assert_same_bits(call(ndi, output=kind.type), call.scipy(output=kind.type))
+
+
+@given(call=filters.one_traversal_calls(filters.FLOATS))
+def test_floats_are_within_the_bound(call: filters.Call) -> None:
+    assert_within(call(ndi), call.bounded(call.input.dtype.newbyteorder("=")))
+
+
+@given(call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS))
+def test_double_precision_has_the_bits_of_scipy(call: filters.Call) -> None:
+    assert_same_bits(call(ndi, precision="double"), call.scipy())
+
+
+@given(call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS), output=st.sampled_from("fd"))
+def test_any_input_to_floats_is_within_the_bound(call: filters.Call, output: str) -> None:
+    kind = np.dtype(output)
+    actual = call(ndi, output=kind)
+    assert actual.dtype == kind
+    bounded = filters.Call(call.name, call.arguments, call.keywords | {"output": kind}, call.steps).bounded(
+        kind
+    )
+    assert_within(actual, bounded)
+
+
+@given(call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS))
+def test_output_may_be_the_input(call: filters.Call) -> None:
+    alone = call(ndi)
+    array = call.input.copy()
+    inplace = filters.Call(call.name, (array, *call.arguments[1:]), call.keywords)
+    assert inplace(ndi, output=array) is array
+    assert_same_bits(array.astype(alone.dtype), alone)
+
+
+@given(call=filters.one_traversal_calls("FD"))
+def test_complex_input_is_filtered_by_its_parts(call: filters.Call) -> None:
+    actual = call(ndi)
+    parts = [
+        filters.Call(call.name, (np.ascontiguousarray(part), *call.arguments[1:]), call.keywords, call.steps)
+        for part in (call.input.real, call.input.imag)
+    ]
+    # A real cval is that of the real part alone.
+    parts[1] = filters.Call(parts[1].name, parts[1].arguments, parts[1].keywords | {"cval": 0.0}, call.steps)
+    assert_same_bits(actual.real, parts[0](ndi))
+    assert_same_bits(actual.imag, parts[1](ndi))
+    assert_same_bits(call(ndi, precision="double"), call.scipy())
+
+
+@given(
+    call=filters.correlate1d_calls("fdiFD") | filters.convolve1d_calls("fdiFD"),
+    imaginary=filters.kernels(),
+    cval=st.sampled_from([0.0, 1.0, 2 - 1j]),
+)
+def test_complex_weights(call: filters.Call, imaginary: Any, cval: complex) -> None:
+    array, taps, axis = call.arguments
+    weights = taps + 1j * np.resize(imaginary, len(taps))
+    keywords = call.keywords | {"cval": cval if array.dtype.kind == "c" else 1.0}
+    both = filters.Call(call.name, (array, weights, axis), keywords)
+    assert_same_bits(both(ndi, precision="double"), both.scipy())
+
+
+@given(
+    call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS),
+    threads=st.sampled_from([1, 2, 3, -1]),
+)
+def test_threads_do_not_change_a_bit(call: filters.Call, threads: int) -> None:
+    assert_same_bits(call(ndi, threads=threads), call(ndi))
+
+
+@given(
+    array=filters.arrays(filters.INTEGERS + filters.FLOATS),
+    name=st.sampled_from(["laplace", "gaussian_laplace", "gaussian_gradient_magnitude"]),
+    sigma=st.sampled_from([1.0, 0.7]),
+    mode=filters.modes,
+    data=st.data(),
+)
+def test_sums_over_axes_have_the_bits_of_scipy(
+    array: Any, name: str, sigma: float, mode: str, data: Any
+) -> None:
+    axes, _ = filters._some_axes(data.draw, array)
+    arguments: tuple[Any, ...] = (array,) if name == "laplace" else (array, sigma)
+    call = filters.Call(name, arguments, {"mode": mode, "cval": 2.0, "axes": axes})
+    with np.errstate(invalid="ignore"):
+        assert_same_bits(call(ndi, precision="double"), call.scipy())
+
+
+@given(
+    array=filters.arrays(filters.INTEGERS + filters.FLOATS),
+    name=st.sampled_from(["generic_laplace", "generic_gradient_magnitude"]),
+    mode=filters.modes,
+)
+def test_generic_functions_take_any_derivative(array: Any, name: str, mode: str) -> None:
+    def derivative(*arguments: Any, weights: Any) -> Any:
+        array, axis, output, mode, cval, scale = arguments
+        return scipy.ndimage.correlate1d(array, np.multiply(weights, scale), axis, output, mode, cval, 0)
+
+    call = filters.Call(name, (array, derivative), {
+        "mode": mode, "cval": 1.0, "extra_arguments": (2,), "extra_keywords": {"weights": [1, 0, -1]},
+    })  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        assert_same_bits(call(ndi), call.scipy())
+
+
+@st.composite
+def nd_calls(draw: st.DrawFn, dtypes: str) -> filters.Call:
+    array = draw(filters.arrays(dtypes))
+    count = draw(st.integers(0, min(array.ndim, 3)))
+    axes = draw(st.permutations(range(array.ndim)))[:count]
+    if count == array.ndim and draw(st.booleans()):
+        axes = None
+    shape = tuple(draw(st.integers(1, 4)) for _ in range(count))
+    generator = np.random.default_rng(draw(filters.seeds))
+    weights = generator.integers(-3, 4, shape).astype(float)
+    if draw(st.booleans()):
+        weights = weights * generator.standard_normal(shape)
+    name = draw(st.sampled_from(["correlate", "convolve"]))
+    # Taps lie along the axes in ascending order; origins along those of some axes in the order given.
+    placed = shape if axes is None or count == array.ndim else [shape[sorted(axes).index(a)] for a in axes]
+    origins = [
+        draw(st.integers(-(size // 2), (size - 1) // 2)) if name == "correlate"
+        else draw(st.integers(-((size - 1) // 2), size // 2 - (size % 2 == 0)))
+        for size in placed
+    ]  # fmt: skip
+    keywords = {"mode": draw(filters.modes), "cval": draw(filters.cvals), "origin": origins, "axes": axes}
+    return filters.Call(name, (array, weights), keywords)
+
+
+@given(call=nd_calls(filters.INTEGERS + filters.FLOATS))
+def test_nd_kernels_directly_have_the_bits_of_scipy(call: filters.Call) -> None:
+    assert_same_bits(call(ndi, method="direct", precision="double"), call.scipy())
+
+
+@given(call=nd_calls(filters.FLOATS))
+def test_nd_kernels_directly_are_within_the_bound(call: filters.Call) -> None:
+    """k products and sums, each tap and cval rounded to the type of the sums; and SciPy's own error."""
+    array, weights = call.arguments
+    kind = call.input.dtype.newbyteorder("=")
+    positive = filters.Call(
+        call.name, (np.abs(array).astype(float), np.abs(weights)),
+        call.keywords | {"cval": abs(call.keywords["cval"])},
+    )  # fmt: skip
+    unit, terms = np.longdouble(np.finfo(kind).eps) / 2, weights.size + 2
+    error = 2 * (terms + 1) * unit / (1 - terms * unit) * positive.scipy().astype(np.longdouble)
+    error = error + terms * np.longdouble(np.finfo(kind).smallest_subnormal)
+    assert_within(call(ndi, method="direct"), Bounded(call.scipy().astype(np.longdouble), error))
+
+
+@given(call=nd_calls(filters.INTEGERS + filters.FLOATS), threads=st.sampled_from([2, 3, -1]))
+def test_threads_do_not_change_a_bit_of_nd_kernels(call: filters.Call, threads: int) -> None:
+    assert_same_bits(call(ndi, threads=threads), call(ndi, threads=1))
+
+
+@given(call=nd_calls("fdiFD"), seed=filters.seeds)
+def test_complex_nd_kernels(call: filters.Call, seed: int) -> None:
+    array, weights = call.arguments
+    both = weights + 1j * np.random.default_rng(seed).standard_normal(weights.shape)
+    complex_call = filters.Call(call.name, (array, both), call.keywords)
+    assert_same_bits(complex_call(ndi, method="direct", precision="double"), complex_call.scipy())
+
+
+@pytest.mark.parametrize("name", [name for name in ndi.__all__ if hasattr(scipy.ndimage, name)])
+def test_signatures_are_those_of_scipy(name: str) -> None:
+    """The same parameters in the same order with the same defaults; what is ours is keyword-only."""
+    ours = inspect.signature(getattr(ndi, name)).parameters
+    theirs = inspect.signature(getattr(scipy.ndimage, name)).parameters
+    for parameter in theirs.values():
+        assert ours[parameter.name].default == parameter.default, parameter.name
+        assert ours[parameter.name].kind == parameter.kind, parameter.name
+    positional = [p.name for p in ours.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert positional == [p.name for p in theirs.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    more = [p for p in ours.values() if p.name not in theirs]
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in more)
+
+
+@st.composite
+def outer_product_calls(draw: st.DrawFn, dtypes: str) -> filters.Call:
+    """N-d kernels that are outer products: of whole numbers, of those over a power of two, of any."""
+    array = draw(filters.arrays(dtypes).filter(lambda array: array.ndim <= 3))
+    generator = np.random.default_rng(draw(filters.seeds))
+    kind = draw(st.sampled_from(["whole", "whole", "sixteenths", "thirds", "any"]))
+    vectors = []
+    for _ in range(array.ndim):
+        size = draw(st.integers(1, 6))
+        vector = generator.integers(-3, 4, size).astype(float)
+        vectors.append(generator.standard_normal(size) if kind == "any" else vector)
+    weights = functools.reduce(np.multiply.outer, vectors) / {"sixteenths": 16, "thirds": 3}.get(kind, 1)
+    mode, cval = draw(filters.modes), draw(filters.cvals)
+    name = draw(st.sampled_from(["correlate", "convolve"]))
+    steps, outside = [], cval
+    scales = [1.0] * (array.ndim - 1) + [{"sixteenths": 16, "thirds": 3}.get(kind, 1)]
+    for axis, (vector, scale) in enumerate(zip(vectors, scales, strict=True)):
+        turned = vector[::-1] if name == "convolve" else vector
+        shift = name == "convolve" and len(vector) % 2 == 0
+        before = len(vector) // 2 - shift
+        steps.append(filters.Step(axis, turned / scale, before, filters.PLAIN.get(mode, mode), outside))
+        outside *= float(vector.sum())
+    return filters.Call(name, (array, weights), {"mode": mode, "cval": cval}, steps)
+
+
+@given(call=outer_product_calls(filters.INTEGERS))
+def test_nd_kernels_on_integers_have_the_bits_of_scipy(call: filters.Call) -> None:
+    assert_same_bits(call(ndi), call.scipy())
+
+
+@given(call=outer_product_calls(filters.INTEGERS), output=st.sampled_from("BhiIlL?"))
+def test_nd_kernels_to_other_integers_have_the_bits_of_scipy(call: filters.Call, output: str) -> None:
+    kind = np.dtype(output).type
+    assert_same_bits(call(ndi, output=kind), call.scipy(output=kind))
+
+
+@given(call=outer_product_calls(filters.FLOATS))
+def test_nd_kernels_on_floats_are_within_the_bound(call: filters.Call) -> None:
+    # The factors are found again, each within rounding, and SciPy leaves out taps of 2⁻⁵² or less.
+    bounded = call.bounded(call.input.dtype.newbyteorder("="))
+    lost = (
+        np.finfo(float).eps
+        * call.arguments[1].size
+        * np.abs(np.append(call.input, call.keywords["cval"])).max()
+    )
+    assert_within(call(ndi), Bounded(bounded.exact, 2 * bounded.error + lost))
+
+
+@given(call=outer_product_calls(filters.FLOATS), seed=filters.seeds)
+def test_what_is_not_finite_spreads_as_by_scipy(call: filters.Call, seed: int) -> None:
+    array = call.input.copy()
+    if array.size == 0:
+        return
+    generator = np.random.default_rng(seed)
+    for value in (np.nan, np.inf, -np.inf):
+        array.flat[generator.integers(0, array.size)] = value
+    spread = filters.Call(call.name, (array, call.arguments[1]), call.keywords)
+    with np.errstate(invalid="ignore"):
+        expected, actual = spread.scipy(), spread(ndi)
+    np.testing.assert_array_equal(np.isnan(actual), np.isnan(expected))
+    np.testing.assert_array_equal(
+        np.where(np.isinf(actual), actual, 0), np.where(np.isinf(expected), expected, 0)
+    )
+
+
+def test_the_choice_is_visible_and_can_be_forced() -> None:
+    image = filters.values(0, (40, 50), np.uint8)
+    sobel = np.outer([1, 2, 1], [-1, 0, 1])
+    assert ndi.choose_method(image, sobel, np.int16).method == "separable"
+    assert ndi.choose_method(image, sobel / 3, np.int16).method == "direct"
+    assert ndi.choose_method(image, sobel / 3, np.float32).method == "separable"
+    assert ndi.choose_method(image, np.eye(3), np.float32).method == "direct"
+    assert "precision" in ndi.choose_method(image, sobel, np.float32, precision="double").reason
+    expected = scipy.ndimage.correlate(image, sobel, output=np.int16)
+    for method in ("auto", "separable", "direct"):
+        assert_same_bits(ndi.correlate(image, sobel, output=np.int16, method=method), expected)
+    with pytest.raises(ValueError, match=r"separable kernel.*not separable"):
+        ndi.correlate(image, np.eye(3), method="separable")
+    with pytest.raises(ValueError, match="method must be"):
+        ndi.correlate(image, sobel, method="fft")
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel"),
+    [((70, 1500), (5, 9)), ((3, 40, 700, 3), (2, 3, 3, 1)), ((400,), (31,)), ((40, 6, 50), (9, 1, 1))],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "int64"])
+def test_large_arrays_in_many_tiles_have_the_bits_of_scipy(
+    shape: tuple[int, ...], kernel: tuple[int, ...], dtype: str
+) -> None:
+    array = filters.values(0, shape, dtype)
+    weights = np.random.default_rng(1).standard_normal(kernel)
+    for layout in (array, np.asfortranarray(array), array[..., ::-1]):
+        for mode in ("reflect", "constant"):
+            expected = scipy.ndimage.correlate(layout, weights, mode=mode, cval=7.0)
+            actual = ndi.correlate(layout, weights, mode=mode, cval=7.0, method="direct", precision="double")
+            assert_same_bits(actual, expected)
+
+
+@pytest.mark.parametrize("kernel", [[[np.nan, 1], [1, np.nan]], [[1e-17, 1], [1, 1]], [[np.inf, 1], [1, 1]]])
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_taps_that_scipy_leaves_out_or_cannot_sum(kernel: Any, dtype: str) -> None:
+    array = filters.values(0, (5, 6), dtype)
+    for cval in (2.0, np.nan):
+        call = filters.Call("correlate", (array, kernel), {"mode": "constant", "cval": cval})
+        if dtype == "float64":
+            np.testing.assert_allclose(call(ndi), call.scipy())
+        elif np.isfinite(kernel[0][0]) and not np.isnan(cval):
+            assert_same_bits(call(ndi), call.scipy())
+        else:
+            assert call(ndi).shape == array.shape  # what an integer makes of NaN is C's to say

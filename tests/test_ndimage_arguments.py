@@ -1,0 +1,234 @@
+"""Bad arguments of `fastsep.ndimage`: SciPy's exceptions, and messages that name the argument."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.ndimage
+
+import fastsep.ndimage as ndi
+
+Array = Any
+LINE, SQUARE = np.arange(5.0), np.arange(9.0).reshape(3, 3)
+READ_ONLY = np.zeros(5)
+READ_ONLY.flags.writeable = False
+
+# What is wrong, in both modules, and what ours says about it.
+REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "float16": (lambda m: m.correlate1d(LINE.astype("f2"), [1]), "input.*float32|float16"),
+    "longdouble": (lambda m: m.gaussian_filter(LINE.astype("g"), 1), "input"),
+    "complex of longdouble": (lambda m: m.sobel(LINE.astype("G")), "input"),
+    "objects": (lambda m: m.correlate1d(LINE.astype(object), [1]), "input"),
+    "text": (lambda m: m.correlate1d(np.array(["a"]), [1]), "input"),
+    "dates": (lambda m: m.uniform_filter(LINE.astype("M8[s]")), "input"),
+    "empty float16": (lambda m: m.correlate1d(np.zeros(0, "f2"), [1]), "input"),
+    "float16 to n-d": (lambda m: m.correlate(SQUARE.astype("f2"), SQUARE), "input"),
+    "float16 to laplace": (lambda m: m.laplace(SQUARE.astype("f2")), "input"),
+    "output of float16": (lambda m: m.correlate1d(LINE, [1], output=np.float16), "output"),
+    "complex output": (lambda m: m.gaussian_filter(LINE, 1, output=complex), "output"),
+    "n-d complex output": (lambda m: m.correlate(SQUARE, SQUARE, output="c8"), "output"),
+    "output named bool": (lambda m: m.correlate1d(LINE, [1], output="bool"), "output.*bool"),
+    "output of no type": (lambda m: m.correlate1d(LINE, [1], output="foo"), "foo"),
+    "output of wrong shape": (
+        lambda m: m.correlate1d(LINE, [1], output=np.zeros(4)),
+        r"output.*\(5,\).*\(4,\)",
+    ),
+    "output read-only": (lambda m: m.correlate1d(LINE, [1], output=READ_ONLY), "output"),
+    "output of objects": (lambda m: m.correlate1d(LINE, [1], output=np.zeros(5, object)), "output"),
+    "real output of complex": (lambda m: m.correlate1d(LINE + 0j, [1], output="f8"), "output"),
+    "real array of complex": (lambda m: m.sobel(SQUARE + 0j, output=SQUARE.copy()), "output"),
+    "real type of complex": (lambda m: m.gaussian_filter(SQUARE + 0j, 1, output=float), "output"),
+    "no axes": (lambda m: m.correlate1d(np.float64(3), [1]), "axis"),
+    "no axes to sobel": (lambda m: m.sobel(np.float64(3)), "axis"),
+    "axis": (lambda m: m.correlate1d(LINE, [1], axis=1), "axis 1"),
+    "negative axis": (lambda m: m.uniform_filter1d(LINE, 3, axis=-2), "axis -2"),
+    "axis of float": (lambda m: m.gaussian_filter1d(LINE, 1, axis=0.0), "float"),
+    "no weights": (lambda m: m.correlate1d(LINE, []), r"weights.*\(0,\)"),
+    "2-d weights": (lambda m: m.correlate1d(LINE, [[1, 2]]), r"weights.*\(1, 2\)"),
+    "0-d weights": (lambda m: m.correlate1d(LINE, 1), "weights"),
+    "0-d weights turned": (lambda m: m.convolve1d(LINE, 1), ""),
+    "no weights turned": (lambda m: m.convolve1d(LINE, []), "weights"),
+    "weights of text": (lambda m: m.correlate1d(LINE, "abc"), "abc"),
+    "origin": (lambda m: m.correlate1d(LINE, [1, 2, 1], origin=2), "origin.*-1 … 1; got 2"),
+    "origin turned": (lambda m: m.convolve1d(LINE, [1, 2], origin=1), "origin"),
+    "origin of float": (lambda m: m.correlate1d(LINE, [1, 2, 1], origin=1.0), "float"),
+    "origin None": (lambda m: m.correlate1d(LINE, [1, 2, 1], origin=None), "None"),
+    "box origin": (lambda m: m.uniform_filter(SQUARE, 3, origin=2), "origin.*size=3"),
+    "n-d origin": (lambda m: m.correlate(SQUARE, SQUARE, origin=2), "origin.*got 2"),
+    "n-d origins": (lambda m: m.correlate(SQUARE, SQUARE, origin=(0, 0, 0)), "origin"),
+    "mode": (lambda m: m.correlate1d(LINE, [1], mode="same"), "mode.*reflect.*'same'"),
+    "mode None": (lambda m: m.uniform_filter(LINE, mode=None), "mode.*None"),
+    "modes for one axis": (lambda m: m.correlate1d(LINE, [1], mode=["reflect"]), "mode"),
+    "too few modes": (lambda m: m.sobel(SQUARE, mode=["reflect"]), "mode must hold 2"),
+    "n-d modes": (lambda m: m.correlate(SQUARE, SQUARE, mode=["reflect"] * 2), "mode"),
+    "n-d mode": (lambda m: m.correlate(SQUARE, SQUARE, mode="same"), "mode"),
+    "complex cval": (lambda m: m.correlate1d(LINE, [1], mode="constant", cval=1j), "cval.*1j"),
+    "complex cval to complex": (lambda m: m.correlate1d(LINE, [1j], mode="constant", cval=1j), "cval"),
+    "cval of text": (lambda m: m.correlate1d(LINE, [1], cval="1"), "cval"),
+    "cval None": (lambda m: m.gaussian_filter(LINE, 1, cval=None), "cval"),
+    "sigmas": (lambda m: m.gaussian_filter(LINE, [1, 2]), "sigma must hold 1"),
+    "sigma 0": (lambda m: m.gaussian_filter1d(LINE, 0), ""),
+    "sigma below 0": (lambda m: m.gaussian_filter1d(LINE, -1), "Radius.*-1"),
+    "sigma NaN": (lambda m: m.gaussian_filter1d(LINE, np.nan), ""),
+    "sigma infinite": (lambda m: m.gaussian_filter(LINE, np.inf, radius=1), ""),
+    "sigma of text": (lambda m: m.gaussian_filter(LINE, "1"), ""),
+    "order": (lambda m: m.gaussian_filter(LINE, 1, order=-1), "order.*-1"),
+    "orders": (lambda m: m.gaussian_filter(LINE, 1, order=[0, 1]), "order must hold 1"),
+    "order of float": (lambda m: m.gaussian_filter(LINE, 1, order=1.0), ""),
+    "radius": (lambda m: m.gaussian_filter(LINE, 1, radius=-1), "Radius.*-1"),
+    "radius of float": (lambda m: m.gaussian_filter(LINE, 1, radius=1.0), "Radius"),
+    "axes twice": (
+        lambda m: m.gaussian_filter(SQUARE, 1, axes=(0, -2)),
+        r"axes must be unique; got \(0, -2\)",
+    ),
+    "axes out of range": (lambda m: m.gaussian_filter(SQUARE, 1, axes=(0, 2)), "axes.*2"),
+    "one axis out of range": (lambda m: m.uniform_filter(SQUARE, 3, axes=2), "axis 2"),
+    "axes of float": (lambda m: m.laplace(SQUARE, axes=1.0), "float"),
+    "axes of nothing": (lambda m: m.gaussian_laplace(SQUARE, 1, axes=object()), "axes"),
+    "size": (lambda m: m.uniform_filter1d(LINE, 0), "size.*0"),
+    "size of float": (lambda m: m.uniform_filter1d(LINE, 2.5), "float"),
+    "sizes": (lambda m: m.uniform_filter(SQUARE, (3, 3, 3)), "size must hold 2"),
+    "n-d weights": (lambda m: m.correlate(SQUARE, [1, 2, 1]), r"weights.*\(3,\)"),
+    "n-d weights of one axis": (lambda m: m.convolve(SQUARE, SQUARE, axes=0), "weights"),
+    "n-d weights of length 0": (lambda m: m.correlate(SQUARE, np.zeros((0, 3))), "weights"),
+    "two orders": (lambda m: m.gaussian_gradient_magnitude(SQUARE, 1, order=1), "order"),
+    "unknown keyword": (lambda m: m.gaussian_laplace(SQUARE, 1, foo=1), "foo"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_errors_are_those_of_scipy(what: str) -> None:
+    action, fragment = REFUSED[what]
+    with pytest.raises(Exception) as theirs:
+        action(scipy.ndimage)
+    with pytest.raises(theirs.type) as ours:
+        action(ndi)
+    assert ours.type is theirs.type
+    assert re.search(fragment, str(ours.value)), str(ours.value)
+
+
+# What is unusual, and right.
+ALLOWED: dict[str, Callable[[Any], Any]] = {
+    "output of a list": lambda m: m.correlate1d(np.arange(3), [1, 2, 1], output=[0, 0, 0]),
+    "output byte-swapped": lambda m: m.correlate1d(np.arange(3), [1, 2, 1], output=np.zeros(3, ">i4")),
+    "output bool": lambda m: m.correlate1d(np.arange(3), [1, 2, 1], output=bool).view(np.uint8),
+    "output by class": lambda m: m.gaussian_filter(LINE, 1, output=np.float64),
+    "output by dtype": lambda m: m.laplace(SQUARE, output=np.dtype("i2")),
+    "output by name": lambda m: m.sobel(SQUARE, output="int32"),
+    "0-d": lambda m: m.gaussian_filter(np.float64(3), 1),
+    "0-d float16": lambda m: m.gaussian_filter(np.float16(3), 1),
+    "0-d box": lambda m: m.uniform_filter(np.float64(3)),
+    "0-d laplace": lambda m: m.laplace(np.float64(3)),
+    "0-d magnitude": lambda m: m.gaussian_gradient_magnitude(np.float64(3), 1),
+    "0-d kernel": lambda m: m.correlate(np.float64(3), np.float64(2)),
+    "scalar": lambda m: m.gaussian_filter(3, 1),
+    "no axes": lambda m: m.gaussian_filter(SQUARE, 1, axes=()),
+    "no axes to laplace": lambda m: m.laplace(SQUARE, axes=()),
+    "no axes to a kernel": lambda m: m.correlate(SQUARE, np.float64(2), axes=()),
+    "one axis": lambda m: m.gaussian_filter(SQUARE, 1, axes=-1),
+    "lists": lambda m: m.uniform_filter([[1.0, 2], [3, 4]], [1, 3]),
+    "sigma 0": lambda m: m.gaussian_filter(SQUARE, 0),
+    "sigma below 0": lambda m: m.gaussian_filter(SQUARE, -1),
+    "sigma NaN": lambda m: m.gaussian_filter(SQUARE, np.nan),
+    "sigma below 0, and radius": lambda m: m.gaussian_filter1d(LINE, -1, radius=2),
+    "sigma of float32": lambda m: m.gaussian_filter1d(LINE, np.float32(1.3), precision="double")
+    if m is ndi else m.gaussian_filter1d(LINE, np.float32(1.3)),
+    "sigma in an array": lambda m: m.gaussian_filter1d(LINE, np.array(1.0)),
+    "mode that no axis uses": lambda m: m.uniform_filter(SQUARE, 1, mode="same"),
+    "origin that no axis uses": lambda m: m.uniform_filter(SQUARE, 1, origin=2),
+    "size below 1": lambda m: m.uniform_filter(SQUARE, 0),
+    "size between": lambda m: m.uniform_filter(SQUARE.astype(int), 2.5),
+    "weights of booleans": lambda m: m.correlate1d(LINE, [True, False, True]),
+    "nested modes": lambda m: m.gaussian_laplace(SQUARE, 1, mode=["reflect", "wrap"]),
+    "sigma of each axis": lambda m: m.gaussian_gradient_magnitude(SQUARE.astype(int), (1, 2), axes=(1,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ALLOWED)
+def test_what_scipy_allows_is_allowed(what: str) -> None:
+    theirs, ours = ALLOWED[what](scipy.ndimage), ALLOWED[what](ndi)
+    assert type(ours) is type(theirs)
+    assert ours.dtype == theirs.dtype
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(ours, theirs, rtol=1e-13, atol=1e-13)
+
+
+def test_real_dtypes_are_promoted_for_complex_input() -> None:
+    with pytest.warns(UserWarning, match="promoting"):
+        result = ndi.correlate1d(LINE + 1j, [1, 2, 1], output=np.float32)
+    assert result.dtype == np.complex64
+
+
+OURS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    "rounding": (lambda: ndi.gaussian_filter(LINE, 1, rounding="up"), ValueError, "rounding.*'up'"),
+    "rounding of floats": (lambda: ndi.gaussian_filter(LINE, 1, rounding="nearest"), ValueError, "rounding"),
+    "nan_policy": (lambda: ndi.uniform_filter(LINE, nan_policy="raise"), ValueError, "nan_policy.*'raise'"),
+    "omitting derivatives": (
+        lambda: ndi.gaussian_filter(LINE, 1, order=1, nan_policy="omit"), ValueError, "nan_policy.*weights",
+    ),
+    "omitting to integers": (
+        lambda: ndi.gaussian_filter(LINE, 1, output=int, nan_policy="omit"), ValueError, "nan_policy.*int64",
+    ),
+    "precision": (lambda: ndi.sobel(LINE, precision="single"), ValueError, "precision.*'single'"),
+    "threads": (lambda: ndi.sobel(LINE, threads=0), ValueError, "threads"),
+    "threads of float": (lambda: ndi.sobel(LINE, threads=1.5), TypeError, "threads"),
+    "threads of generic functions": (
+        lambda: ndi.generic_laplace(LINE, ndi.sobel, threads=0), ValueError, "threads",
+    ),
+    "origin of valid": (
+        lambda: ndi.correlate1d(LINE, [1, 1], mode="valid", origin=-1), ValueError, "origin.*-1",
+    ),
+    "box origin of valid": (lambda: ndi.uniform_filter(LINE, mode="valid", origin=1), ValueError, "origin"),
+    "n-d origin of valid": (
+        lambda: ndi.convolve(SQUARE, SQUARE, mode="valid", origin=1), ValueError, "origin",
+    ),
+    "output of valid": (
+        lambda: ndi.correlate1d(LINE, [1, 1], mode="valid", output=np.zeros(5)),
+        RuntimeError, r"output.*\(4,\)",
+    ),
+    "output over itself": (
+        lambda: ndi.sobel(LINE, output=np.lib.stride_tricks.as_strided(np.zeros(1), (5,), (0,))),
+        ValueError, "output must not overlap itself",
+    ),
+    "kernels": (lambda: ndi.separable_filter(SQUARE, [[1, 2, 1]]), ValueError, "kernels.*2.*got 1"),
+    "kernel": (lambda: ndi.separable_filter(SQUARE, [[1], []]), RuntimeError, r"kernels\[1\]"),
+    "complex kernel": (lambda: ndi.separable_filter(LINE, [[1j]]), TypeError, r"kernels\[0\].*complex"),
+    "complex cval of NumPy": (
+        lambda: ndi.correlate1d(LINE, [1], mode="constant", cval=np.complex64(1j)), TypeError, "cval",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", OURS)
+def test_what_scipy_has_not_is_refused_by_name(what: str) -> None:
+    action, error, fragment = OURS[what]
+    with pytest.raises(error, match=fragment) as caught:
+        action()
+    assert caught.type is error
+
+
+def test_other_names_are_left_to_scipy() -> None:
+    missing = [name for name in scipy.ndimage.__all__ if name not in ndi.__all__]
+    assert "median_filter" in missing
+    for name in missing:
+        with pytest.raises(AttributeError, match=rf"scipy\.ndimage\.{name}\b"):
+            getattr(ndi, name)
+    with pytest.raises(ImportError):
+        from fastsep.ndimage import median_filter  # noqa: F401
+
+
+def test_nothing_is_written_to_an_input() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        frozen = SQUARE.copy()
+        frozen.flags.writeable = False
+        ndi.gaussian_filter(frozen, 1)
+        ndi.laplace(frozen)
+        ndi.correlate(frozen, np.outer([1, 2, 1], [1, 0, -1]))
+        ndi.gaussian_gradient_magnitude(frozen, 1)
+    np.testing.assert_array_equal(frozen, SQUARE)
