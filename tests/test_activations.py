@@ -43,8 +43,14 @@ def sample(dtype: Any) -> Array:
 
 
 @functools.cache
+def dense_sample(dtype: Any) -> Array:
+    """`sample`, and the bend of every curve so densely that the worst errors are met."""
+    return np.concatenate([sample(dtype), np.linspace(-16, 16, 200_001).astype(dtype)])
+
+
+@functools.cache
 def exact(activation: str, dtype: Any) -> Array:
-    return _reference.activate(sample(dtype).astype(np.longdouble), activation)
+    return _reference.activate(dense_sample(dtype).astype(np.longdouble), activation)
 
 
 def one_channel(values: Array, activation: Any) -> Array:
@@ -56,7 +62,7 @@ def one_channel(values: Array, activation: Any) -> Array:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_error_in_ulp(activation: str, dtype: Any) -> None:
-    values, expected = sample(dtype), exact(activation, dtype)
+    values, expected = dense_sample(dtype), exact(activation, dtype)
     actual = one_channel(values, activation)
     error = np.abs(actual.astype(np.longdouble) - expected) / ulp(expected, np.dtype(dtype))
     worst = int(np.argmax(np.where(np.isnan(error), np.inf, error)))
@@ -100,6 +106,20 @@ def test_nan_infinities_and_zeros(activation: Any, dtype: Any, channels: int) ->
     broad = np.repeat(column, channels, axis=2)
     filtered = fastsep.depthwise_conv(broad, np.ones((1, channels, 1), dtype), activation=activation)
     np.testing.assert_array_equal(filtered[0], wide)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", ["sigmoid", "silu", "gelu", "gelu_tanh"])
+def test_bits_do_not_depend_on_neighbours(activation: str, dtype: Any) -> None:
+    """A vector that holds an argument far out takes another path: with the same bits for the rest of it."""
+    near = np.linspace(-9, 9, 5001).astype(dtype)
+    expected = one_channel(near, activation)
+    for far in (np.nan, np.inf, -2000.0):
+        mixed = np.full((len(near), 8), far, dtype)
+        mixed[:, 3] = near
+        taps = np.ones((1, 8, 1), dtype)
+        result = fastsep.depthwise_conv(mixed[np.newaxis], taps, activation=activation)
+        assert_same_bits(result[0, :, 3], expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -118,3 +118,51 @@ def test_images_beyond_the_cache(taps: tuple[int, int], strides: tuple[int, int]
     kernel = random.integers(-4, 5, (*taps, 32, 1)).astype(np.float32)
     expected = _naive.depthwise_conv(x, kernel, strides, "same")
     np.testing.assert_array_equal(fastsep.depthwise_conv(x, kernel, strides, "same"), expected)
+
+
+@pytest.mark.parametrize("width", range(1, 20))
+@pytest.mark.parametrize(("taps", "strides"), [(3, 1), (3, 2), (4, 1), (5, 1)])
+def test_rows_of_any_width(width: int, taps: int, strides: int) -> None:
+    """A row has the bits that it has in the middle of a wider one, whichever tiles it is made of."""
+    plan = fastsep.DepthwiseConv(numbers(3, (taps, taps, 19, 1), np.float32), strides, activation="silu")
+    x = numbers(width, (1, 8, (width - 1) * strides + taps, 19), np.float32)
+    wider = plan(np.pad(x, [(0, 0), (0, 0), (24 * strides, 24 * strides), (0, 0)]))
+    assert_same_bits(plan(x), np.ascontiguousarray(wider[:, :, 24 : 24 + width]))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("channels", [19, 512, 515])
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"padding": "same"},
+        {"strides": 2, "padding": "same"},
+        {"strides": 3},
+        {"dilation_rate": 2, "padding": "same"},
+        {"dilation_rate": (5, 9), "padding": [(7, 0), (0, 12)]},
+        {"strides": 2, "dilation_rate": 2},
+    ],
+    ids=str,
+)
+def test_pixels_that_share_sets_of_the_cache(geometry: dict[str, Any], channels: int, threads: int) -> None:
+    """Pixels a multiple of 2048 bytes apart go through a compact copy; others are read in place."""
+    kernel = numbers(3, (3, 3, channels, 1), np.float32)
+    values = numbers(7, (2, 11, 13, channels), np.float32)
+    crowded, apart = (
+        np.zeros((2, 11, 13, size), np.float32)[..., :channels] for size in (1024, channels + 16)
+    )
+    crowded[...] = apart[...] = values
+    expected = after(_reference.depthwise_conv, Bounded.given(values), kernel, **geometry)
+    residual = numbers(9, expected.exact.shape, np.float32)
+    plan = fastsep.DepthwiseConv(kernel, **geometry)
+    assert_within(plan(crowded, threads=threads), expected)
+    assert_same_bits(plan(crowded, residual=residual, threads=threads), plan(apart, residual=residual))
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_planes_of_padding_beside_crowded_pixels(depth: int) -> None:
+    kernel = numbers(3, (1, 3, 3, 512, 1), np.float32)
+    x = numbers(7, (1, depth, 6, 7, 512), np.float32)
+    padding = [(1, 2), (1, 1), (1, 1)]
+    expected = fastsep.depthwise_conv(np.pad(x, [(0, 0), *padding, (0, 0)]), kernel)
+    assert_same_bits(fastsep.depthwise_conv(x, kernel, padding=padding), expected)

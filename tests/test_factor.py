@@ -16,6 +16,7 @@ import scipy.ndimage
 import scipy.signal
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays, from_dtype
 from numpy.typing import NDArray
 
 import fastsep
@@ -260,6 +261,34 @@ def test_very_large_and_very_small_kernels(scale: float) -> None:
     assert factorize(other, 2).relative_error == pytest.approx(factorize(other / scale, 2).relative_error)
 
 
+@given(st.data())
+def test_any_finite_floats_are_factorised(data: st.DataObject) -> None:
+    """Zeros, subnormals and the largest numbers side by side: one term is never worse than none."""
+    dtype = data.draw(st.sampled_from([np.float16, np.float32, np.float64]))
+    shape = data.draw(array_shapes(min_dims=1, max_dims=3, max_side=4))
+    kernel = data.draw(
+        arrays(dtype, shape, elements=from_dtype(np.dtype(dtype), allow_nan=False, allow_infinity=False))
+    )
+    norm = np.linalg.norm(kernel.astype(np.longdouble))
+    largest = np.longdouble(np.finfo(dtype).max) / 2
+    if norm > largest:
+        with pytest.raises(ValueError, match="kernel must have a norm"):
+            factorize(kernel, 1)
+        return
+    factors = factorize(kernel, 1)
+    assert factors.rank == 1
+    assert all(np.isfinite(vector).all() for vector in factors.vectors)
+    # Where products are subnormal, each may be off by half of the smallest number.
+    smallest = float(np.finfo(np.float64).smallest_subnormal) * math.sqrt(kernel.size)
+    assert factors.error <= norm * (1 + 1e-12) + smallest
+    if factors.exact is not None:
+        (term,) = factors.exact
+        made = exactly(term)
+        for index in np.ndindex(kernel.shape):
+            assert dtype(float(made[index])) == kernel[index]
+    assert is_separable(kernel) == (factors.relative_error <= 16 * np.finfo(dtype).eps)
+
+
 @given(float_kernels(2, 2), st.integers(1, 7))
 def test_the_error_of_a_sum_is_that_of_the_discarded_singular_values(kernel: Array, rank: int) -> None:
     factors = factorize(kernel, rank)
@@ -460,6 +489,7 @@ def test_zeros_are_separable() -> None:
         (np.ones((0, 3)), ValueError, r"kernel must have at least one axis.*got shape \(0, 3\)"),
         ([[1.0, np.nan]], ValueError, "kernel must be finite"),
         ([[1.0, np.inf]], ValueError, "kernel must be finite"),
+        ([1e308, 1e308], ValueError, "kernel must have a norm .* of at most 8.99e.307"),
         (np.ma.masked_array([1.0], [True]), TypeError, "kernel must be a plain array; got a MaskedArray"),
     ],
 )

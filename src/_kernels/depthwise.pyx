@@ -19,6 +19,7 @@ from fastsep._arrays cimport (
     predicted_seconds,
     rectangle,
     ring_bytes,
+    ring_for,
     row_of,
     seen,
     source,
@@ -29,9 +30,10 @@ from fastsep._arrays cimport (
     strided,
     unstage,
     window,
+    window_range,
 )
 from fastsep._depthwise cimport depthwise_call, depthwise_plan
-from fastsep._isa cimport FS_STRIP_INPUTS, fs_real_kernels, fs_row, fs_strip, kernels_named
+from fastsep._isa cimport FS_STRIP_INPUTS, fs_real_kernels, fs_relayout, fs_row, fs_strip, kernels_named
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._threads cimport threads_for
 
@@ -39,6 +41,8 @@ from fastsep._threads cimport threads_for
 # whole cache lines.
 cdef enum:
     CHANNELS_A_VISIT = 128
+    # Pixels so far apart, or a multiple of it, fall into two of the 64 sets of L1, or one.
+    CROWDED_BYTES = 2048
     # Fused multiply-adds of one tile: about 10 µs, so that a tile costs 100 times its call and four tiles a
     # thread even out.
     TILE_WORK = 400000
@@ -201,6 +205,55 @@ cdef void run_rectangle(const depthwise_plan *p, const source *input, const int6
         base += step
 
 
+cdef bint crowded(const array *x) noexcept nogil:
+    """Whether the pixels that a register tile sees drive each other out of L1."""
+    return x.strides[3] != 0 and x.strides[3] % CROWDED_BYTES == 0
+
+
+cdef int64_t compact_pixel(int64_t channels, int64_t item) noexcept nogil:
+    """Bytes from pixel to pixel in a compact ring: an odd number of cache lines, which visits all sets of L1."""
+    return ((channels * item + 63) // 64 | 1) * 64
+
+
+cdef void run_compact(const depthwise_plan *p, const source *input, const int64_t *before, const rectangle *r,
+                      fs_row *rows, char *ring) noexcept nogil:
+    """`run_rectangle` for crowded pixels and windows of one depth: the rows that a pair of output rows sees are copied
+    to a ring, each once, just before they are read."""
+    cdef const window *w = &p.window
+    cdef source compact
+    cdef rectangle pair = r[0]
+    cdef fs_relayout move
+    cdef fs_row from_, to
+    cdef int64_t item = p.kernels.bytes, pixel = compact_pixel(r.channels, item)
+    cdef int64_t depth = r.depth * w.strides[0] - before[0], low, high, row, row_low, row_high, copied = 0
+    pair.rows = 2 * partner(p) if shares_rows(p) else 1
+    window_range(w, before, input.shape, 2, r.column, r.columns, &low, &high)
+    ring_for(w, input.shape, ring, pair.rows, high - low, low, pixel, p.zeros, &compact)
+    move.pixels = high - low
+    move.channels = r.channels
+    move.repeat = 1
+    move.from_channel_stride = move.to_channel_stride = item
+    move.to_pixel_stride = pixel
+    while pair.row < r.row + r.rows:
+        pair.rows = min(pair.rows, r.row + r.rows - pair.row)
+        window_range(w, before, input.shape, 1, pair.row, pair.rows, &row_low, &row_high)
+        if depth < 0 or depth >= input.shape[0]:
+            row_high = row_low
+        for row in range(max(row_low, copied), row_high):
+            row_of(input, depth, row, &from_)
+            row_of(&compact, depth, row, &to)
+            move.from_ = from_.data + low * from_.pixel_stride
+            move.from_pixel_stride = from_.pixel_stride
+            move.to = <char *>to.data + low * pixel
+            p.kernels.relayout(&move)
+        copied = max(copied, row_high)
+        run_rectangle(p, &compact, before, &pair, rows)
+        pair.row += pair.rows
+        pair.out += pair.rows * r.out_row_stride
+        if pair.residual != NULL:
+            pair.residual += pair.rows * r.residual_row_stride
+
+
 cdef void run_channels(const depthwise_plan *p, const source *input, const int64_t *before, const rectangle *r,
                        fs_row *rows) noexcept nogil:
     """A rectangle of all channels, by visits that keep their weights in L1."""
@@ -247,7 +300,7 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     call.stage_x = p.repeat > 1 or channels_apart(&call.x, item)
     call.stage_out = channels_apart(&call.out, item)
     call.stage_residual = call.residual.data != NULL and channels_apart(&call.residual, item)
-
+    call.compact = not call.stage_x and p.window.taps[0] == 1 and crowded(&call.x)
     # A block begins at a whole vector of packed weights and, with a multiplier, at a whole input channel.
     if p.repeat > 1:
         unit = common_multiple(unit, p.repeat)
@@ -259,7 +312,7 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     work = p.taps * min(call.block_channels, p.channels)
     call.block_columns = call.out.shape[3]
     budget = max(16, 2 * TILE_WORK // max(work, 1))
-    if call.stage_x or call.stage_out or call.stage_residual:
+    if call.stage_x or call.compact or call.stage_out or call.stage_residual:
         held = seen(&p.window, image, 0, 1) * seen(&p.window, image, 1, 2) * p.window.strides[2] + 4
         held *= call.block_channels * item
         budget = min(budget, max(16, staging_bytes() // max(held, 1)))
@@ -285,8 +338,12 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     call.row_blocks = (call.out.shape[2] + call.block_rows - 1) // call.block_rows
 
     call.ring_at = row_table_bytes(p)
-    held = ring_bytes(&p.window, image, call.block_rows, call.block_columns, call.block_channels * item)
-    call.out_at = call.ring_at + (held + 63) // 64 * 64 * call.stage_x
+    if call.compact:
+        held = ring_bytes(&p.window, image, 2 * partner(p), call.block_columns,
+                          compact_pixel(call.block_channels, item))
+    else:
+        held = ring_bytes(&p.window, image, call.block_rows, call.block_columns, call.block_channels * item)
+    call.out_at = call.ring_at + (held + 63) // 64 * 64 * (call.stage_x or call.compact)
     held = call.block_rows * call.block_columns * call.block_channels * item
     call.residual_at = call.out_at + (held + 63) // 64 * 64 * call.stage_out
     call.scratch_bytes = call.residual_at + held * call.stage_residual
@@ -334,7 +391,10 @@ cdef void depthwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
         r.residual_pixel_stride = call.residual.strides[3]
         r.residual_row_stride = call.residual.strides[2]
 
-    run_rectangle(p, &input, call.before, &r, rows)
+    if call.compact:
+        run_compact(p, &input, call.before, &r, rows, scratch + call.ring_at)
+    else:
+        run_rectangle(p, &input, call.before, &r, rows)
 
     if call.stage_out:
         for i in range(r.rows):

@@ -82,6 +82,23 @@ cdef Packed pack_panels(panels *p, str isa, int64_t groups, int64_t taps, object
     return packed
 
 
+cdef extern from *:
+    void __builtin_prefetch(const void *at, int to_write, int locality) nogil
+
+
+cdef void run_panels_ahead(const panels *p, fs_panel *work, const char *ahead, int64_t bytes) noexcept nogil:
+    """All panels over the pixels of `work`, and before each of them a part of the `bytes` of input that the next block
+    reads is brought to L2: a register tile reads nine rows at once, a number at a time, which is no stream for the
+    hardware's prefetchers (Zen 4, 56² × 256 from L3: 44 % of the FMA peak without, where 40² reaches 92)."""
+    cdef int64_t index, part = (bytes // p.count + 63) // 64 * 64, at = 0, end
+    for index in range(p.count):
+        end = bytes if index + 1 == p.count else min(bytes, at + part)
+        while at < end:
+            __builtin_prefetch(ahead + at, 0, 2)
+            at += 64
+        run_panels(p, 0, index, index + 1, work, index * p.kernels.panel_vectors * p.kernels.lanes * p.kernels.bytes)
+
+
 cdef void run_panels(const panels *p, int64_t group, int64_t first_panel, int64_t last_panel, fs_panel *work,
                      int64_t output_offset) noexcept nogil:
     """Every panel of a range over the pixels of `work`: the panel outside, so that its weights stay in L1 while
@@ -153,6 +170,9 @@ cdef void lay_out(pointwise_call *call, int threads) noexcept nogil:
     for axis in range(4):
         call.pixels *= call.out.shape[axis]
     call.stage_x = channels_apart(&call.x, item)
+    # One run of pixels, side by side, that L2 does not hold.
+    call.streams = (not call.stage_x and call.pixels == call.x.shape[3] and call.x.strides[3] == p.inputs * item
+                    and call.pixels * p.inputs * item > caches().level2 // 2)
     call.stage_out = channels_apart(&call.out, item)
     call.stage_residual = call.residual.data != NULL and channels_apart(&call.residual, item)
     call.block_pixels = pixels_for_cache(p.inputs * item)
@@ -162,6 +182,7 @@ cdef void lay_out(pointwise_call *call, int threads) noexcept nogil:
     call.pixel_blocks = (call.pixels + call.block_pixels - 1) // call.block_pixels
     call.block_panels = panel_split(p, call.pixel_blocks, threads)
     call.panel_blocks = (p.count + call.block_panels - 1) // call.block_panels
+    call.streams = call.streams and call.panel_blocks == 1
     wide = min(p.outputs, (call.block_panels * p.kernels.panel_vectors + 1) * p.kernels.lanes) * item
     call.x_at = (3 * call.block_pixels * sizeof(char *) + 63) // 64 * 64
     call.out_at = call.x_at + (call.block_pixels * p.inputs * item + 63) // 64 * 64 * call.stage_x
@@ -219,7 +240,11 @@ cdef void pointwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
     work.cold = not call.stage_out and call.pixels * p.outputs * item > caches().level2
     work.residual = residual if call.residual.data != NULL else NULL
     work.epilogue = &call.plan.epilogue
-    run_panels(p, 0, first_panel, last_panel, &work, 0)
+    i = min(call.block_pixels, call.pixels - pixel - pixels)
+    if call.streams and i > 0:
+        run_panels_ahead(p, &work, rows[0] + pixels * x_pixel, i * x_pixel)
+    else:
+        run_panels(p, 0, first_panel, last_panel, &work, 0)
 
     if call.stage_out:
         done = 0

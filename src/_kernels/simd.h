@@ -46,6 +46,8 @@
 #define load_n FS_FN(load_n)
 #define store FS_FN(store)
 #define store_n FS_FN(store_n)
+#define load_some FS_FN(load_some)
+#define store_some FS_FN(store_some)
 #define load_real FS_FN(load_real)
 #define store_real FS_FN(store_real)
 #define splat FS_FN(splat)
@@ -53,6 +55,9 @@
 #define max_vec FS_FN(max_vec)
 #define min_vec FS_FN(min_vec)
 #define choose FS_FN(choose)
+#define choose_negative FS_FN(choose_negative)
+#define minus_magnitude FS_FN(minus_magnitude)
+#define all_within FS_FN(all_within)
 #define and_mask FS_FN(and_mask)
 #define transpose FS_FN(transpose)
 #define floor_vec FS_FN(floor_vec)
@@ -72,9 +77,11 @@
 #define FS_INLINE static inline __attribute__((always_inline))
 #define FS_NOINLINE static __attribute__((noinline))
 #if defined(__clang__)
+#define FS_OPAQUE FS_NOINLINE
 #define FS_UNROLL _Pragma("clang loop unroll(full)")
 #define FS_UNROLL_ALL FS_UNROLL
 #else
+#define FS_OPAQUE static __attribute__((noipa)) /* no caller knows what it reads */
 #define FS_UNROLL _Pragma("GCC unroll 16")
 #define FS_UNROLL_ALL _Pragma("GCC unroll 32")
 #endif
@@ -219,6 +226,20 @@ FS_INLINE void store_n(void *p, vec v, int64_t n)
 #endif
 }
 
+/* Where whole vectors are the rule and their number of lanes is no constant. */
+FS_INLINE vec load_some(const void *p, int64_t n)
+{
+    return FS_LIKELY(n == FS_LANES) ? load(p) : load_n(p, n);
+}
+
+FS_INLINE void store_some(void *p, vec v, int64_t n)
+{
+    if (FS_LIKELY(n == FS_LANES))
+        store(p, v);
+    else
+        store_n(p, v, n);
+}
+
 /* a·b + c. Rounded once where the instruction set has FMA, twice where it does not: never left to the
  * compiler (-ffp-contract=off), because GCC and Clang would fuse different products. */
 #if FS_FMA_X86 && FS_VECTOR_BYTES == 64 && !FS_MASKS_X86
@@ -303,6 +324,48 @@ FS_INLINE vec min_vec(vec x, vec bound)
     return (vec)vminq_f64((float64x2_t)x, (float64x2_t)bound);
 #else
     return choose((ivec)(x > bound), bound, x);
+#endif
+}
+
+/* Where the sign bit of `sign` is set (-0 and some NaNs too), yes; elsewhere no. */
+FS_INLINE vec choose_negative(vec sign, vec yes, vec no)
+{
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    return (vec)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)sign), (__m512)no, (__m512)yes);
+#elif FS_MASKS_X86
+    return (vec)_mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)sign), (__m512d)no, (__m512d)yes);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+    return (vec)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)sign);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
+    return (vec)_mm256_blendv_pd((__m256d)no, (__m256d)yes, (__m256d)sign);
+#else
+    return choose((ivec)sign >> (FS_REAL_BITS - 1), yes, no);
+#endif
+}
+
+FS_INLINE vec minus_magnitude(vec x)
+{
+    return (vec)((ivec)x | (ivec)splat((real)-0.0));
+}
+
+/* Whether |x| <= bound in every lane; a NaN is not. */
+FS_INLINE int all_within(vec x, real bound)
+{
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    return _mm512_cmp_ps_mask((__m512)minus_magnitude(x), (__m512)splat(-bound), _CMP_GE_OQ) == 0xffff;
+#elif FS_MASKS_X86
+    return _mm512_cmp_pd_mask((__m512d)minus_magnitude(x), (__m512d)splat(-bound), _CMP_GE_OQ) == 0xff;
+#else
+    const ivec within = minus_magnitude(x) >= splat(-bound);
+#if FS_FMA_X86 && FS_VECTOR_BYTES == 32
+    return _mm256_movemask_epi8((__m256i)within) == -1;
+#else
+    bits all = -1;
+    FS_UNROLL
+    for (int i = 0; i < FS_LANES; i++)
+        all &= within[i];
+    return (int)all;
+#endif
 #endif
 }
 

@@ -20,9 +20,9 @@ ULP: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "relu6": {"float32": 0, "float64": 0},
         "sigmoid": {"float32": 3, "float64": 3},
         "hard_sigmoid": {"float32": 2, "float64": 2},
-        "silu": {"float32": 3, "float64": 3},
+        "silu": {"float32": 4, "float64": 4},
         "hard_swish": {"float32": 2, "float64": 2},
-        "gelu": {"float32": 5, "float64": 5},
+        "gelu": {"float32": 6, "float64": 6},
         "gelu_tanh": {"float32": 4, "float64": 4},
     }
 )

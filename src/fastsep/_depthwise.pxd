@@ -32,7 +32,7 @@ cdef struct depthwise_call:
     int64_t before[3]
     int64_t block_rows, block_columns, block_channels
     int64_t row_blocks, column_blocks, channel_blocks
-    bint stage_x, stage_out, stage_residual
+    bint stage_x, stage_out, stage_residual, compact
     int64_t ring_at, out_at, residual_at, scratch_bytes
 
 cdef void depthwise_tile(const void *call, int64_t tile, char *scratch) noexcept nogil

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -11,6 +12,13 @@ from numpy.typing import DTypeLike, NDArray
 LINE_BYTES = 64
 # Below this the microsecond that alignment costs is more than it can win.
 _LEAST_BYTES = 16384
+# Large arrays begin at different places of a page by turns. At the same place, or a line on, the pixels that
+# a layer reads and those it writes meet in the same sets of L1, and loads wait for stores whose address is
+# equal in its lower 12 bits: depthwise 3 × 3 at 28² × 256 takes 46 µs with the output at the same place, 52 a
+# line on, 43 four lines on; 14² × 512 with pixels read in place 33, 46 and 27 (Zen 4, AVX-512).
+PAGE_BYTES = 4096
+_LEAST_COLOURED_BYTES = 65536
+_colours = itertools.cycle((0, 256, 512, 768))
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
@@ -18,7 +26,8 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]
 
     NumPy's own arrays begin anywhere at 16 bytes, so that every 64-byte vector of a feature map may lie
     across two cache lines: depthwise 3 × 3 at 14² × 512 takes 0.056 ms then instead of 0.033 (Zen 4,
-    AVX-512). Calls without `out` return such arrays.
+    AVX-512). Arrays of 64 KB and more begin at four places of a page by turns, so that inputs and outputs
+    meet less often in L1. Calls without `out` return such arrays.
 
     Parameters
     ----------
@@ -40,6 +49,10 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]
     size = math.prod(shape) * kind.itemsize
     if size < _LEAST_BYTES:
         return np.empty(shape, kind)
-    memory = np.empty(size + LINE_BYTES, np.uint8)
-    start = -memory.__array_interface__["data"][0] % LINE_BYTES
+    if size < _LEAST_COLOURED_BYTES:
+        grid, colour = LINE_BYTES, 0
+    else:
+        grid, colour = PAGE_BYTES, next(_colours)
+    memory = np.empty(size + grid, np.uint8)
+    start = (colour - memory.__array_interface__["data"][0]) % grid
     return memory[start : start + size].view(kind).reshape(shape)

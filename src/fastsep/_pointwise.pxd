@@ -33,7 +33,7 @@ cdef struct pointwise_call:
     array x, out, residual
     int64_t pixels, block_pixels, pixel_blocks
     int64_t block_panels, panel_blocks
-    bint stage_x, stage_out, stage_residual
+    bint stage_x, stage_out, stage_residual, streams
     int64_t x_at, out_at, residual_at, scratch_bytes   # offsets of the staged blocks behind the pointers
 
 cdef void pointwise_tile(const void *call, int64_t tile, char *scratch) noexcept nogil

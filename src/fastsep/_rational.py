@@ -119,13 +119,10 @@ def _interval(value: Any) -> tuple[Fraction, Fraction]:
     if not isinstance(value, np.floating):
         return (Fraction(abs(int(value))),) * 2
     size = abs(value)
+    with np.errstate(over="ignore"):  # above the largest number there is none, and its interval is symmetric
+        numbers = size, np.nextafter(size, size.dtype.type(0)), np.nextafter(size, size.dtype.type(np.inf))
     middle, below, above = (
-        Fraction(*number.as_integer_ratio()) if np.isfinite(number) else None
-        for number in (
-            size,
-            np.nextafter(size, size.dtype.type(0)),
-            np.nextafter(size, size.dtype.type(np.inf)),
-        )
+        Fraction(*number.as_integer_ratio()) if np.isfinite(number) else None for number in numbers
     )
     assert middle is not None and below is not None
     half = (middle - below) / 2 * _INSIDE

@@ -222,7 +222,7 @@ def factorize(kernel: ArrayLike, rank: int | None = None, *, tolerance: float | 
     Parameters
     ----------
     kernel : array_like of integers, bool, float16, float32 or float64
-        Any number of axes.
+        Any number of axes; finite, floats of a norm of at most half their type's largest number.
     rank : int or None
         None: one term, and an error if that does not give the kernel. An int: the best sum of at most so
         many terms, with its error.
@@ -330,6 +330,15 @@ def _kernel(value: ArrayLike) -> Array:
         raise ValueError(f"kernel must have at least one axis and none of length 0; got shape {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError("kernel must be finite; it holds NaN or an infinity")
+    if array.dtype.kind == "f":
+        # No term has a larger element than its norm, which is at most the kernel's: with a factor of 2 for
+        # rounding, nothing overflows.
+        norm, largest = _norm(array.astype(np.longdouble)), float(np.finfo(array.dtype).max) / 2
+        if norm > largest:
+            raise ValueError(
+                f"kernel must have a norm (root of the sum of squares) of at most {largest:.3g}, half the "
+                f"largest {array.dtype}; it is greater: scale it down"
+            )
     array.flags.writeable = False
     return array
 
