@@ -13,9 +13,10 @@ import fastsep.ndimage
 from bench.filter_rows import SMALL, FilterRow, Image, all_filter_rows, expected_of
 from bench.measure import thread_counts
 from bench.peers import opencv, scipy_ndimage
-from bench.peers.beside import OURS, measure_beside
+from bench.peers.beside import measure_beside
 from bench.peers.form import Form
 from bench.peers.rounds import FULL, QUICK, fastest_form
+from bench.results import OURS
 from fastsep import _threads
 
 PEERS = {peer.NAME: peer.forms for peer in (opencv, scipy_ndimage)}
@@ -40,12 +41,12 @@ def our_form(row: FilterRow, threads: int) -> Form:
     return Form(f"{row.function}({words})", lambda: function(image, output=out, **arguments), lambda: out)
 
 
-def checked(row: FilterRow, name: str, form: Form, expected: Image) -> float:
-    """Return how far the form's output is off; fail if that is too far."""
+def checked(row: FilterRow, name: str, form: Form, expected: Image) -> tuple[float, float | None]:
+    """Return how far the form's output is off, and on which share of pixels; fail if it is too far."""
     form.call()
     difference = row.difference(form.output(), expected)
     assert difference <= row.tolerance, f"{name} ({form.description}) differs by {difference:.1e}"
-    return difference
+    return difference, row.share_off(form.output(), expected)
 
 
 def cases() -> Iterator[object]:
@@ -64,11 +65,11 @@ def test_filters(
         QUICK if pytestconfig.getoption("quick") else FULL, warm_calls=1 if row.peer == "SciPy" else 2
     )
     expected = expected_of(row)
-    differences: dict[int, float] = {}
+    off: dict[int, tuple[float, float | None]] = {}
     chosen: dict[str, Form] = {}
     for name, forms in ((OURS, [our_form(row, threads)]), (row.peer, list(PEERS[row.peer](row, threads)))):
         for form in forms:
-            differences[id(form)] = checked(row, name, form, expected)
+            off[id(form)] = checked(row, name, form, expected)
         chosen[name] = forms[0] if len(forms) == 1 else fastest_form(forms, pace)
     benchmark.group = row.family
     beside = measure_beside(benchmark, chosen, pace)
@@ -87,6 +88,8 @@ def test_filters(
             "shape": list(row.shape),
             "picture": row.picture,
             "pixels": row.pixels,
+            # Of each library's pixels, those that are not the correctly rounded ones; None for floats.
+            "share_off": {name: off[id(form)][1] for name, form in chosen.items()},
         },
-        **beside.as_json(chosen, {name: differences[id(form)] for name, form in chosen.items()}),
+        **beside.as_json(chosen, {name: off[id(form)][0] for name, form in chosen.items()}),
     )

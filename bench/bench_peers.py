@@ -17,13 +17,13 @@ from threadpoolctl import threadpool_limits
 from bench.blocks import Array, Block
 from bench.measure import TOLERANCE, expected_output, thread_counts
 from bench.peers import onnx_runtime, openvino_cpu, pytorch, xnnpack
-from bench.peers.beside import OURS, measure_beside
+from bench.peers.beside import measure_beside
 from bench.peers.form import Form, Peer
 from bench.peers.rounds import FULL, QUICK, Timing, fastest_form, timed_calls
+from bench.results import NAIVE, OURS
 from bench.rows import Row, all_rows, block_of_row
 from bench.variants import Variant, naive, ours
 
-NAIVE = "naive"
 PEERS: tuple[Peer, ...] = (xnnpack, onnx_runtime, openvino_cpu, pytorch)
 
 # Longer naive calls are not timed: what they would show is known, and a block of them takes many seconds.

@@ -14,8 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.peers.form import Form
 from bench.peers.quiet import Others, check_affinities
 from bench.peers.rounds import Pace, Timing, blocks, calls_of, warm
-
-OURS = "fastsep"
+from bench.results import OURS
 
 
 @dataclass(frozen=True)
