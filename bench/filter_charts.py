@@ -22,7 +22,7 @@ SIGMA = 3
 
 def draw_filter_times(results: Results) -> Canvas | None:
     """Nanoseconds a pixel against sigma and size, milliseconds by dtype, speed-up with threads."""
-    rows = [row for row in results.filters if is_gaussian_beside_opencv(row)]
+    rows = results.gaussians_beside_opencv
     if not rows:
         return None
     largest = max(pixels(row) for row in rows)
@@ -41,12 +41,6 @@ def draw_filter_times(results: Results) -> Canvas | None:
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
-
-
-def is_gaussian_beside_opencv(row: Row) -> bool:
-    """Tell whether the row belongs into the figure."""
-    assert row.filter is not None
-    return row.filter["function"] == "gaussian_filter" and row.best_peer == "OpenCV"
 
 
 def pixels(row: Row) -> int:

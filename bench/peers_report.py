@@ -277,11 +277,12 @@ def filters_section(results: Results) -> Iterator[Block]:
         "border) and beside SciPy (same function, one thread; integers with the same bits)."
     )
     yield Figure("filter-ratios", RATIO_CAPTION)
-    yield Figure(
-        "filter-times",
-        "Gaussians beside OpenCV: against σ, against the size of the image, by dtype, and how threads help. "
-        "Solid: fastsep; dashed: OpenCV.",
-    )
+    if results.gaussians_beside_opencv:
+        yield Figure(
+            "filter-times",
+            "Gaussians beside OpenCV: against σ, against the size of the image, by dtype, and how threads "
+            "help. Solid: fastsep; dashed: OpenCV.",
+        )
 
 
 def scaling_section(results: Results) -> Iterator[Block]:

@@ -269,6 +269,15 @@ class Results:
         return tuple(row for row in self.rows if row.filter is not None)
 
     @cached_property
+    def gaussians_beside_opencv(self) -> list[Row]:
+        """The rows that the figure of the filters' times shows."""
+        return [
+            row
+            for row in self.filters
+            if row.filter and row.filter["function"] == "gaussian_filter" and row.best_peer == "OpenCV"
+        ]
+
+    @cached_property
     def thread_counts(self) -> tuple[int, ...]:
         """The numbers of threads that rows were measured on."""
         return tuple(sorted({row.threads for row in self.rows}))
