@@ -32,9 +32,12 @@ def draw_filter_times(results: Results) -> Canvas | None:
     panels[0][0].set_title("against σ, the largest image, 1 thread")
     panels[0][0].set_xlabel("σ")
     panels[0][0].set_ylabel("ns a pixel")
-    draw_lines(panels[0][1], [row for row in one if sigma(row) == SIGMA], pixels)
+    every_size = [row for row in one if sigma(row) == SIGMA]
+    draw_lines(panels[0][1], every_size, pixels)
+    sizes = {pixels(row): size(row) for row in every_size}
+    panels[0][1].set_xticks(list(sizes), list(sizes.values()))
     panels[0][1].set_title(f"against size, σ = {SIGMA}, 1 thread")
-    panels[0][1].set_xlabel("pixels")
+    panels[0][1].set_xlabel("pixels, on a logarithmic scale")
     panels[0][1].set_ylabel("ns a pixel")
     draw_dtypes(panels[1][0], [row for row in one if pixels(row) == largest and sigma(row) == SIGMA])
     draw_threads(panels[1][1], [row for row in rows if pixels(row) == largest and sigma(row) == SIGMA])
@@ -47,6 +50,12 @@ def pixels(row: Row) -> int:
     """Of the image."""
     assert row.filter is not None
     return int(row.filter["pixels"])
+
+
+def size(row: Row) -> str:
+    """Return the image's width and height in words."""
+    assert row.filter is not None
+    return "×".join(map(str, reversed(row.filter["shape"])))
 
 
 def sigma(row: Row) -> float:
