@@ -97,7 +97,7 @@ $(CONVERTER)/.stamp-converter: $(VENV)/.stamp-environment bench/peers/convert-re
 	@touch $@
 
 .PHONY: bench-peers
-bench-peers: $(VENV)/.stamp-build $(VENV)/.stamp-bench $(PEERS)/.stamp-peers $(CONVERTER)/.stamp-converter ## every layer beside XNNPACK, ONNX Runtime, OpenVINO, PyTorch; stores the run
+bench-peers: $(VENV)/.stamp-build $(VENV)/.stamp-bench $(PEERS)/.stamp-peers $(CONVERTER)/.stamp-converter ## every layer beside XNNPACK, ONNX Runtime, OpenVINO, PyTorch, every filter beside OpenCV, SciPy; stores the run
 	$(PEERS)/bin/python -m bench.peers $(ARGS)
 
 .PHONY: bench-compare

@@ -5,7 +5,6 @@ pytest-benchmark's own figures are those of our calls, one by one; `extra_info` 
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
 from collections.abc import Iterator
@@ -18,14 +17,13 @@ from threadpoolctl import threadpool_limits
 from bench.blocks import Array, Block
 from bench.measure import TOLERANCE, expected_output, thread_counts
 from bench.peers import onnx_runtime, openvino_cpu, pytorch, xnnpack
+from bench.peers.beside import measure_beside
 from bench.peers.form import Form, Peer
-from bench.peers.quiet import Others, check_affinities
-from bench.peers.rounds import FULL, QUICK, Timing, blocks, calls_of, fastest_form, timed_calls, warm
+from bench.peers.rounds import FULL, QUICK, Timing, fastest_form, timed_calls
+from bench.results import NAIVE, OURS
 from bench.rows import Row, all_rows, block_of_row
 from bench.variants import Variant, naive, ours
 
-OURS = "fastsep"
-NAIVE = "naive"
 PEERS: tuple[Peer, ...] = (xnnpack, onnx_runtime, openvino_cpu, pytorch)
 
 # Longer naive calls are not timed: what they would show is known, and a block of them takes many seconds.
@@ -97,38 +95,12 @@ def test_peers(benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: Ro
         choose(OURS, iter([variant_form(ours, block, threads, "one plan")]))
         for peer in PEERS:
             choose(peer.NAME, peer.forms(block, threads))
-        calls = {name: form.call for name, form in chosen.items()}
-        counts = {
-            name: calls_of(warm(call, pace.warm_seconds), pace.block_seconds) for name, call in calls.items()
-        }
-        gc.collect()
-        schedule = blocks(calls, counts, pace, OURS)
-        peer_rounds: dict[str, list[float]] = {}
-
-        def until_our_turn() -> None:
-            peer_rounds.update(next(schedule))
-
-        check_affinities()
-        others = Others()
         benchmark.group = row.family
-        benchmark.pedantic(calls[OURS], setup=until_our_turn, rounds=pace.rounds * counts[OURS], iterations=1)
-        for _ in schedule:  # the blocks after our last
-            raise AssertionError("pytest-benchmark made fewer calls than it was asked for")
-        busy_elsewhere = others.cpus()
-        check_affinities()
+        beside = measure_beside(benchmark, chosen, pace)
         naive_info = time_naive(block, threads, expected)
 
-    ours_by_call = np.array(benchmark.stats.stats.data).reshape(pace.rounds, counts[OURS])
-    our_timing = Timing(tuple(float(np.median(calls)) for calls in ours_by_call))
-    peers = {
-        name: {
-            **Timing(tuple(rounds)).as_json(),
-            "form": chosen[name].description,
-            "difference": differences[id(chosen[name])],
-        }
-        for name, rounds in peer_rounds.items()
-    }
-    best = min(peer_rounds, key=lambda name: statistics.median(peer_rounds[name]))
+    info = beside.as_json(chosen, {name: differences[id(form)] for name, form in chosen.items()})
+    info["peers"][NAIVE] = naive_info
     benchmark.extra_info.update(
         section="peers",
         family=row.family,
@@ -137,13 +109,7 @@ def test_peers(benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: Ro
         threads=threads,
         multiply_adds=block.multiply_adds,
         compulsory_bytes=block.compulsory_bytes,
-        ours=our_timing.as_json(),
-        peers={**peers, NAIVE: naive_info},
-        best_peer=best,
-        ratio=statistics.median(peer_rounds[best]) / our_timing.median,
-        largest_difference=differences[id(chosen[OURS])],
-        # CPUs that other processes kept busy meanwhile.
-        busy_elsewhere=busy_elsewhere,
+        **info,
     )
 
 

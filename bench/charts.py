@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from bench.families import FAMILIES
+from bench.filter_charts import draw_filter_times
 from bench.report import plural
-from bench.results import Family, Results, Roofs, Walk
+from bench.results import Family, Results, Roofs, Row, Walk
 from bench.sweep import SLOWER_SECONDS, SLOWER_SHARE
 
 # Text, ticks and frames; on the page they take the colour of its text.
@@ -28,6 +29,8 @@ BAD = "#d1242f"
 # Colour-blind safe (Okabe and Ito), readable on white and on near-black.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
 ONE, ALL = "#0072b2", "#d55e00"
+
+RATIO_TICKS = (0.1, 0.25, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 40)
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -57,21 +60,21 @@ STYLE: dict[Any, Any] = {
 
 def family_colours(results: Results) -> dict[str, str]:
     """Return a colour for every family with rows; the ninth and tenth take the first two again."""
-    names = [name for name in FAMILIES if any(row.family == name for row in results.rows)]
+    names = [name for name in FAMILIES if any(row.family == name for row in results.layers)]
     return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
 
 
 def draw_roofline(results: Results) -> Canvas:
     """Every layer under the measured roofs: FLOP/s against FLOPs a byte of compulsory traffic."""
-    roofs = [roof for roof in results.roofs if any(row.threads == roof.threads for row in results.rows)]
+    roofs = [roof for roof in results.roofs if any(row.threads == roof.threads for row in results.layers)]
     figure, panels = plt.subplots(1, len(roofs), figsize=(5.6 * len(roofs), 4.8), squeeze=False, sharey=True)
     colours = family_colours(results)
-    intensities = [2 * row.multiply_adds / row.compulsory_bytes for row in results.rows]
+    intensities = [2 * row.multiply_adds / row.compulsory_bytes for row in results.layers]
     limits = np.array([min(0.3, min(intensities) / 2), max(intensities) * 2])
     for axes, roof in zip(panels[0], roofs, strict=True):
         draw_roofs(axes, roof, limits)
         for index, (family, colour) in enumerate(colours.items()):
-            rows = [row for row in results.rows if row.family == family and row.threads == roof.threads]
+            rows = [row for row in results.layers if row.family == family and row.threads == roof.threads]
             axes.scatter(
                 [2 * row.multiply_adds / row.compulsory_bytes for row in rows],
                 [row.flops_per_second / 1e9 for row in rows],
@@ -117,10 +120,10 @@ def draw_roofs(axes: Axes, roof: Roofs, limits: Any) -> None:
     )
 
 
-def draw_ratios(results: Results) -> Canvas:
-    """Each layer's ratio to the best peer, a line for every family."""
-    counts = results.thread_counts
-    names = [name for name in FAMILIES if any(row.family == name for row in results.rows)]
+def draw_ratios(results: Results, shown: Sequence[Row]) -> Canvas:
+    """The ratio to the best peer of each layer, or of each filter; a line for every family."""
+    counts = sorted({row.threads for row in shown})
+    names = [name for name in FAMILIES if any(row.family == name for row in shown)]
     figure, panels = plt.subplots(
         1, len(counts), figsize=(5.6 * len(counts), 0.42 * len(names) + 1.3), squeeze=False, sharey=True
     )
@@ -133,11 +136,8 @@ def draw_ratios(results: Results) -> Canvas:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
-        ratios = [row.ratio for row in results.rows]
-        ticks = [
-            t for t in (0.25, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10) if min(ratios) / 1.2 < t < max(ratios) * 1.2
-        ]
-        axes.set_xticks(ticks)
+        ratios = [row.ratio for row in shown]
+        axes.set_xticks([t for t in RATIO_TICKS if min(ratios) / 1.2 < t < max(ratios) * 1.2])
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_title(plural(threads, "thread"))
@@ -362,9 +362,12 @@ def draw_all(results: Results) -> dict[str, Canvas]:
     """Return every figure that the run has data for, by name."""
     with plt.rc_context(STYLE):
         figures: dict[str, Canvas | None] = {}
-        if results.rows:
+        if results.layers:
             figures["roofline"] = draw_roofline(results)
-            figures["ratios"] = draw_ratios(results)
+            figures["ratios"] = draw_ratios(results, results.layers)
+        if results.filters:
+            figures["filter-ratios"] = draw_ratios(results, results.filters)
+            figures["filter-times"] = draw_filter_times(results)
         figures["scaling"] = draw_scaling(results)
         figures["threads"] = draw_threads(results)
         figures["fusion"] = draw_fusion(results)

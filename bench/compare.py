@@ -18,6 +18,9 @@ RUNS = ROOT / "build" / "bench" / "runs"
 # Runs on a quiet machine differ by 3 %; below this a change is not looked at.
 NOISE = 0.05
 
+# What is measured beside peers: layers and blocks, and filters.
+SECTIONS = ("peers", "filters")
+
 # CPUs that other processes keep busy while a row is measured; 0.02 is an idle system.
 DISTURBED = 0.1
 
@@ -91,7 +94,7 @@ def row_text(info: Mapping[str, Any]) -> str:
 def rows_of(run: Run) -> dict[tuple[str, int], Mapping[str, Any]]:
     """Return what was measured beside the peers, by row and threads."""
     infos = [benchmark["extra_info"] for benchmark in run["benchmarks"]]
-    return {(info["row"], info["threads"]): info for info in infos if info.get("section") == "peers"}
+    return {(info["row"], info["threads"]): info for info in infos if info.get("section") in SECTIONS}
 
 
 def drift_of(before: Run, after: Run, threads: int) -> float:

@@ -13,15 +13,17 @@ PEER_PACKAGES = {
     "ONNX Runtime": "onnxruntime",
     "OpenVINO": "openvino",
     "PyTorch": "torch",
+    "OpenCV": "opencv-python-headless",
+    "SciPy": "scipy",
 }
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what bench_peers.py can be asked for."""
+    """Add what bench_peers.py and bench_filters.py can be asked for."""
     parser.addoption(
         "--quick",
         action="store_true",
-        help="bench_peers.py: fewer, shorter rounds; good for a first look, not for a comparison",
+        help="of what is beside peers: fewer, shorter rounds; good for a first look, not for a comparison",
     )
 
 

@@ -60,6 +60,31 @@ FAMILIES: dict[str, Threshold] = {
 }
 
 
+def in_every_row(must: float, reach: float | None = None) -> Threshold:
+    """Return a filter family's: its figure holds for every row, so for the mean as well."""
+    return Threshold(None, must, None, reach, share_of="roofline", worst_ratio=must)
+
+
+FILTER_FAMILIES: dict[str, Threshold] = {
+    "Gaussian f32, sigma 1": in_every_row(1.7, 2.2),
+    "Gaussian f32, sigma 3": in_every_row(2.4, 3.5),
+    "Gaussian f32, sigma 10": in_every_row(4.5, 6),
+    "Gaussian u8 exact, sigma 1": in_every_row(1.2, 2),
+    "Gaussian u8 exact, sigma 3": in_every_row(1.7, 3),
+    "Gaussian u8 exact, sigma 10": in_every_row(2.5, 5),
+    "Gaussian u16, f64, sigma 1": in_every_row(2, 3),
+    "Gaussian u16, f64, sigma 3": in_every_row(2.5, 4),
+    "Gaussian u16, f64, sigma 10": in_every_row(3, 5),
+    "box 9": in_every_row(1, 1.5),
+    "Sobel": in_every_row(1, 1.5),
+    "small images": in_every_row(1),
+    "floats beside SciPy": in_every_row(13, 25),
+    "integers with SciPy's bits": in_every_row(6, 12),
+    "volume beside SciPy": in_every_row(15, 30),
+}
+FAMILIES |= FILTER_FAMILIES
+
+
 def family_of(layers: tuple[Layer, ...], batch: int = 1) -> str:
     """Return the key in FAMILIES of one layer, a separable pair, or an inverted residual."""
     if any(layer.family == "pointwise" for layer in layers[:-1]):

@@ -16,7 +16,7 @@ from typing import Any
 from bench.document import Block, Details, Figure, Heading, Items, Paragraph, Table, to_html, to_markdown
 from bench.measure import PORT_DEVIATION
 from bench.report import markdown_table, plural
-from bench.results import NAIVE, NOISE, Family, Results, Row, losers_first, read_results
+from bench.results import NAIVE, NOISE, OURS, Family, Results, Row, losers_first, read_results
 from bench.sweep import SLOWER_SECONDS, SLOWER_SHARE, Cliff, cliffs_of
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +26,7 @@ INVALID = 3
 
 TITLE = "fastsep beside its peers"
 COMMAND = "make bench-peers"
+RATIO_CAPTION = "Each dot is a row; red: a peer is faster. Grey bar: geometric mean. Ticks: must and reach."
 STATUS = {"reached": "reached", "must": "must reached", "short": "**short**", "none asked": ""}
 
 
@@ -143,7 +144,7 @@ def lost_table(rows: Sequence[Row]) -> Table:
                 row.best_peer,
                 microseconds(row.seconds),
                 microseconds(row.seconds * row.ratio),
-                f"{row.peak_share:.0%}",
+                f"{row.peak_share:.0%}" if row.filter is None else "–",
                 f"{row.roofline_share:.0%}",
             ]
             for row in rows
@@ -158,7 +159,7 @@ def lost_section(results: Results) -> Iterator[Block]:
     lost = results.lost
     beyond = [row for row in lost if row.lost_beyond_noise]
     yield Paragraph(
-        f"Of {len(results.rows)} rows (a layer on one number of "
+        f"Of {len(results.rows)} rows (a layer, block or filter on one number of "
         f"threads), a peer is faster in {len(lost)}, in "
         f"{len(beyond)} of them by more than the {NOISE:.0%} that count as noise. Worst first."
     )
@@ -168,6 +169,8 @@ def lost_section(results: Results) -> Iterator[Block]:
 
 def row_table(rows: Sequence[Row]) -> Table:
     """Return a family's rows on all numbers of threads: ours, each peer, ratio, shares."""
+    if all(row.filter is not None for row in rows):
+        return filter_table(rows)
     names = list(dict.fromkeys(peer.name for row in rows for peer in row.peers))
     names = sorted(names, key=lambda name: name == NAIVE)
     listed = losers_first(rows)
@@ -192,6 +195,35 @@ def row_table(rows: Sequence[Row]) -> Table:
     return Table(titles, cells, bad, frozenset({0, len(titles) - 1}))
 
 
+def filter_table(rows: Sequence[Row]) -> Table:
+    """Return a family of filters on all numbers of threads; integers with the pixels that are off."""
+    listed = losers_first(rows)
+    cells = []
+    for row in listed:
+        assert row.filter is not None
+        (peer,) = row.peers
+        cells.append(
+            [
+                row.label,
+                str(row.threads),
+                microseconds(row.seconds),
+                microseconds(peer.seconds),
+                f"{peer.name} {peer.form}",
+                f"{row.ratio:.2f}×",
+                f"{row.filter['pixels'] / row.seconds / 1e6:.0f}",
+                f"{row.roofline_share:.0%}",
+                *(
+                    "–" if row.filter["share_off"][name] is None else f"{row.filter['share_off'][name]:.3%}"
+                    for name in (OURS, peer.name)
+                ),
+            ]
+        )
+    titles = ["row", "threads", "µs, fastsep", "µs, peer", "peer", "ratio", "Mpixel/s", "of roofline"]
+    titles += ["pixels off, ours", "pixels off, peer"]
+    bad = frozenset(index for index, row in enumerate(listed) if row.lost)
+    return Table(titles, cells, bad, frozenset({0, 4}))
+
+
 def families_section(results: Results) -> Iterator[Block]:
     """Yield a table for every family."""
     for name in dict.fromkeys(family.name for family in results.families):
@@ -211,18 +243,46 @@ def families_section(results: Results) -> Iterator[Block]:
                 )
         yield row_table(rows)
     forms = dict.fromkeys((peer.name, peer.form) for row in results.rows for peer in row.peers)
-    difference = max(row.difference for row in results.rows)
+    counts = [row.difference for row in results.rows if is_counted(row)]
+    floats = [row.difference for row in results.rows if not is_counted(row)]
+    said = []
+    if floats:
+        said.append(
+            "Every output was compared with a float64 one first; ours "
+            f"differs by {max(floats):.1e} of the largest output at most."
+        )
+    if counts:
+        said.append(
+            f"Integers of ours differ by {max(counts):.0f} count at most from the correctly rounded ones, "
+            "and where SciPy's bits are promised not at all."
+        )
     yield Details(
         "What was done for each peer",
         [
             Items([f"{name}: {form}" for name, form in sorted(forms)]),
-            Paragraph(
-                "Every output was compared with a float64 one first; ours "
-                f"differs by {difference:.1e} of the "
-                "largest output at most."
-            ),
+            Paragraph(" ".join(said)),
         ],
     )
+
+
+def is_counted(row: Row) -> bool:
+    """Tell whether the row's difference is in counts of integers."""
+    return row.filter is not None and row.filter["share_off"][OURS] is not None
+
+
+def filters_section(results: Results) -> Iterator[Block]:
+    """Yield the figures of filters; their rows stand with the other families'."""
+    yield Paragraph(
+        "fastsep.ndimage beside OpenCV (the faster of its own function and sepFilter2D, same taps, same "
+        "border) and beside SciPy (same function, one thread; integers with the same bits)."
+    )
+    yield Figure("filter-ratios", RATIO_CAPTION)
+    if results.gaussians_beside_opencv:
+        yield Figure(
+            "filter-times",
+            "Gaussians beside OpenCV: against σ, against the size of the image, by dtype, and how threads "
+            "help. Solid: fastsep; dashed: OpenCV.",
+        )
 
 
 def scaling_section(results: Results) -> Iterator[Block]:
@@ -401,14 +461,16 @@ def report(results: Results) -> list[Block]:
             family_table(results),
             Heading(2, "Rows where we lose"),
             *lost_section(results),
+        ]
+    if results.layers:
+        blocks += [
             Heading(2, "Ratio to the best peer"),
-            Figure(
-                "ratios",
-                "Each dot is a row; red: a peer is faster. Grey bar: geometric mean. Ticks: must and reach.",
-            ),
+            Figure("ratios", RATIO_CAPTION),
             Heading(2, "Roofline"),
             Figure("roofline", "Every layer under the limits that the same run measured."),
         ]
+    if results.filters:
+        blocks += [Heading(2, "Filters"), *filters_section(results)]
     blocks += [Heading(2, "Machine"), *machine(results)]
     if results.rows:
         blocks += [Heading(2, "Every row"), *families_section(results)]

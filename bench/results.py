@@ -18,6 +18,7 @@ from fastsep.roofline import whole_ports
 # What the targets call noise; on a shared machine single rows move by more.
 NOISE = 0.03
 NAIVE = "naive"
+OURS = "fastsep"
 
 Status = Literal["reached", "must", "short", "none asked"]
 
@@ -94,6 +95,8 @@ class Row:
     ratio: float
     difference: float
     peak_share: float
+    # Of a filter: function, sigma, dtype, shape, picture, pixels, share_off; None for layers and blocks.
+    filter: Mapping[str, Any] | None = None
 
     @property
     def roofline_share(self) -> float:
@@ -256,6 +259,25 @@ class Results:
         return all(roofs.valid for roofs in self.roofs)
 
     @cached_property
+    def layers(self) -> tuple[Row, ...]:
+        """The rows that are layers or blocks."""
+        return tuple(row for row in self.rows if row.filter is None)
+
+    @cached_property
+    def filters(self) -> tuple[Row, ...]:
+        """The rows that are filters."""
+        return tuple(row for row in self.rows if row.filter is not None)
+
+    @cached_property
+    def gaussians_beside_opencv(self) -> list[Row]:
+        """The rows that the figure of the filters' times shows."""
+        return [
+            row
+            for row in self.filters
+            if row.filter and row.filter["function"] == "gaussian_filter" and row.best_peer == "OpenCV"
+        ]
+
+    @cached_property
     def thread_counts(self) -> tuple[int, ...]:
         """The numbers of threads that rows were measured on."""
         return tuple(sorted({row.threads for row in self.rows}))
@@ -312,7 +334,9 @@ def read_results(measurements: Mapping[str, Any]) -> Results:
         commit=str(commit.get("id", ""))[:12] + (" and changes" if commit.get("dirty") else ""),
         date=str(measurements.get("datetime", ""))[:16].replace("T", " "),
         roofs=roofs,
-        rows=tuple(read_row(info, peaks) for info in sections.get("peers", [])),
+        rows=tuple(
+            read_row(info, peaks) for info in (*sections.get("peers", []), *sections.get("filters", []))
+        ),
         walks=tuple(
             Walk(
                 info["family"],
@@ -365,4 +389,5 @@ def read_row(info: Mapping[str, Any], peaks: Mapping[int, float]) -> Row:
         ratio=best.seconds / seconds,
         difference=float(info.get("largest_difference", 0.0)),
         peak_share=2 * info["multiply_adds"] / seconds / peaks[info["threads"]],
+        filter=info.get("filter"),
     )

@@ -48,6 +48,37 @@ def row(
     }
 
 
+def filter_row(
+    label: str,
+    family: str,
+    threads: int,
+    ours: float,
+    peer: tuple[str, float],
+    dtype: str = "float32",
+    shape: tuple[int, ...] = (1080, 1920),
+    sigma: float = 3,
+) -> dict[str, Any]:
+    """Return one filter's benchmark of the JSON."""
+    name, seconds = peer
+    benchmark = row(label, threads, ours, {name: seconds}, family)
+    counted = dtype[0] == "u"
+    benchmark["extra_info"] |= {
+        "section": "filters",
+        "networks": [],
+        "largest_difference": 1.0 if counted else 3e-7,
+        "filter": {
+            "function": "gaussian_filter",
+            "sigma": sigma,
+            "dtype": dtype,
+            "shape": list(shape),
+            "picture": "photograph",
+            "pixels": shape[0] * shape[1],
+            "share_off": {"fastsep": 0.001, name: 0.02} if counted else {"fastsep": None, name: None},
+        },
+    }
+    return benchmark
+
+
 def roofline(threads: int, fmas_per_cycle: float) -> dict[str, Any]:
     """Return one entry of the JSON's rooflines: 100 GFLOP/s a thread."""
     return {
@@ -86,6 +117,21 @@ RUN: dict[str, Any] = {
         row("pointwise 1x1 7x7x8-8", 1, 1e-5, {"PyTorch": 9.9e-6}, "pointwise K<=32"),
     ],
 }
+
+
+FILTERS = [
+    filter_row("Gaussian a", "Gaussian f32, sigma 3", 1, 1e-3, ("OpenCV", 3e-3)),
+    filter_row("Gaussian a", "Gaussian f32, sigma 3", 2, 5e-4, ("OpenCV", 2e-3)),
+    filter_row("Gaussian b", "Gaussian u8 exact, sigma 3", 1, 1e-3, ("OpenCV", 5e-4), "uint8"),
+    filter_row("Gaussian c", "small images", 1, 1e-5, ("OpenCV", 2e-5), shape=(64, 64)),
+    filter_row("Gaussian d", "Gaussian f32, sigma 10", 1, 2e-3, ("OpenCV", 8e-3), sigma=10),
+    filter_row("Gaussian e as SciPy", "floats beside SciPy", 1, 1e-3, ("SciPy", 2e-2)),
+]
+
+
+def with_filters() -> Results:
+    """Return the run with filters."""
+    return read_results({**RUN, "benchmarks": [*RUN["benchmarks"], *FILTERS]})
 
 
 def with_peak(fmas_per_cycle: float) -> Results:
@@ -210,6 +256,43 @@ def test_readme_names_families_and_every_lost_row(tmp_path: Path) -> None:
     assert "- depthwise 3x3, 1 thread: 3x3 28x28x64 0.50× XNNPACK" in text
     assert "- pointwise K<=32, 1 thread: 7x7x8-8 0.99× PyTorch" in text
     assert re.search(r"\| depthwise 3x3 +\| +1 \| +3 \| +1.26× \| 0.50×|1.26×.*0.50× depthwise", text)
+
+
+def test_filters_are_families_and_their_lost_rows_stand_with_the_others() -> None:
+    results = with_filters()
+    assert len(results.filters) == len(FILTERS)
+    assert len(results.layers) == len(RUN["benchmarks"])
+    families = {(family.name, family.threads): family for family in results.families}
+    assert families["Gaussian f32, sigma 3", 1].status == "must"
+    assert families["Gaussian f32, sigma 3", 2].status == "reached"
+    assert families["Gaussian u8 exact, sigma 3", 1].status == "short"
+    # 20×: what must be, in the mean and in every row.
+    assert [check.status for check in families["floats beside SciPy", 1].checks] == ["must", "reached"]
+    assert "Gaussian b" in [row.label for row in results.lost]
+    text = readme_block(results)
+    assert "- Gaussian u8 exact, sigma 3, 1 thread: b 0.50× OpenCV" in text
+    (table,) = tables(results, "Gaussian u8 exact, sigma 3")
+    assert table.titles[-2:] == ["pixels off, ours", "pixels off, peer"]
+    ((label, threads, ours, peer, form, ratio, pixels, _, *off),) = table.rows
+    assert (label, threads, ours, peer, form) == ("Gaussian b", "1", "1000", "500", "OpenCV NHWC")
+    assert (ratio, pixels) == ("0.50×", "2074")
+    assert off == ["0.100%", "2.000%"]
+    assert table.bad == {0}
+    (lost,) = tables(results, "Rows where we lose")
+    assert [cells[6] for cells in lost.rows if cells[0] == "Gaussian b"] == ["–"]
+
+
+@pytest.mark.parametrize("kept", [slice(None), slice(1), slice(5, None)])
+def test_a_run_of_filters_alone_has_a_page(tmp_path: Path, kept: slice) -> None:
+    run = tmp_path / "run.json"
+    run.write_text(json.dumps({**RUN, "benchmarks": FILTERS[kept]}), encoding="utf-8")
+    assert write(run, tmp_path / "report")
+    drawn = {path.stem for path in (tmp_path / "report").glob("*.png")}
+    gaussians = kept != slice(5, None)
+    assert drawn == {"filter-ratios"} | ({"filter-times"} if gaussians else set())
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == len(drawn)
+    assert (">the largest image" in page or "the largest image" in page) == gaussians
 
 
 def test_readme_blocks_are_replaced_and_nothing_else(tmp_path: Path) -> None:

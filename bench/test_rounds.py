@@ -6,6 +6,7 @@ import os
 import statistics
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,17 @@ def test_blocks_alternate_and_hand_our_calls_out() -> None:
     ours, one, two = ["ours"] * 2 + ["OURS"] * 2, ["one"] * 5, ["two"] * 3
     assert made == [*ours, *one, *two, *one, *two, *ours, *two, *ours, *one]
     assert {name: len(times) for name, times in rounds.items()} == {"one": 3, "two": 3}
+
+
+def test_a_pace_says_how_many_calls_warm() -> None:
+    made: list[str] = []
+    calls = {name: lambda name=name: made.append(name) for name in ("ours", "one")}
+    pace = replace(NO_TIME, rounds=1, warm_calls=1)
+    schedule = blocks(calls, {"ours": 1, "one": 2}, pace, "ours")
+    next(schedule)
+    assert made == ["ours"]
+    assert list(schedule) == []
+    assert made == ["ours", "one", "one", "one"]
 
 
 def test_peers_behind_our_last_block_are_timed_when_the_schedule_is_exhausted() -> None:

@@ -1,4 +1,4 @@
-"""Run bench_peers.py and what else the report holds, a line for every row; further arguments go to pytest."""
+"""Run what the report holds, a line for every row beside peers; further arguments go to pytest."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from rich.console import Console
 from bench import peers_report
 from bench.__main__ import OUTPUT, ROOT, ProgressBar
 from bench.compare import RUNS, row_text
+from bench.compare import SECTIONS as BESIDE_PEERS
 
 RESULT = OUTPUT / "peers.json"
-# What the report is made of; all but the first need fastsep alone.
-SECTIONS = ("peers", "scaling", "fusion", "overhead", "sweep")
+# What the report is made of; all but the first two need fastsep alone.
+SECTIONS = ("peers", "filters", "scaling", "fusion", "overhead", "sweep")
 
 
 class RowLines:
@@ -34,7 +35,7 @@ class RowLines:
             self.line(f"{'left out' if left_out else 'FAILED'}: {item.name}: {call.excinfo.value}")
         elif call.when == "call":
             info: dict[str, Any] = item.funcargs["benchmark"].extra_info  # type: ignore[attr-defined]
-            if info["section"] != "peers":
+            if info["section"] not in BESIDE_PEERS:
                 self.line(f"{info['section']}: {item.name}")
                 return
             self.measured += 1

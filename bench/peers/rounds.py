@@ -27,6 +27,8 @@ class Pace:
     pause_seconds: float
     # Of the short block that chooses a library's form.
     choice_seconds: float
+    # At least so many warm calls, however long they take.
+    warm_calls: int = 2
 
 
 FULL = Pace(rounds=3, block_seconds=0.015, warm_seconds=0.01, pause_seconds=0.1, choice_seconds=0.006)
@@ -71,12 +73,12 @@ def timed_calls(call: Callable[[], object], count: int) -> list[float]:
     return seconds
 
 
-def warm(call: Callable[[], object], seconds: float) -> float:
-    """Call for so long, at least twice; return the seconds of the fastest call."""
+def warm(call: Callable[[], object], pace: Pace) -> float:
+    """Call for as long as the pace says; return the seconds of the fastest call."""
     fastest = float("inf")
-    end = time.perf_counter() + seconds
+    end = time.perf_counter() + pace.warm_seconds
     calls = 0
-    while calls < 2 or time.perf_counter() < end:
+    while calls < pace.warm_calls or time.perf_counter() < end:
         fastest = min(fastest, *timed_calls(call, 1), fastest)
         calls += 1
     return fastest
@@ -92,7 +94,7 @@ def fastest_form(forms: Iterable[Form], pace: Pace) -> Form:
     timed = []
     for form in forms:
         time.sleep(pace.pause_seconds)
-        seconds = warm(form.call, pace.warm_seconds)
+        seconds = warm(form.call, pace)
         median = statistics.median(timed_calls(form.call, calls_of(seconds, pace.choice_seconds)))
         timed.append((median, form))
     return min(timed, key=lambda pair: pair[0])[1]
@@ -109,7 +111,7 @@ def blocks(
     rounds: dict[str, list[float]] = {name: [] for name in calls if name != handed_out}
     for name in turns(list(calls), pace.rounds):
         time.sleep(pace.pause_seconds)
-        warm(calls[name], pace.warm_seconds)
+        warm(calls[name], pace)
         if name == handed_out:
             for _ in range(counts[name]):
                 yield rounds

@@ -1,0 +1,72 @@
+"""One row measured side by side: ours as pytest-benchmark's calls, the peers' blocks between them."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.peers.form import Form
+from bench.peers.quiet import Others, check_affinities
+from bench.peers.rounds import Pace, Timing, blocks, calls_of, warm
+from bench.results import OURS
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What one row's rounds gave."""
+
+    ours: Timing
+    peers: Mapping[str, Timing]
+    # CPUs that other processes kept busy meanwhile; None where the system does not tell.
+    busy_elsewhere: float | None
+
+    def as_json(self, chosen: Mapping[str, Form], differences: Mapping[str, float]) -> dict[str, Any]:
+        """Return what `extra_info` holds of it, with each library's form and difference."""
+        best = min(self.peers, key=lambda name: self.peers[name].median)
+        return {
+            "ours": self.ours.as_json(),
+            "peers": {
+                name: {
+                    **timing.as_json(),
+                    "form": chosen[name].description,
+                    "difference": differences[name],
+                }
+                for name, timing in self.peers.items()
+            },
+            "best_peer": best,
+            "ratio": self.peers[best].median / self.ours.median,
+            "largest_difference": differences[OURS],
+            "busy_elsewhere": self.busy_elsewhere,
+        }
+
+
+def measure_beside(benchmark: BenchmarkFixture, chosen: Mapping[str, Form], pace: Pace) -> Beside:
+    """Time the chosen forms in alternating blocks; ours is the one called OURS."""
+    calls = {name: form.call for name, form in chosen.items()}
+    counts = {name: calls_of(warm(call, pace), pace.block_seconds) for name, call in calls.items()}
+    gc.collect()
+    schedule = blocks(calls, counts, pace, OURS)
+    peer_rounds: dict[str, list[float]] = {}
+
+    def until_our_turn() -> None:
+        peer_rounds.update(next(schedule))
+
+    check_affinities()
+    others = Others()
+    benchmark.pedantic(calls[OURS], setup=until_our_turn, rounds=pace.rounds * counts[OURS], iterations=1)
+    for _ in schedule:  # the blocks after our last
+        raise AssertionError("pytest-benchmark made fewer calls than it was asked for")
+    busy_elsewhere = others.cpus()
+    check_affinities()
+    ours_by_call = np.array(benchmark.stats.stats.data).reshape(pace.rounds, counts[OURS])
+    return Beside(
+        Timing(tuple(statistics.median(block) for block in ours_by_call.tolist())),
+        {name: Timing(tuple(rounds)) for name, rounds in peer_rounds.items()},
+        busy_elsewhere,
+    )
