@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fastsep import _reference
+from fastsep._isa import set_caches
 from fastsep._lines import filter_passes
 from fastsep._passes import Pass, in_integers, integer_weights
 
@@ -224,6 +226,46 @@ def test_larger_images_have_the_same_bits_from_any_threads(shape: tuple[int, ...
         for threads in (2, 5):
             filter_passes(x, out, passes, arithmetic="float32", threads=threads)
             assert_same_bits(out, serial)
+
+
+@pytest.fixture
+def small_caches() -> Iterator[None]:
+    """Cut calls as for a machine with tiny caches: many strips and blocks, also of small images."""
+    set_caches("L1=1K,L2=4K,L3=16K")
+    yield
+    set_caches(None)
+
+
+@pytest.mark.usefixtures("small_caches")
+@pytest.mark.parametrize("mode", [*MODES, "valid"])
+@pytest.mark.parametrize("shape", [(150, 700), (3, 90, 300), (40, 300, 3), (7, 3000), (20, 30, 40)])
+@pytest.mark.parametrize("kind", ["u1", "f4", "f8"])
+def test_any_cut_has_the_same_bits(shape: tuple[int, ...], kind: str, mode: str) -> None:
+    rng = np.random.default_rng(3)
+    x = image(shape, kind, rng)
+    for size, before in ((3, 1), (19, 3)):
+        passes = [
+            Pass(axis, "correlate", taps("symmetric", size, rng), size, before, mode, 2.0)
+            for axis in range(len(shape))
+            if shape[axis] > size or mode != "valid"
+        ]
+        if mode == "valid":
+            passes = [p._replace(before=0) for p in passes]
+        narrow = list(shape)
+        for p in passes:
+            narrow[p.axis] -= (p.size - 1) * (mode == "valid")
+        out = np.empty(narrow, kind)
+        for arithmetic in ("scipy", "nearest" if kind == "u1" else "float64"):
+            if kind == "f4" and arithmetic == "float64":
+                arithmetic = "float32"
+            filter_passes(x, out, passes, arithmetic=arithmetic, threads=2)
+            set_caches(None)
+            expected = np.empty(narrow, kind)
+            filter_passes(x, expected, passes, arithmetic=arithmetic, threads=1)
+            set_caches("L1=1K,L2=4K,L3=16K")
+            assert_same_bits(out, expected)
+            if arithmetic == "scipy" and mode != "valid":
+                assert_same_bits(out, scipy_passes(x, passes, kind))
 
 
 @pytest.mark.parametrize("arithmetic", ["scipy", "float32"])

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastsep.ndimage as ndi
+from fastsep._isa import set_caches
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -313,3 +314,19 @@ def test_taps_that_scipy_leaves_out_or_cannot_sum(kernel: Any, dtype: str) -> No
             assert_same_bits(call(ndi), call.scipy())
         else:
             assert call(ndi).shape == array.shape  # what an integer makes of NaN is C's to say
+
+
+@pytest.mark.parametrize("shape", [(90, 700), (3, 40, 300), (30, 200, 3), (3000,)])
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_any_cut_of_a_footprint_has_the_same_bits(shape: tuple[int, ...], dtype: str) -> None:
+    """Tiny caches: many strips and blocks, also of small images."""
+    array = filters.values(0, shape, dtype)
+    kernel = np.random.default_rng(1).standard_normal((3, 5, 3)[: len(shape)])
+    for mode in ("mirror", "constant", "valid"):
+        whole = ndi.correlate(array, kernel, mode=mode, cval=3.0, method="direct", threads=1)
+        set_caches("L1=1K,L2=4K,L3=16K")
+        try:
+            cut = ndi.correlate(array, kernel, mode=mode, cval=3.0, method="direct", threads=2)
+        finally:
+            set_caches(None)
+        assert_same_bits(cut, whole)

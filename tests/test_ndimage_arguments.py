@@ -23,6 +23,8 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "float16": (lambda m: m.correlate1d(LINE.astype("f2"), [1]), "input.*float32|float16"),
     "longdouble": (lambda m: m.gaussian_filter(LINE.astype("g"), 1), "input"),
     "complex of longdouble": (lambda m: m.sobel(LINE.astype("G")), "input"),
+    "many objects": (lambda m: m.correlate1d(np.zeros(9000, object), [1]), "input"),
+    "output of many objects": (lambda m: m.correlate1d(np.zeros(9000), [1], output=object), "output"),
     "objects": (lambda m: m.correlate1d(LINE.astype(object), [1]), "input"),
     "text": (lambda m: m.correlate1d(np.array(["a"]), [1]), "input"),
     "dates": (lambda m: m.uniform_filter(LINE.astype("M8[s]")), "input"),

@@ -138,7 +138,7 @@ struct fs_lines {
     const void *weights;         /* [taps]; NULL: a mean of the window */
     enum fs_folding folding;
     int exact;                   /* no fused multiply-add: SciPy's roundings */
-    char *sums;                  /* of a mean: [outputs + taps - 1][row_stride] of scratch */
+    char *sums;                  /* of a mean: one vector of scratch for each of the rows */
     struct fs_ahead ahead[2];
 };
 

@@ -437,7 +437,7 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     c.sums_at = c.rows_at + whole_lines((3 * c.block_rows + extra) * sizeof(char *))
     c.middle_at = c.sums_at
     if c.down.taps and c.down.weights == NULL:
-        c.middle_at = c.sums_at + strip
+        c.middle_at += rows * lanes * item
     if c.along.taps and c.along.weights == NULL and not c.along.running:
         c.middle_at = max(c.middle_at, c.sums_at + (halo + c.channels + c.strip_columns) * lanes * item)
     c.turned_at = c.middle_at + (whole_lines(groups * lanes * c.strip_columns * item) if c.down.taps else 0)

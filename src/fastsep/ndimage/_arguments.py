@@ -149,6 +149,12 @@ def filterable(array: Array, name: str) -> None:
         real_array(array, name)
 
 
+def _new(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array to fill; of a type that will be refused, what NumPy makes."""
+    filtered = dtype.char in _REAL or dtype.char in _COMPLEX
+    return empty(shape, dtype) if filtered else np.zeros(shape, dtype)
+
+
 def output(
     value: Any, given: Array, shape: tuple[int, ...] | None = None, complex_output: bool = False
 ) -> Array:
@@ -157,21 +163,21 @@ def output(
         shape = given.shape
     if value is None:
         if complex_output:
-            return empty(shape, np.promote_types(given.dtype, np.complex64))
+            return _new(shape, np.promote_types(given.dtype, np.complex64))
         # By its name, so that the byte order is the machine's.
-        return empty(shape, given.dtype if given.dtype.isnative else np.dtype(given.dtype.name))
+        return _new(shape, given.dtype if given.dtype.isnative else np.dtype(given.dtype.name))
     if isinstance(value, type | np.dtype):
         if complex_output and np.dtype(value).kind != "c":
             warnings.warn("promoting specified output dtype to complex", stacklevel=4)
             value = np.promote_types(value, np.complex64)
-        return np.zeros(shape, value)
+        return _new(shape, np.dtype(value))
     if isinstance(value, str):
         kind = np.dtype(value)
         if complex_output and kind.kind != "c":
             raise RuntimeError(f"output must have complex dtype; got {value!r}")
         if not issubclass(kind.type, np.number):
             raise RuntimeError(f"output must have numeric dtype; got {value!r}")
-        return np.zeros(shape, kind)
+        return _new(shape, kind)
     result = np.asarray(value)
     if result.shape != shape:
         raise RuntimeError(f"output shape not correct: output must have shape {shape}; got {result.shape}")
