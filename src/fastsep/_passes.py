@@ -71,7 +71,7 @@ def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[int, list
     return item_bytes, list(scaled), list(factors)
 
 
-# The search for the most bits takes 240 µs for a Gaussian, more than all the rest of a call on 64 × 64 pixels.
+# The search for the most bits takes 240 µs for a Gaussian, more than all the rest of a call on 64² pixels.
 @functools.lru_cache(maxsize=64)
 def _in_integers(
     weightless: tuple[Pass, ...], weights: tuple[bytes | None, ...], dtype: np.dtype[Any]
