@@ -414,7 +414,8 @@ def filter_in_integers(
         values = np.moveaxis(np.stack(np.broadcast_arrays(*outputs), -1).astype(object), -1, p.axis)
     kind = np.dtype(dtype)
     low, high = (0, 1) if kind.kind == "b" else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
-    return np.clip(values, low, high).astype(kind)
+    result: Array = np.clip(values, low, high).astype(kind)
+    return result
 
 
 def extended(at: int, size: int, mode: str) -> int | None:
