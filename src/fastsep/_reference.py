@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastsep._passes import Pass
-
 Array = NDArray[Any]
 PerAxis = int | Sequence[int]
 Padding = str | int | Sequence[tuple[int, int]]
@@ -390,7 +388,7 @@ def _finish(
 
 
 def filter_in_integers(
-    inputs: Array, passes: Sequence[Pass], factors: Sequence[float], dtype: DTypeLike
+    inputs: Array, passes: Sequence[Any], factors: Sequence[float], dtype: DTypeLike
 ) -> Array:
     """Filter along axes as ``rounding="nearest"`` does, in integers of any size.
 
