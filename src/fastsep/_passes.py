@@ -144,7 +144,8 @@ def _fits(p: Pass, bits: int, most: int, digits: int) -> bool:
     """Whether sums with weights of so many bits, and one half added, are exact."""
     assert p.weights is not None
     total = int(np.abs(integer_weights(p.weights, bits)).sum())
-    return bool(total * most + 2**bits <= 2**digits)
+    fits: bool = total * most + 2**bits <= 2**digits
+    return fits
 
 
 def integer_weights(weights: NDArray[np.float64], bits: int) -> NDArray[np.float64]:

@@ -10,13 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal, localcontext
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-
-from fastsep._passes import Pass
 
 Array = NDArray[Any]
 PerAxis = int | Sequence[int]
@@ -390,7 +387,7 @@ def _finish(
 
 
 def filter_in_integers(
-    inputs: Array, passes: Sequence[Pass], factors: Sequence[float], dtype: DTypeLike
+    inputs: Array, passes: Sequence[Any], factors: Sequence[float], dtype: DTypeLike
 ) -> Array:
     """Filter along axes as ``rounding="nearest"`` does, in integers of any size.
 
@@ -402,15 +399,16 @@ def filter_in_integers(
         lines = np.moveaxis(values, p.axis, -1)
         size = lines.shape[-1]
         weights = [1] * p.size if p.weights is None else [int(w) for w in p.weights]
-        ratio = Fraction(factor) / (p.size if p.weights is None else 1)
+        numerator, denominator = float(factor).as_integer_ratio()
+        denominator *= p.size if p.weights is None else 1
         outputs = []
         for first in range(size - p.size + 1 if p.mode == "valid" else size):
             total: Any = 0
             for tap, weight in enumerate(weights):
                 at = extended(first + tap - p.before, size, p.mode)
                 total = total + weight * (int(p.cval) if at is None else lines[..., at])
-            # floor(total · ratio + 1/2), without a fraction.
-            outputs.append((2 * total * ratio.numerator + ratio.denominator) // (2 * ratio.denominator))
+            # floor(total · numerator / denominator + 1/2), without a fraction.
+            outputs.append((2 * total * numerator + denominator) // (2 * denominator))
         values = np.moveaxis(np.stack(np.broadcast_arrays(*outputs), -1).astype(object), -1, p.axis)
     kind = np.dtype(dtype)
     low, high = (0, 1) if kind.kind == "b" else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
