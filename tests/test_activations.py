@@ -45,7 +45,7 @@ def sample(dtype: Any) -> Array:
 @functools.cache
 def dense_sample(dtype: Any) -> Array:
     """`sample`, and the bend of every curve so densely that the worst errors are met."""
-    return np.concatenate([sample(dtype), np.linspace(-16, 16, 60_001).astype(dtype)])
+    return np.concatenate([sample(dtype), np.linspace(-16, 16, 30_001).astype(dtype)])
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bounds import Bounded, after, assert_same_bits, assert_within
 from hypothesis import given
-from strategies import Case, conv_cases, depthwise_cases, numbers
+from strategies import Case, conv_cases, depthwise_cases, integers, numbers
 
 import fastsep
 from fastsep import _naive, _reference
@@ -77,6 +77,35 @@ def test_first_layers_of_networks(shape: tuple[int, ...], dtype: Any) -> None:
         fastsep.conv(inputs, kernel, **options),
         after(_reference.conv, Bounded.given(inputs), kernel, **options),
     )
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(
+    ("size", "taps", "padding"),
+    [
+        ((12, 12), (3, 3), 5),
+        ((16, 16), (2, 2), 3),
+        ((40, 40), (3, 3), ((0, 9), (4, 7))),
+        ((3, 5), (5, 7), 12),
+        ((200,), (3,), ((50, 0),)),
+        ((4, 6, 6), (2, 3, 3), ((1, 1), (6, 0), (0, 8))),
+    ],
+)
+def test_more_padding_than_kernel(
+    size: tuple[int, ...], taps: tuple[int, ...], padding: Any, data_format: str, threads: int
+) -> None:
+    """Few channels, whose taps of a row are joined: columns wholly in the padding need no copy."""
+    for channels in (2, 3, 8):
+        for strides in (1, 2):
+            inputs = integers(1, (1, *size, channels), np.float32)
+            kernel = integers(2, (*taps, channels, 5), np.float32)
+            options: dict[str, Any] = {"strides": strides, "padding": padding}
+            expected = _reference.conv(inputs.astype(np.float64), kernel.astype(np.float64), **options)
+            first = data_format == "channels_first"
+            image = np.moveaxis(inputs, -1, 1).copy() if first else inputs
+            actual = fastsep.conv(image, kernel, data_format=data_format, threads=threads, **options)
+            np.testing.assert_array_equal(np.moveaxis(actual, 1, -1) if first else actual, expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

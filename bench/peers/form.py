@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import fastsep
 from bench.blocks import Array, Block, Stage
 
 
@@ -19,6 +20,13 @@ class Form:
     output: Callable[[], Array]
     # What the library looks into without owning it.
     kept: tuple[object, ...] = ()
+
+
+def aligned(values: Array) -> Array:
+    """Return a contiguous copy that begins at a cache line, as our own arrays do."""
+    copy = fastsep.empty(values.shape, values.dtype)
+    copy[...] = values
+    return copy
 
 
 class Peer(Protocol):

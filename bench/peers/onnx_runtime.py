@@ -13,7 +13,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 from bench.blocks import Array, Block, Stage
-from bench.peers.form import Form
+from bench.peers.form import Form, aligned
 from bench.peers.onnx_model import model_of, nchw_shape
 
 NAME = "ONNX Runtime"
@@ -22,7 +22,7 @@ NAME = "ONNX Runtime"
 def forms(block: Block, threads: int) -> Iterator[Form]:
     """Yield NCHW with and without the blocked layout inside, and the blocked layout alone."""
     model = model_of(block).SerializeToString()
-    x = np.ascontiguousarray(block.x.transpose(0, 3, 1, 2))
+    x = aligned(block.x.transpose(0, 3, 1, 2))
     shape = nchw_shape(block.out_shapes[-1])
     for level, words in (
         (ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED, "NCHW"),
@@ -157,7 +157,7 @@ def to_blocked(x: Array) -> Array:
     blocks = -(-channels // size)
     padded = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, blocks * size - channels)))
     blocked = padded.reshape(batch, height, width, blocks, size).transpose(0, 3, 1, 2, 4)
-    return np.ascontiguousarray(blocked).reshape(batch, blocks * size, height, width)
+    return aligned(blocked).reshape(batch, blocks * size, height, width)
 
 
 def from_blocked(y: Array, channels: int) -> Array:
@@ -176,7 +176,7 @@ def blocked_form(block: Block, model: onnx.ModelProto, threads: int) -> Form:
     )
     channels = block.x.shape[-1]
     takes_blocked = session.get_inputs()[0].name != "x"
-    x = to_blocked(block.x) if takes_blocked else np.ascontiguousarray(block.x.transpose(0, 3, 1, 2))
+    x = to_blocked(block.x) if takes_blocked else aligned(block.x.transpose(0, 3, 1, 2))
     batch, height, width, channels = block.out_shapes[-1]
     padded = -(-channels // block_channels()) * block_channels()
     kept = "input and output" if takes_blocked else "output"
@@ -211,7 +211,7 @@ def matmul_form(block: Block, threads: int) -> Form:
     return bound(
         session,
         "MatMul over NHWC",
-        np.ascontiguousarray(block.x).reshape(shapes[0]),
+        aligned(block.x).reshape(shapes[0]),
         shapes[1],
         lambda y: y.reshape(out_shape),
     )

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+import fastsep
 from bench.filter_rows import BOX, FilterRow, Image
 from bench.peers.form import Form
 from fastsep.ndimage._taps import gaussian
@@ -32,7 +33,7 @@ def forms(row: FilterRow, threads: int) -> Iterator[Form]:
     depth = DEPTHS[row.out_dtype]
 
     def into(words: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Form:
-        out: Image = np.empty(row.shape, row.out_dtype)
+        out: Image = fastsep.empty(row.shape, row.out_dtype)
         return Form(
             words, lambda: function(image, *arguments, dst=out, borderType=BORDER, **named), lambda: out
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-import numpy as np
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
+import fastsep
 from bench.blocks import Block
-from bench.peers.form import Form
+from bench.peers.form import Form, aligned
 from bench.peers.onnx_model import model_of, nchw_shape
 
 NAME = "OpenVINO"
@@ -50,9 +50,9 @@ def form(network: ov.Model, block: Block, threads: int, layout: str) -> Form:
         },
     )
     first = layout == "NCHW"
-    x = np.array(block.x.transpose(0, 3, 1, 2) if first else block.x, order="C")
+    x = aligned(block.x.transpose(0, 3, 1, 2) if first else block.x)
     out_shape = block.out_shapes[-1]
-    y = np.empty(nchw_shape(out_shape) if first else out_shape, np.float32)
+    y = fastsep.empty(nchw_shape(out_shape) if first else out_shape)
     request = compiled.create_infer_request()
     given, result = ov.Tensor(x, shared_memory=True), ov.Tensor(y, shared_memory=True)
     request.set_input_tensor(given)

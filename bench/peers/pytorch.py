@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from bench.blocks import Block, Stage
-from bench.peers.form import Form, groups_of, kernel_oihw, pads_of
+from bench.peers.form import Form, aligned, groups_of, kernel_oihw, pads_of
 from bench.shapes import Activation
 
 NAME = "PyTorch"
@@ -96,7 +96,7 @@ def packed_step(stage: Stage, in_shape: tuple[int, ...]) -> Step:
 def form(block: Block, words: str, step_of: Callable[[Stage, tuple[int, ...]], Step]) -> Form:
     """Return a form of one call per layer."""
     steps: list[Step] = []
-    x = torch.from_numpy(np.array(block.x)).permute(0, 3, 1, 2)
+    x = torch.from_numpy(aligned(block.x)).permute(0, 3, 1, 2)
     shapes = (block.x.shape, *block.out_shapes[:-1])
     for index, (stage, in_shape) in enumerate(zip(block.stages, shapes, strict=True)):
         _, before = padding_of(stage, in_shape)
@@ -137,7 +137,7 @@ def gate_step(block: Block) -> Step:
 def matmul_form(block: Block) -> Form:
     """Return a pointwise layer as a matrix product into a buffer."""
     (stage,) = block.stages
-    x = torch.from_numpy(np.array(block.x)).reshape(-1, block.x.shape[-1])
+    x = torch.from_numpy(aligned(block.x)).reshape(-1, block.x.shape[-1])
     kernel = torch.from_numpy(np.array(stage.kernel))
     out_shape = block.out_shapes[-1]
     y = torch.empty(x.shape[0], out_shape[-1])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import scipy.ndimage
 
+import fastsep
 from bench.filter_rows import FilterRow, Image
 from bench.peers.form import Form
 
@@ -18,7 +18,7 @@ def forms(row: FilterRow, threads: int) -> Iterator[Form]:
     if threads != 1:
         raise ValueError(f"scipy.ndimage runs on one thread; asked for {threads}")
     image = row.image()
-    out: Image = np.empty(row.shape, row.out_dtype)
+    out: Image = fastsep.empty(row.shape, row.out_dtype)
     function = getattr(scipy.ndimage, row.function)
     yield Form(
         f"scipy.ndimage.{row.function}", lambda: function(image, output=out, **row.arguments), lambda: out

@@ -40,7 +40,7 @@ cdef enum:
 
 
 cdef int64_t border_columns(const window *w) noexcept nogil:
-    """The most output columns of a row that see padding on the left or right."""
+    """The most output columns of a row that see the image and padding on the left or right of it."""
     return 2 * ((w.taps[2] - 1 + w.strides[2]) // w.strides[2])
 
 
@@ -151,10 +151,12 @@ cdef void fill_joined_taps(const direct_plan *plan, const source *input, const i
                     column = x if x < inside else x + last - inside
                     begin = first + column * w.strides[2]
                     end = min(begin + w.taps[2], input.shape[2])
+                    if end <= max(0, begin):
+                        to[column] = plan.zeros
+                        continue
                     memset(segments, 0, segment)
-                    if end > max(0, begin):
-                        memcpy(segments + (max(0, begin) - begin) * pixel, row.data + max(0, begin) * pixel,
-                               (end - max(0, begin)) * pixel)
+                    memcpy(segments + (max(0, begin) - begin) * pixel, row.data + max(0, begin) * pixel,
+                           (end - max(0, begin)) * pixel)
                     to[column] = segments
                     segments += segment
                 to += r.columns
