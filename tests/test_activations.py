@@ -44,8 +44,8 @@ def sample(dtype: Any) -> Array:
 
 @functools.cache
 def dense_sample(dtype: Any) -> Array:
-    """`sample`, and the bend of every curve so densely that the worst errors are met."""
-    return np.concatenate([sample(dtype), np.linspace(-16, 16, 30_001).astype(dtype)])
+    """`sample`, and more of the bend of every curve."""
+    return np.concatenate([sample(dtype), np.linspace(-16, 16, 4_001).astype(dtype)])
 
 
 @functools.cache
