@@ -11,6 +11,7 @@ import scipy.ndimage
 from bounds import Bounded
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pixels import values
 from scipy.ndimage._filters import _gaussian_kernel1d
 
 from fastsep import _reference_filters
@@ -101,21 +102,6 @@ def error(array: Array, steps: Sequence[Step], sums: Any, stored: Any, scipy: bo
         total = total + store * (np.abs(exact) + total) + np.longdouble(np.finfo(stored).smallest_subnormal)
         before = Bounded(exact, total)
     return before.error
-
-
-def values(seed: int, shape: tuple[int, ...], dtype: Any) -> Array:
-    """Numbers of a dtype: integers of up to 16 bits from all of its range, wider ones up to 10⁶."""
-    kind = np.dtype(dtype)
-    generator = np.random.default_rng(seed)
-    if kind.kind == "b":
-        return generator.integers(0, 2, shape).astype(kind)
-    if kind.kind in "iu":
-        limits = np.iinfo(kind)
-        low, high = max(limits.min, -(10**6)), min(limits.max, 10**6)
-        return generator.integers(low, high, shape, endpoint=True).astype(kind)
-    if kind.kind == "c":
-        return (generator.standard_normal(shape) + 1j * generator.standard_normal(shape)).astype(kind)
-    return (generator.standard_normal(shape) * 2.0 ** generator.integers(-4, 5, shape)).astype(kind)
 
 
 shapes = st.lists(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33]), min_size=1, max_size=3).map(

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import filters
 import numpy as np
 from bounds import assert_same_bits
 from guard_pages import Guarded, strides_of
 from numpy.typing import NDArray
+from pixels import values
 
 import fastsep
 import fastsep.ndimage as ndi
@@ -58,7 +58,7 @@ def main(isa: str) -> None:
     fastsep.set_isa(isa)
     count = 0
     for shape, dtype, (name, function) in itertools.product(SHAPES, "Bhifd", FILTERS.items()):
-        array = filters.values(count, shape, dtype)
+        array = values(count, shape, dtype)
         options: list[dict[str, Any]] = [{}]
         if dtype in "fd":
             options.append({"precision": "double"})
