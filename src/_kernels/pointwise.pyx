@@ -189,9 +189,6 @@ cdef void lay_out(pointwise_call *call, int threads) noexcept nogil:
     for axis in range(4):
         call.pixels *= call.out.shape[axis]
     call.stage_x = channels_apart(&call.x, item)
-    # One run of pixels, side by side, that L2 does not hold.
-    call.streams = (not call.stage_x and call.pixels == call.x.shape[3] and call.x.strides[3] == p.inputs * item
-                    and call.pixels * p.inputs * item > caches().level2 // 2)
     call.stage_out = channels_apart(&call.out, item)
     call.stage_residual = call.residual.data != NULL and channels_apart(&call.residual, item)
     call.block_pixels = pixels_for_cache(p.inputs * item)
@@ -202,7 +199,10 @@ cdef void lay_out(pointwise_call *call, int threads) noexcept nogil:
     call.block_panels, call.panel_blocks = p.count, 1
     if threads > 1:
         share_out(call, threads)
-    call.streams = call.streams and call.panel_blocks == 1
+    # One run of pixels, side by side, that L2 does not hold, and whole blocks of it a tile.
+    call.streams = (call.panel_blocks == 1 and not call.stage_x and call.pixels == call.x.shape[3]
+                    and call.x.strides[3] == p.inputs * item
+                    and call.pixels * p.inputs * item > caches().level2 // 2)
     wide = min(p.outputs, (call.block_panels * p.kernels.panel_vectors + 1) * p.kernels.lanes) * item
     call.x_at = (3 * call.block_pixels * sizeof(char *) + 63) // 64 * 64
     call.out_at = call.x_at + (call.block_pixels * p.inputs * item + 63) // 64 * 64 * call.stage_x
