@@ -90,7 +90,10 @@ def extension(name: str, *c_sources: str) -> Extension:
 # What all modules share of Cython itself, once; cythonize writes the file.
 shared = Extension("fastsep._cyutility", ["build/cython/_cyutility.c"])
 setup(
-    packages=["fastsep", "fastsep.ndimage", "fastsep.network_tables"],
+    packages=[
+        *["fastsep", "fastsep.ndimage", "fastsep.network_tables"],
+        *["fastsep.onnx", "fastsep.onnx._operators", "fastsep.onnx._optimise"],
+    ],
     package_dir={"": "src"},
     package_data={"fastsep": ["*.pxd", "*.pyi", "py.typed"], "fastsep.network_tables": ["*.txt", "*.md"]},
     ext_modules=cythonize(

@@ -1,0 +1,1 @@
+"""Convolutional networks from ONNX files: load, optimise, plan memory, run."""

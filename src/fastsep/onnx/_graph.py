@@ -1,0 +1,158 @@
+"""The one graph type: what loading makes, what every pass of the optimiser takes and returns, what runs.
+
+Nothing here knows the onnx package. Graphs are immutable: a pass returns a new one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator: reads values by name, and makes values by name.
+
+    `inputs` and `outputs` hold "" where an optional one is absent. `origin` names the nodes of the file that this one
+    stands for.
+    """
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    origin: tuple[str, ...] = ()
+
+    def with_inputs(self, *inputs: str) -> Node:
+        """Return the same operator on other values."""
+        return replace(self, inputs=inputs)
+
+    def describe(self) -> str:
+        """Return the operator with its name, for messages."""
+        return (
+            f"{self.op} node {self.name!r}" if self.name else f"{self.op} node that makes {self.outputs[0]!r}"
+        )
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a graph; a str or None in `shape` is a size that only a call knows."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | str | None, ...] | None
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is known about a value before a run: shape and dtype, and the value itself if nothing can change it."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    value: Array | None = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in an order in which they can run, and the constants they read."""
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    constants: Mapping[str, Array]
+
+    def producers(self) -> dict[str, Node]:
+        """Return the node that makes each value."""
+        return {name: node for node in self.nodes for name in node.outputs if name}
+
+    def readers(self) -> dict[str, list[Node]]:
+        """Return the nodes that read each value, a node once for every time it reads it."""
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in node.inputs:
+                if name:
+                    found.setdefault(name, []).append(node)
+        return found
+
+    def uses(self) -> Counter[str]:
+        """Return how often each value is read; an output of the graph counts as one use."""
+        counts = Counter(name for node in self.nodes for name in node.inputs if name)
+        counts.update(port.name for port in self.outputs)
+        return counts
+
+    def with_nodes(self, nodes: Iterable[Node], constants: Mapping[str, Array] | None = None) -> Graph:
+        """Return a graph of the same inputs and outputs; `constants` are added to those there are."""
+        merged = self.constants if constants is None else {**self.constants, **constants}
+        return replace(self, nodes=tuple(nodes), constants=merged)
+
+
+def without_dead_code(graph: Graph) -> Graph:
+    """Leave out nodes and constants that no output needs."""
+    needed = {port.name for port in graph.outputs}
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if needed.intersection(name for name in node.outputs if name):
+            kept.append(node)
+            needed.update(node.inputs)
+    constants = {name: value for name, value in graph.constants.items() if name in needed}
+    return replace(graph, nodes=tuple(reversed(kept)), constants=constants)
+
+
+def in_order(nodes: Iterable[Node], known: Iterable[str]) -> tuple[Node, ...]:
+    """Return the nodes so that each comes after those whose values it reads, otherwise in the order given.
+
+    Parameters
+    ----------
+    nodes : iterable of Node
+    known : iterable of str
+        Values that no node makes: inputs and constants.
+
+    Raises
+    ------
+    ValueError
+        A value is read that nothing makes, made twice, or made from itself.
+    """
+    nodes = tuple(nodes)
+    known = set(known)
+    makers: dict[str, int] = {}
+    for index, node in enumerate(nodes):
+        for name in node.outputs:
+            if name and (name in makers or name in known):
+                raise ValueError(f"{node.describe()} makes {name!r}, which is there already")
+            if name:
+                makers[name] = index
+    waiting = []
+    followers: dict[int, list[int]] = {}
+    for index, node in enumerate(nodes):
+        sources = set()
+        for name in node.inputs:
+            if name in makers:
+                sources.add(makers[name])
+            elif name and name not in known:
+                raise ValueError(f"{node.describe()} reads {name!r}, which nothing makes")
+        waiting.append(len(sources))
+        for source in sources:
+            followers.setdefault(source, []).append(index)
+    ready = [index for index, count in enumerate(waiting) if count == 0]
+    heapq.heapify(ready)
+    order = []
+    while ready:
+        index = heapq.heappop(ready)
+        order.append(nodes[index])
+        for follower in followers.get(index, ()):
+            waiting[follower] -= 1
+            if waiting[follower] == 0:
+                heapq.heappush(ready, follower)
+    if len(order) < len(nodes):
+        stuck = next(node for node, count in zip(nodes, waiting, strict=True) if count)
+        raise ValueError(f"{stuck.describe()} depends on its own output: the graph has a cycle")
+    return tuple(order)

@@ -1,0 +1,1 @@
+"""Passes: small functions from Graph to Graph, one kind a file."""
