@@ -1,6 +1,7 @@
 """Separable convolutions on CPUs, for people who work in NumPy."""
 
 from fastsep._isa import available_isas, get_isa, set_isa
+from fastsep._load import load
 from fastsep._memory import empty
 from fastsep._squeeze_excite import SqueezeExcite
 from fastsep._version import __version__
@@ -31,6 +32,7 @@ __all__ = [
     "factorize_conv",
     "get_isa",
     "is_separable",
+    "load",
     "networks",
     "pointwise_conv",
     "separable_conv",

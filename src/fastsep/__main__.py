@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from fastsep import _version
 from fastsep._filter_command import add_filter
+from fastsep._run_command import add_run
 from fastsep._theory_commands import add_commands, run_cost, run_factorize
 
 
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--threads", type=int, default=None, help="-1 is all; default: OpenMP's limit")
     add_filter(commands)
     add_commands(commands)
+    add_run(commands)
     return parser
 
 
@@ -78,6 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from fastsep._filter_command import run_filter
 
             run_filter(options)
+        elif options.command == "run":
+            from fastsep._run_command import run_network
+
+            print(run_network(options))
         else:
             print({"factorize": run_factorize, "cost": run_cost}[options.command](options))
     except (TypeError, ValueError, RuntimeError, OSError, ImportError) as error:

@@ -1,0 +1,36 @@
+"""`fastsep.load`: a network that `session.save` wrote."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastsep.onnx import InferenceSession
+
+
+def load(path: str | os.PathLike[str], *, threads: int | None = None) -> InferenceSession:
+    """Read a network that `InferenceSession.save` wrote; needs NumPy alone.
+
+    Parameters
+    ----------
+    path : str or path
+        The weights are mapped, not read: processes that load one file share its pages.
+    threads : int or None
+        As for a session.
+
+    Returns
+    -------
+    fastsep.onnx.InferenceSession
+
+    Raises
+    ------
+    fastsep.onnx.ModelError
+        The file is not one of these, is damaged, or is of a newer format.
+    OSError
+        It cannot be read.
+    """
+    from fastsep.onnx._file import read
+    from fastsep.onnx._session import InferenceSession
+
+    return InferenceSession._of(read(path), threads)

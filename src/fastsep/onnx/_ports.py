@@ -1,0 +1,180 @@
+"""What goes in and comes out of a run, checked; every message names the input or output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastsep.onnx._graph import Array, Graph, Port, Spec
+
+if TYPE_CHECKING:
+    from fastsep.onnx._session import NodeArg
+
+_TYPES = {
+    "float16": "float16",
+    "float32": "float",
+    "float64": "double",
+    "bool": "bool",
+    **{name: name for kind in ("int", "uint") for name in (f"{kind}{bits}" for bits in (8, 16, 32, 64))},
+}
+_MOST_NAMED = 5
+
+
+def node_arg(port: Port) -> NodeArg:
+    """Return a port in ONNX Runtime's form."""
+    from fastsep.onnx._session import NodeArg
+
+    shape = [] if port.shape is None else list(port.shape)
+    return NodeArg(port.name, f"tensor({_TYPES.get(port.dtype.name, port.dtype.name)})", shape)
+
+
+def fixed_shapes(graph: Graph) -> dict[str, tuple[int, ...]] | None:
+    """Return the shapes of the inputs if the model fixes them all."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for port in graph.inputs:
+        sizes = port.shape
+        if sizes is None or not all(isinstance(size, int) for size in sizes):
+            return None
+        shapes[port.name] = tuple(size for size in sizes if isinstance(size, int))
+    return shapes
+
+
+def output_names(graph: Graph, names: Sequence[str] | None) -> list[str]:
+    """Return the outputs asked for.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    there = [port.name for port in graph.outputs]
+    if names is None:
+        return there
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"output_names must be a list of names or None; got {names!r}")
+    # ONNX Runtime takes an empty list for all.
+    if not names:
+        return there
+    for name in names:
+        if name not in there:
+            raise ValueError(f"output_names asks for {name!r}; the model has {_listed(there)}")
+    return list(names)
+
+
+def feeds(graph: Graph, given: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the inputs in the graph's order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One is missing or not known, or has a wrong dtype or shape.
+    """
+    if not isinstance(given, Mapping):
+        raise TypeError(f"input_feed must be a dict of arrays by input name; got {type(given).__name__}")
+    there = [port.name for port in graph.inputs]
+    missing = [name for name in there if name not in given]
+    if missing:
+        raise ValueError(f"input_feed lacks {_listed(missing)}; the model takes {_listed(there)}")
+    for name in given:
+        if name not in there:
+            raise ValueError(f"input_feed holds {name!r}, which the model does not take; it takes {_listed(there)}")
+    open_sizes: dict[str, tuple[int, str]] = {}
+    return {port.name: _fed(port, given[port.name], open_sizes) for port in graph.inputs}
+
+
+def _fed(port: Port, value: object, open_sizes: dict[str, tuple[int, str]]) -> Array:
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"input {port.name!r} must be a np.ndarray of {port.dtype}; got {type(value).__name__}")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"input {port.name!r} must be a plain np.ndarray; got a MaskedArray")
+    if value.dtype.newbyteorder("=") != port.dtype:
+        raise TypeError(f"input {port.name!r} must be of {port.dtype}; got {value.dtype}")
+    if port.shape is not None:
+        wanted = ", ".join("?" if size is None else str(size) for size in port.shape)
+        if value.ndim != len(port.shape):
+            raise ValueError(
+                f"input {port.name!r} must have {len(port.shape)} axes, ({wanted}); got shape {value.shape}"
+            )
+        for axis, (size, got) in enumerate(zip(port.shape, value.shape, strict=True)):
+            if isinstance(size, int) and size != got:
+                raise ValueError(
+                    f"input {port.name!r} must be of shape ({wanted}); got {value.shape}, {got} on axis {axis}"
+                )
+            if isinstance(size, str):
+                before, of = open_sizes.setdefault(size, (got, port.name))
+                if before != got:
+                    raise ValueError(
+                        f"size {size!r} is {before} in input {of!r} and {got} on axis {axis} of {port.name!r}"
+                    )
+    return value if value.dtype.isnative else value.astype(port.dtype)
+
+
+def results(
+    names: Sequence[str],
+    specs: Mapping[str, Spec],
+    out: Sequence[Array | None] | None,
+    inputs: Mapping[str, Array],
+) -> list[Array]:
+    """Return the arrays that receive the outputs: those of `out`, new ones for the rest.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An array of `out` does not fit.
+    """
+    if out is None:
+        out = [None] * len(names)
+    if isinstance(out, np.ndarray) or not isinstance(out, Sequence) or len(out) != len(names):
+        raise ValueError(f"out must be a list of {len(names)} arrays or None, one for each output; got {out!r:.80}")
+    found = []
+    for name, target in zip(names, out, strict=True):
+        spec = specs[name]
+        if target is None:
+            found.append(np.empty(spec.shape, spec.dtype))
+            continue
+        if not isinstance(target, np.ndarray):
+            raise TypeError(f"out for {name!r} must be a np.ndarray; got {type(target).__name__}")
+        if target.shape != spec.shape or target.dtype != spec.dtype:
+            raise ValueError(
+                f"out for {name!r} must be of {spec.dtype} and shape {spec.shape}; "
+                f"got {target.dtype} and {target.shape}"
+            )
+        if not target.flags.writeable:
+            raise ValueError(f"out for {name!r} is read-only")
+        for other, value in (*inputs.items(), *zip(names, found, strict=False)):
+            if np.shares_memory(target, value):
+                raise ValueError(f"out for {name!r} shares memory with {other!r}")
+        found.append(target)
+    return found
+
+
+def random_feeds(graph: Graph, shapes: Mapping[str, Sequence[int]] | None) -> dict[str, Array]:
+    """Return seeded inputs of these shapes; of the model's own where it fixes them.
+
+    Raises
+    ------
+    ValueError
+        An input has open sizes, and no shape is given for it.
+    """
+    shapes = {} if shapes is None else shapes
+    generator = np.random.default_rng(0)
+    made: dict[str, Array] = {}
+    for port in graph.inputs:
+        sizes = shapes.get(port.name, port.shape)
+        if sizes is None or not all(isinstance(size, int | np.integer) for size in sizes):
+            raise ValueError(
+                f"shapes must hold input {port.name!r}, whose size the model leaves open: {port.shape}; "
+                f"such as shapes={{{port.name!r}: (1, 3, 224, 224)}}"
+            )
+        size = tuple(int(each) for each in sizes if each is not None)
+        if port.dtype.kind == "f":
+            made[port.name] = generator.standard_normal(size).astype(port.dtype)
+        else:
+            made[port.name] = np.ones(size, port.dtype)
+    return feeds(graph, made)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:_MOST_NAMED])
+    return shown + (f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else "")

@@ -1,0 +1,254 @@
+"""`InferenceSession`: ONNX Runtime's interface over our own run."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastsep._job import CompiledPlan
+from fastsep._threads import check as check_threads
+from fastsep.onnx import _file, _options, _ports
+from fastsep.onnx._compile import compiled, plan_key
+from fastsep.onnx._execution import Execution
+from fastsep.onnx._graph import Array, Graph, Node, Spec
+from fastsep.onnx._optimise import optimise
+from fastsep.onnx._schedule import Schedule, schedule
+from fastsep.onnx._specialise import specialise
+from fastsep.onnx._summary import Summary, summarise
+
+# Input shapes whose schedules are kept, the least recently used going first; and of each, memory for so many
+# runs at a time.
+_MOST_SHAPES = 8
+_MOST_IDLE = 4
+# Integer inputs of at most so many elements may say how large something is.
+_MOST_SIZES = 1024
+
+_Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class NodeArg:
+    """An input or output: `name`, `type` such as "tensor(float)", and `shape`, a str where it is open."""
+
+    name: str
+    type: str
+    shape: list[int | str | None]
+
+
+class InferenceSession:
+    """A network, ready to run.
+
+    Parameters
+    ----------
+    path_or_bytes : str, path, bytes or onnx.ModelProto
+        An ONNX model, opset 11 or newer. External data lie beside the file.
+    sess_options : SessionOptions of fastsep.onnx or of onnxruntime, or None
+        `intra_op_num_threads` is honoured; an option that would change results is refused.
+    providers : sequence or None
+        Must hold "CPUExecutionProvider".
+    provider_options : sequence of dict or None
+        For the CPU there are none.
+    threads : int or None
+        None follows `intra_op_num_threads`, then OpenMP's limit; -1 is all CPUs.
+
+    Raises
+    ------
+    ModelError
+        The model is malformed, or an operator is not supported (`UnsupportedOperator`).
+    FileNotFoundError, ImportError
+        There is no such file; the package ``onnx`` is missing (``pip install fastsep[onnx]``).
+    TypeError, ValueError
+        An argument is wrong.
+
+    Notes
+    -----
+    Several threads may call one session at a time: each run has memory of its own. A session pickles: the pickle
+    holds the optimised network.
+    """
+
+    def __init__(
+        self,
+        path_or_bytes: Any,
+        sess_options: Any = None,
+        providers: Sequence[Any] | None = None,
+        provider_options: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        threads: int | None = None,
+    ) -> None:
+        from fastsep.onnx._load import load
+
+        _options.check_providers(providers, provider_options)
+        self._begin(optimise(load(path_or_bytes)), _options.threads_of(sess_options, threads))
+
+    @classmethod
+    def _of(cls, graph: Graph, threads: int | None) -> InferenceSession:
+        """A session of a graph that is optimised already."""
+        self = cls.__new__(cls)
+        self._begin(graph, threads)
+        return self
+
+    def _begin(self, graph: Graph, threads: int | None) -> None:
+        check_threads(threads)
+        self._graph = graph
+        self._threads = threads
+        self._plans: dict[_Key, CompiledPlan | None] = {}
+        self._runs: OrderedDict[_Key, _Runs] = OrderedDict()
+        self._sized: dict[_Key, tuple[str, ...]] = {}
+        self._lock = threading.Lock()
+        shapes = _ports.fixed_shapes(graph)
+        if shapes is not None:
+            # Every size is known: weights are packed now, and a model whose shapes do not fit is refused now.
+            self._runs_for({}, shapes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self._graph, self._threads)
+
+    def get_inputs(self) -> list[NodeArg]:
+        """Return what a run needs."""
+        return [_ports.node_arg(port) for port in self._graph.inputs]
+
+    def get_outputs(self) -> list[NodeArg]:
+        """Return what a run makes."""
+        return [_ports.node_arg(port) for port in self._graph.outputs]
+
+    def get_providers(self) -> list[str]:
+        """Return ["CPUExecutionProvider"]."""
+        return list(_options.PROVIDERS)
+
+    def run(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Array],
+        run_options: Any = None,
+        *,
+        out: Sequence[Array | None] | None = None,
+    ) -> list[Array]:
+        """Run the network.
+
+        Parameters
+        ----------
+        output_names : sequence of str or None
+            None is all, in the model's order.
+        input_feed : dict of ndarray
+            By name, of the model's dtypes and shapes; never written.
+        run_options : onnxruntime.RunOptions or None
+        out : sequence of ndarray or None
+            Receives the outputs, one for each name, of the output's shape and dtype, sharing no memory with the inputs;
+            None where a new array is wanted.
+
+        Returns
+        -------
+        list of ndarray
+
+        Raises
+        ------
+        TypeError, ValueError
+            An input is missing, not known, or of a wrong dtype or shape; an output name is not known; `out` does not
+            fit. The message names it.
+        """
+        _options.check_run_options(run_options)
+        names = _ports.output_names(self._graph, output_names)
+        feeds = _ports.feeds(self._graph, input_feed)
+        runs = self._runs_for(feeds, {name: value.shape for name, value in feeds.items()})
+        results = _ports.results(names, runs.schedule.specs, out, feeds)
+        execution = runs.take(self._threads)
+        try:
+            execution.run(feeds, dict(zip(names, results, strict=True)))
+        finally:
+            runs.give_back(execution)
+        return results
+
+    def summary(self, shapes: Mapping[str, Sequence[int]] | None = None) -> Summary:
+        """Run a few times on random inputs, and say what became of each node.
+
+        Parameters
+        ----------
+        shapes : dict or None
+            Of the inputs, by name; needed for those with open sizes.
+
+        Returns
+        -------
+        Summary
+            Its `str` is a table: each step with the nodes it stands for, its shape, milliseconds and share of the
+            roofline; `to_dict()` gives the figures.
+        """
+        feeds = _ports.random_feeds(self._graph, shapes)
+        runs = self._runs_for(feeds, {name: value.shape for name, value in feeds.items()})
+        execution = runs.take(self._threads)
+        try:
+            return summarise(self._graph, runs.schedule, execution, feeds, self._threads)
+        finally:
+            runs.give_back(execution)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the optimised network and its weights; `fastsep.load` reads them with NumPy alone.
+
+        Parameters
+        ----------
+        path : str or path
+            Replaced only when all is written. The file is the same for every instruction set.
+        """
+        _file.save(self._graph, path)
+
+    def _runs_for(self, feeds: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> _Runs:
+        """Return the schedule for inputs of these shapes, from the cache if it is there."""
+        key: _Key = tuple(shapes.items())
+        with self._lock:
+            if key in self._sized:
+                key = (key, *(feeds[name].tobytes() for name in self._sized[key]))
+            if key in self._runs:
+                self._runs.move_to_end(key)
+                return self._runs[key]
+            try:
+                specs = specialise(self._graph, shapes)
+            except ValueError:
+                # Some input may say how large something is: what a Reshape takes its shape from.
+                sizes = {name: value for name, value in feeds.items() if _is_sizes(value)}
+                if not sizes or isinstance(key[0][0], tuple):
+                    raise
+                specs = specialise(self._graph, shapes, sizes)
+                self._sized[key] = tuple(sizes)
+                key = (key, *(value.tobytes() for value in sizes.values()))
+            self._runs[key] = _Runs(schedule(self._graph, specs, self._plan_of))
+            if len(self._runs) > _MOST_SHAPES:
+                self._runs.popitem(last=False)
+            return self._runs[key]
+
+    def _plan_of(self, node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
+        """Return a node's plan, packed once for all shapes it serves."""
+        key = plan_key(node, specs)
+        if key is None:
+            return None
+        if key not in self._plans:
+            self._plans[key] = compiled(node, specs)
+        return self._plans[key]
+
+
+def _is_sizes(value: Array) -> bool:
+    return value.dtype.kind in "iu" and value.size <= _MOST_SIZES
+
+
+def _rebuild(graph: Graph, threads: int | None) -> InferenceSession:
+    return InferenceSession._of(graph, threads)
+
+
+class _Runs:
+    """A schedule, and memory for runs that are not under way."""
+
+    def __init__(self, planned: Schedule) -> None:
+        self.schedule = planned
+        self._idle: list[Execution] = []
+
+    def take(self, threads: int | None) -> Execution:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Execution(self.schedule, threads)
+
+    def give_back(self, execution: Execution) -> None:
+        if len(self._idle) < _MOST_IDLE:
+            self._idle.append(execution)

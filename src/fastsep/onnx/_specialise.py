@@ -1,0 +1,62 @@
+"""Shapes of all values for concrete inputs; whatever is known from shapes alone is computed now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fastsep.onnx._graph import Array, Graph, Node, Spec
+from fastsep.onnx._operators import OPERATORS
+
+# Values known before a run are computed only if they are small: shapes, sizes, axes.
+_MOST_KNOWN = 65536
+
+
+def specialise(
+    graph: Graph, shapes: Mapping[str, tuple[int, ...]], known: Mapping[str, Array] | None = None
+) -> dict[str, Spec]:
+    """Find shape and dtype of every value, and the values that nothing but the shapes decides.
+
+    Parameters
+    ----------
+    graph : Graph
+    shapes : dict
+        Of the inputs, by name.
+    known : dict or None
+        Inputs whose values count as known: what a Reshape of the graph takes its shape from.
+
+    Returns
+    -------
+    dict of Spec, by name
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit the graph; the message names the node.
+    """
+    known = {} if known is None else known
+    specs = {name: Spec(value.shape, value.dtype, value) for name, value in graph.constants.items()}
+    for port in graph.inputs:
+        specs[port.name] = Spec(shapes[port.name], port.dtype, known.get(port.name))
+    for node in graph.nodes:
+        given = [specs[name] if name else None for name in node.inputs]
+        found = _infer(node, given)
+        for name, spec in zip(node.outputs, found, strict=False):
+            if name:
+                specs[name] = spec
+    return specs
+
+
+def _infer(node: Node, given: Sequence[Spec | None]) -> list[Spec]:
+    operator = OPERATORS[node.op]
+    found = operator.infer(node, given)
+    values = [None if spec is None else spec.value for spec in given]
+    if any(spec is not None and value is None for spec, value in zip(given, values, strict=True)):
+        return found
+    if any(np.prod(spec.shape, dtype=float) > _MOST_KNOWN for spec in found):
+        return found
+    return [
+        Spec(spec.shape, spec.dtype, np.asarray(value))
+        for spec, value in zip(found, operator.compute(node, values), strict=True)
+    ]
