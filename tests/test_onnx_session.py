@@ -1,0 +1,326 @@
+"""`fastsep.onnx.InferenceSession` beside ONNX Runtime: the same calls, the same results."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper
+from onnx_models import assert_close, expected, model, small_network, weight
+
+import fastsep
+from fastsep.onnx import InferenceSession, ModelError, SessionOptions
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((1, 3, 32, 32)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def proto() -> onnx.ModelProto:
+    return small_network()
+
+
+@pytest.fixture(scope="module")
+def session(proto: onnx.ModelProto) -> InferenceSession:
+    return InferenceSession(proto.SerializeToString())
+
+
+def test_a_network_agrees_with_onnx_runtime_on_every_instruction_set(proto: onnx.ModelProto, isa: str) -> None:
+    (got,) = InferenceSession(proto.SerializeToString()).run(None, {"x": X})
+    assert_close(got, expected(proto, {"x": X})[0])
+
+
+@pytest.mark.parametrize("opset", [11, 13, 15, 18, 21])
+def test_old_and_new_opsets(opset: int) -> None:
+    network = small_network(opset=opset)
+    (got,) = InferenceSession(network.SerializeToString()).run(None, {"x": X})
+    assert_close(got, expected(network, {"x": X})[0])
+
+
+def test_the_calls_of_onnx_runtime_work_unchanged(proto: onnx.ModelProto, tmp_path: Any) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(proto, path)
+    results = []
+    for runtime in (onnxruntime, fastsep.onnx):
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        given, made = session.get_inputs()[0], session.get_outputs()[0]
+        assert (given.name, given.type, given.shape) == ("x", "tensor(float)", [1, 3, 32, 32])
+        assert (made.name, made.type, made.shape) == ("logits", "tensor(float)", [1, 10])
+        assert session.get_providers() == ["CPUExecutionProvider"]
+        results.append(session.run([made.name], {given.name: X}, None)[0])
+    assert_close(results[1], results[0])
+
+
+def test_onnx_runtimes_own_options_are_understood(proto: onnx.ModelProto) -> None:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"], [{}])
+    assert session.run(None, {"x": X}, onnxruntime.RunOptions())[0].shape == (1, 10)
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    with pytest.raises(ValueError, match="set_denormal_as_zero"):
+        InferenceSession(proto.SerializeToString(), options)
+
+
+def test_what_would_change_results_or_write_files_is_refused(proto: onnx.ModelProto) -> None:
+    data = proto.SerializeToString()
+    options = SessionOptions()
+    options.enable_profiling = True
+    with pytest.raises(ValueError, match="summary"):
+        InferenceSession(data, options)
+    options = SessionOptions()
+    options.optimized_model_filepath = "x.onnx"
+    with pytest.raises(ValueError, match="save"):
+        InferenceSession(data, options)
+    with pytest.raises(TypeError, match="sess_options"):
+        InferenceSession(data, 4)
+    with pytest.raises(ValueError, match="CPUExecutionProvider"):
+        InferenceSession(data, providers=["CUDAExecutionProvider"])
+    with pytest.raises(TypeError, match="providers"):
+        InferenceSession(data, providers="CPUExecutionProvider")
+    with pytest.raises(ValueError, match="provider_options"):
+        InferenceSession(data, providers=["CPUExecutionProvider"], provider_options=[{}, {}])
+    with pytest.raises(ValueError, match="threads"):
+        InferenceSession(data, threads=0)
+
+
+def test_wrong_inputs_are_named(session: InferenceSession) -> None:
+    with pytest.raises(ValueError, match="lacks 'x'"):
+        session.run(None, {})
+    with pytest.raises(ValueError, match="'y'"):
+        session.run(None, {"x": X, "y": X})
+    with pytest.raises(TypeError, match="float64"):
+        session.run(None, {"x": X.astype(np.float64)})
+    with pytest.raises(TypeError, match="list"):
+        session.run(None, {"x": X.tolist()})
+    with pytest.raises(TypeError, match="MaskedArray"):
+        session.run(None, {"x": np.ma.masked_array(X)})
+    with pytest.raises(ValueError, match="4 axes"):
+        session.run(None, {"x": X[0]})
+    with pytest.raises(ValueError, match="31 on axis 3"):
+        session.run(None, {"x": X[..., 1:]})
+    with pytest.raises(ValueError, match="'nothing'"):
+        session.run(["nothing"], {"x": X})
+    with pytest.raises(TypeError, match="output_names"):
+        session.run("logits", {"x": X})
+    with pytest.raises(TypeError, match="input_feed"):
+        session.run(None, X)
+
+
+def test_out_receives_the_outputs(session: InferenceSession) -> None:
+    (wanted,) = session.run(None, {"x": X})
+    out = np.full((1, 10), np.nan, np.float32)
+    (got,) = session.run(None, {"x": X}, out=[out])
+    assert got is out and np.array_equal(out, wanted)
+    strided = np.zeros((1, 20), np.float32)[:, ::2]
+    session.run(None, {"x": X}, out=[strided])
+    assert np.array_equal(strided, wanted)
+    with pytest.raises(ValueError, match="shape"):
+        session.run(None, {"x": X}, out=[np.zeros((1, 9), np.float32)])
+    with pytest.raises(ValueError, match="float64"):
+        session.run(None, {"x": X}, out=[np.zeros((1, 10))])
+    with pytest.raises(ValueError, match="list of 1"):
+        session.run(None, {"x": X}, out=[None, None])
+    frozen = np.zeros((1, 10), np.float32)
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        session.run(None, {"x": X}, out=[frozen])
+    with pytest.raises(ValueError, match="shares memory"):
+        session.run(None, {"x": X}, out=[X[0, 0, 0, :10][np.newaxis]])
+
+
+def test_inputs_of_any_layout_give_the_same_bits_and_stay(session: InferenceSession) -> None:
+    (wanted,) = session.run(None, {"x": X})
+    channels_last = np.ascontiguousarray(X.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    for x in (channels_last, np.asfortranarray(X), X[:, :, ::-1].copy()[:, :, ::-1], X.astype(">f4")):
+        before = x.copy()
+        assert np.array_equal(session.run(None, {"x": x})[0], wanted)
+        assert np.array_equal(x, before)
+
+
+def test_the_bits_do_not_depend_on_threads_nor_on_the_batch() -> None:
+    network = small_network("n", "s").SerializeToString()
+    batch = RNG.standard_normal((5, 3, 33, 33)).astype(np.float32)
+    (wanted,) = InferenceSession(network, threads=1).run(None, {"x": batch})
+    for threads in (2, 3, 7):
+        assert np.array_equal(InferenceSession(network, threads=threads).run(None, {"x": batch})[0], wanted)
+    session = InferenceSession(network, threads=2)
+    for index in range(5):
+        assert np.array_equal(session.run(None, {"x": batch[index : index + 1]})[0][0], wanted[index])
+
+
+def test_open_sizes_are_planned_as_they_come() -> None:
+    network = small_network("n", "s")
+    session = InferenceSession(network.SerializeToString())
+    assert session.get_inputs()[0].shape == ["n", 3, "s", "s"]
+    for turn in range(2):
+        for batch in range(1, 12):
+            size = 16 + batch + turn
+            x = RNG.standard_normal((batch, 3, size, size)).astype(np.float32)
+            assert_close(session.run(None, {"x": x})[0], expected(network, {"x": x})[0])
+    assert len(session._runs) <= 8
+    with pytest.raises(ValueError, match="size 's'"):
+        session.run(None, {"x": X[:, :, :20]})
+
+
+def test_several_threads_call_one_session(session: InferenceSession) -> None:
+    images = RNG.standard_normal((16, 1, 3, 32, 32)).astype(np.float32)
+    wanted = [session.run(None, {"x": image})[0] for image in images]
+    wrong: list[int] = []
+
+    def work(first: int) -> None:
+        for turn in range(40):
+            index = (first + turn) % len(images)
+            if not np.array_equal(session.run(None, {"x": images[index]})[0], wanted[index]):
+                wrong.append(index)
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_pickled_session_gives_the_same_bits(session: InferenceSession) -> None:
+    again = pickle.loads(pickle.dumps(session))
+    assert np.array_equal(again.run(None, {"x": X})[0], session.run(None, {"x": X})[0])
+    assert again.get_inputs() == session.get_inputs()
+
+
+def test_outputs_in_the_middle_and_outputs_that_are_inputs_or_constants() -> None:
+    weights = {"w": weight(0, 8, 3, 3, 3), "c": weight(1, 4)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Transpose", ["b"], ["t"], perm=[0, 2, 3, 1]),
+        helper.make_node("Identity", ["x"], ["same"]),
+        helper.make_node("Identity", ["c"], ["constant"]),
+        helper.make_node("Reshape", ["b", "shape"], ["flat"]),
+    ]
+    weights["shape"] = np.array([1, -1])
+    names = ["a", "b", "t", "same", "constant", "flat"]
+    proto = model(nodes, {"x": [1, 3, 32, 32]}, dict.fromkeys(names), weights)
+    session = InferenceSession(proto.SerializeToString())
+    wanted = expected(proto, {"x": X})
+    for got, right in zip(session.run(None, {"x": X}), wanted, strict=True):
+        assert_close(got, right)
+        assert not np.shares_memory(got, X) and got.flags.writeable
+    first = session.run(["flat", "same"], {"x": X})
+    session.run(None, {"x": -X})
+    assert_close(first[0], wanted[5])
+    assert np.array_equal(first[1], X)
+
+
+def test_an_input_may_say_a_shape() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        "reshape",
+        [
+            helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [4, 6]),
+            helper.make_tensor_value_info("shape", onnx.TensorProto.INT64, [2]),
+        ],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    session = InferenceSession(proto.SerializeToString())
+    x = RNG.standard_normal((4, 6)).astype(np.float32)
+    for shape in ([3, 8], [2, -1], [3, 8]):
+        (got,) = session.run(None, {"x": x, "shape": np.array(shape)})
+        assert np.array_equal(got, x.reshape(shape))
+    with pytest.raises(ValueError, match="Reshape"):
+        session.run(None, {"x": x, "shape": np.array([5, 5])})
+
+
+def test_a_model_whose_shapes_do_not_fit_is_refused_at_load() -> None:
+    proto = model(
+        [helper.make_node("Conv", ["x", "w"], ["y"])],
+        {"x": [1, 4, 8, 8]},
+        {"y": None},
+        {"w": weight(0, 8, 3, 3, 3)},
+    )
+    with pytest.raises(ValueError, match="Conv"):
+        InferenceSession(proto.SerializeToString())
+
+
+def test_summary_accounts_for_every_node(proto: onnx.ModelProto, session: InferenceSession) -> None:
+    summary = session.summary()
+    assert [step.op for step in summary.steps] == [
+        "Conv", "InvertedResidual", "Separable", "GlobalPool", "Dense",
+    ]  # fmt: skip
+    stands_for = {name for step in summary.steps for name in step.stands_for}
+    assert stands_for == {node.name for node in proto.graph.node} - {"flatten"}
+    assert all(step.seconds > 0 and step.roofline_seconds > 0 for step in summary.steps)
+    assert summary.arena_bytes > 0 and summary.weight_bytes > 0
+    text = str(summary)
+    assert "InvertedResidual" in text and "arena" in text
+    assert summary.to_dict()["steps"][0]["op"] == "Conv"
+
+
+def test_summary_needs_the_sizes_that_the_model_leaves_open() -> None:
+    session = InferenceSession(small_network("n", 32).SerializeToString())
+    with pytest.raises(ValueError, match="shapes must hold input 'x'"):
+        session.summary()
+    assert session.summary({"x": (2, 3, 32, 32)}).steps[0].shape == (2, 16, 16, 16)
+
+
+def test_the_arena_is_reused(session: InferenceSession) -> None:
+    summary = session.summary()
+    made = sum(4 * int(np.prod(step.shape)) for step in summary.steps)
+    assert summary.arena_bytes < made
+
+
+def test_a_missing_file_is_a_missing_file() -> None:
+    with pytest.raises(FileNotFoundError):
+        InferenceSession("no_such_model.onnx")
+
+
+def test_save_and_load_give_the_same_bits(session: InferenceSession, tmp_path: Any) -> None:
+    path = tmp_path / "net.fastsep"
+    session.save(path)
+    again = fastsep.load(path)
+    assert np.array_equal(again.run(None, {"x": X})[0], session.run(None, {"x": X})[0])
+    again.save(tmp_path / "again.fastsep")
+    assert (tmp_path / "again.fastsep").read_bytes() == path.read_bytes()
+
+
+def test_saving_over_the_file_that_is_in_use(session: InferenceSession, tmp_path: Any) -> None:
+    path = tmp_path / "net.fastsep"
+    session.save(path)
+    loaded = fastsep.load(path)
+    loaded.save(path)
+    assert np.array_equal(loaded.run(None, {"x": X})[0], session.run(None, {"x": X})[0])
+
+
+def test_damaged_files_are_refused(session: InferenceSession, tmp_path: Any) -> None:
+    path = tmp_path / "net.fastsep"
+    session.save(path)
+    data = path.read_bytes()
+    wrong = tmp_path / "wrong.fastsep"
+    for damaged in (b"", data[:20], data[:200], data[:-1], data[:-1] + b"\x55", b"ONNX" + data[4:], data + b"1"):
+        wrong.write_bytes(damaged)
+        with pytest.raises(ModelError, match=r"wrong\.fastsep"):
+            fastsep.load(wrong)
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        flipped = bytearray(data)
+        flipped[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
+        wrong.write_bytes(flipped)
+        with pytest.raises(ModelError):
+            fastsep.load(wrong)
+    with pytest.raises(FileNotFoundError):
+        fastsep.load(tmp_path / "nothing.fastsep")
+
+
+def test_no_unfinished_file_is_left(session: InferenceSession, tmp_path: Any) -> None:
+    session.save(tmp_path / "net.fastsep")
+    with pytest.raises(OSError, match="nowhere"):
+        session.save(tmp_path / "nowhere" / "net.fastsep")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.fastsep"]

@@ -1,0 +1,118 @@
+"""`fastsep run`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import imageio.v3
+import numpy as np
+import onnx
+import pytest
+import skimage.data
+from onnx import helper
+from onnx_models import model, small_network
+
+import fastsep
+from fastsep.__main__ import main
+from fastsep.onnx import InferenceSession
+
+PHOTO = skimage.data.astronaut()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    onnx.save(small_network("n", "s"), folder / "net.onnx")
+    InferenceSession(folder / "net.onnx").save(folder / "net.fastsep")
+    imageio.v3.imwrite(folder / "photo.png", PHOTO)
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
+    code = main(["run", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def colour_means(layout: str) -> onnx.ModelProto:
+    """A network whose logits are the means of the channels of its input."""
+    nchw = layout == "nchw"
+    axes = np.array([2, 3] if nchw else [1, 2])
+    shape = [1, 3, 40, 40] if nchw else [1, 40, 40, 3]
+    nodes = [helper.make_node("ReduceMean", ["x", "axes"], ["y"], keepdims=0)]
+    return model(nodes, {"x": shape}, {"y": [1, 3]}, {"axes": axes}, opset=18)
+
+
+def test_classes_of_a_photo(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = folder / "labels.txt"
+    labels.write_text("\n".join(f"name{index}" for index in range(10)))
+    arguments = ["--image", folder / "photo.png", "--top", 3, "--labels", labels, "--size", 64]
+    code, text, _ = run(capsys, folder / "net.onnx", *arguments)
+    assert code == 0
+    shown = re.findall(r"([\d.]+)%  name(\d+) \((\d+)\)", text)
+    assert len(shown) == 3 and all(name == index for _, name, index in shown)
+    shares = [float(share) for share, _, _ in shown]
+    assert shares == sorted(shares, reverse=True)
+    assert "assumed --layout nchw" in text and "assumed --mean 0.485,0.456,0.406" in text
+    assert "logits: softmax" in text and "ms a run" in text
+    code, saved, _ = run(capsys, folder / "net.fastsep", *arguments)
+    assert code == 0 and re.findall(r"([\d.]+)%  name(\d+) \((\d+)\)", saved) == shown
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_the_image_arrives_as_it_is(layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    onnx.save(colour_means(layout), tmp_path / "means.onnx")
+    picture = np.zeros((50, 70, 3), np.uint8)
+    picture[...] = (255, 51, 0)
+    imageio.v3.imwrite(tmp_path / "red.png", picture)
+    arguments = [tmp_path / "means.onnx", "--image", tmp_path / "red.png", "--mean", "0", "--std", "1", "--top", 3]
+    code, text, _ = run(capsys, *arguments)
+    assert code == 0 and f"assumed --layout {layout}" in text
+    shares = {int(index): float(share) for share, index in re.findall(r"([\d.]+)%  class (\d)", text)}
+    wanted = np.exp([1, 0.2, 0]) / np.exp([1, 0.2, 0]).sum() * 100
+    assert [shares[index] for index in range(3)] == pytest.approx(wanted, abs=0.01)
+
+
+def test_random_inputs_and_profile(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text, _ = run(capsys, folder / "net.onnx", "--profile", "--batch", 2, "--size", "40,48", "--threads", 1)
+    assert code == 0
+    assert "x (2, 3, 40, 48)" in text and "InvertedResidual" in text and "on 1 thread," in text
+
+
+def test_what_is_wrong_is_said(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net, photo = folder / "net.onnx", folder / "photo.png"
+    few = tmp_path / "few.txt"
+    few.write_text("one\ntwo")
+    junk = tmp_path / "junk.onnx"
+    junk.write_bytes(b"no model")
+    for arguments, words in (
+        ([tmp_path / "none.onnx"], "none.onnx"),
+        ([tmp_path / "none.fastsep"], "none.fastsep"),
+        ([junk], "junk"),
+        ([net, "--image", tmp_path / "none.png"], "none.png"),
+        ([net, "--image", photo, "--labels", few], "2 lines; the model has 10"),
+        ([net, "--image", photo, "--mean", "1,2"], "--mean must hold 1 or 3"),
+        ([net, "--image", photo, "--std", "0"], "--std must be positive"),
+        ([net, "--top", "0"], "--top"),
+        ([net, "--threads", "0"], "threads"),
+    ):
+        code, out, err = run(capsys, *arguments)
+        assert code == 1 and words in err and not out, arguments
+
+
+def test_a_saved_network_needs_numpy_alone(folder: Path) -> None:
+    program = (
+        "import sys\n"
+        "for name in ('onnx', 'google.protobuf', 'scipy', 'PIL', 'rich'): sys.modules[name] = None\n"
+        "import numpy as np, fastsep\n"
+        f"session = fastsep.load({str(folder / 'net.fastsep')!r}, threads=1)\n"
+        "x = np.zeros((1, 3, 32, 32), np.float32)\n"
+        "print(session.run(None, {'x': x})[0].shape)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "(1, 10)\n"
+    assert fastsep.load(folder / "net.fastsep").get_inputs()[0].shape == ["n", 3, "s", "s"]
