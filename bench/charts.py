@@ -368,6 +368,8 @@ def draw_all(results: Results) -> dict[str, Canvas]:
         if results.filters:
             figures["filter-ratios"] = draw_ratios(results, results.filters)
             figures["filter-times"] = draw_filter_times(results)
+        if results.networks:
+            figures["network-ratios"] = draw_ratios(results, results.networks)
         figures["scaling"] = draw_scaling(results)
         figures["threads"] = draw_threads(results)
         figures["fusion"] = draw_fusion(results)

@@ -18,8 +18,8 @@ RUNS = ROOT / "build" / "bench" / "runs"
 # Runs on a quiet machine differ by 3 %; below this a change is not looked at.
 NOISE = 0.05
 
-# What is measured beside peers: layers and blocks, and filters.
-SECTIONS = ("peers", "filters")
+# What is measured beside peers: layers and blocks, filters, and whole networks.
+SECTIONS = ("peers", "filters", "networks")
 
 # CPUs that other processes keep busy while a row is measured; 0.02 is an idle system.
 DISTURBED = 0.1

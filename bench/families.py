@@ -61,7 +61,7 @@ FAMILIES: dict[str, Threshold] = {
 
 
 def in_every_row(must: float, reach: float | None = None) -> Threshold:
-    """Return a filter family's: its figure holds for every row, so for the mean as well."""
+    """Return a filter's or network's: its figure holds for every row, so for the mean as well."""
     return Threshold(None, must, None, reach, share_of="roofline", worst_ratio=must)
 
 
@@ -82,7 +82,17 @@ FILTER_FAMILIES: dict[str, Threshold] = {
     "integers with SciPy's bits": in_every_row(6, 12),
     "volume beside SciPy": in_every_row(15, 30),
 }
-FAMILIES |= FILTER_FAMILIES
+
+# One network each, on one and on eight images; shares are of all multiply-adds, pooling and gates for nothing.
+NETWORK_FAMILIES: dict[str, Threshold] = {
+    "MobileNet 224": in_every_row(1.12, 1.25),
+    "MobileNetV2 224": in_every_row(1.15, 1.35),
+    "MobileNetV3-Large 224": in_every_row(1.15, 1.35),
+    "EfficientNet-B0 224": in_every_row(1.3, 1.6),
+    "Xception 299": in_every_row(1.08, 1.18),
+    "ResNet-50 224": in_every_row(1, 1.1),
+}
+FAMILIES |= FILTER_FAMILIES | NETWORK_FAMILIES
 
 
 def family_of(layers: tuple[Layer, ...], batch: int = 1) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.document import Block, Details, Figure, Heading, Items, Paragraph, Table, to_html, to_markdown
 from bench.measure import PORT_DEVIATION
-from bench.report import markdown_table, plural
+from bench.report import markdown_table, milliseconds, plural
 from bench.results import NAIVE, NOISE, OURS, Family, Results, Row, losers_first, read_results
 from bench.sweep import SLOWER_SECONDS, SLOWER_SHARE, Cliff, cliffs_of
 
@@ -159,7 +159,7 @@ def lost_section(results: Results) -> Iterator[Block]:
     lost = results.lost
     beyond = [row for row in lost if row.lost_beyond_noise]
     yield Paragraph(
-        f"Of {len(results.rows)} rows (a layer, block or filter on one number of "
+        f"Of {len(results.rows)} rows (a layer, block, filter or network on one number of "
         f"threads), a peer is faster in {len(lost)}, in "
         f"{len(beyond)} of them by more than the {NOISE:.0%} that count as noise. Worst first."
     )
@@ -171,6 +171,8 @@ def row_table(rows: Sequence[Row]) -> Table:
     """Return a family's rows on all numbers of threads: ours, each peer, ratio, shares."""
     if all(row.filter is not None for row in rows):
         return filter_table(rows)
+    if all(row.batch is not None for row in rows):
+        return network_table(rows)
     names = list(dict.fromkeys(peer.name for row in rows for peer in row.peers))
     names = sorted(names, key=lambda name: name == NAIVE)
     listed = losers_first(rows)
@@ -283,6 +285,92 @@ def filters_section(results: Results) -> Iterator[Block]:
             "Gaussians beside OpenCV: against σ, against the size of the image, by dtype, and how threads "
             "help. Solid: fastsep; dashed: OpenCV.",
         )
+
+
+def network_table(rows: Sequence[Row]) -> Table:
+    """Return whole networks, those we lose first: ours, each peer, ratio, shares."""
+    names = list(dict.fromkeys(peer.name for row in rows for peer in row.peers))
+    listed = losers_first(rows)
+    cells = []
+    for row in listed:
+        times = {peer.name: peer.seconds for peer in row.peers}
+        cells.append(
+            [
+                row.label,
+                str(row.threads),
+                milliseconds(row.seconds),
+                *(milliseconds(times[name]) if name in times else "–" for name in names),
+                f"{row.ratio:.2f}×",
+                row.best_peer,
+                f"{row.peak_share:.0%}",
+                f"{row.roofline_share:.0%}",
+            ]
+        )
+    titles = ["network", "threads", "ms, fastsep", *names, "ratio", "best peer", "of FMA peak", "of roofline"]
+    bad = frozenset(index for index, row in enumerate(listed) if row.lost)
+    return Table(titles, cells, bad, frozenset({0, titles.index("best peer")}))
+
+
+def footprint_table(results: Results, figure: str, unit: float) -> Table:
+    """Return a figure of fresh processes: a line for every network, a column for every library."""
+    names = list(dict.fromkeys(name for info in results.footprint for name in info["libraries"]))
+    return Table(
+        ["network", *names],
+        [
+            [
+                info["row"],
+                *(
+                    f"{info['libraries'][name][figure] / unit:.0f}" if name in info["libraries"] else "–"
+                    for name in names
+                ),
+            ]
+            for info in results.footprint
+        ],
+    )
+
+
+def installed_table(results: Results) -> Table:
+    """Return the size of everything that each library brings, the smallest first."""
+    sizes = sorted(results.footprint[0]["installed"].items(), key=lambda item: sum(item[1].values()))
+    return Table(
+        ["library", "MB", "packages"],
+        [
+            [
+                name,
+                f"{sum(packages.values()) / 1e6:.1f}",
+                ", ".join(sorted(packages, key=lambda package: -packages[package])),
+            ]
+            for name, packages in sizes
+        ],
+        left=frozenset({0, 2}),
+    )
+
+
+def networks_section(results: Results) -> Iterator[Block]:
+    """Yield whole networks: times, and what it takes to run one at all."""
+    if results.networks:
+        yield Paragraph(
+            "Published networks with random weights, float32, from an ONNX file; the peers in their best form. "
+            "Outputs agree within 10⁻⁴ of the largest logit, and so do the five best classes."
+        )
+        yield network_table(results.networks)
+        yield Figure("network-ratios", RATIO_CAPTION)
+    if results.footprint:
+        threads = plural(results.footprint[0]["threads"], "thread")
+        yield Paragraph(
+            f"A fresh process that loads a network and runs one image, {threads}, the least of several. "
+            "fastsep.load reads our own file; PyTorch an exported program, not compiled; nothing is Python and "
+            "NumPy. Load time in ms, without import:"
+        )
+        yield footprint_table(results, "load_seconds", 1e-3)
+        yield Paragraph("Import, ms:")
+        yield footprint_table(results, "import_seconds", 1e-3)
+        yield Paragraph("First run, ms:")
+        yield footprint_table(results, "first_run_seconds", 1e-3)
+        yield Paragraph("Resident set at its peak, MB:")
+        yield footprint_table(results, "peak_bytes", 1e6)
+        yield Paragraph("Installed, everything that is required included:")
+        yield installed_table(results)
 
 
 def scaling_section(results: Results) -> Iterator[Block]:
@@ -471,6 +559,8 @@ def report(results: Results) -> list[Block]:
         ]
     if results.filters:
         blocks += [Heading(2, "Filters"), *filters_section(results)]
+    if results.networks or results.footprint:
+        blocks += [Heading(2, "Networks"), *networks_section(results)]
     blocks += [Heading(2, "Machine"), *machine(results)]
     if results.rows:
         blocks += [Heading(2, "Every row"), *families_section(results)]
@@ -517,6 +607,7 @@ def summary(results: Results) -> dict[str, Any]:
         ],
         "fusion": [dict(info) for info in results.fusion],
         "overhead": [dict(info) for info in results.overhead],
+        "footprint": [dict(info) for info in results.footprint],
         "sweep": {
             "points": results.findings.points,
             "cliffs": [asdict(cliff) for cliff in results.findings.cliffs],
@@ -554,6 +645,18 @@ def readme_block(results: Results) -> str:
         parts.append("\n".join(lost_lines(lost)))
     else:
         parts.append(f"No peer is faster in any of the {len(results.rows)} rows.")
+    if results.networks:
+        parts += [
+            "Whole networks from ONNX files, ms:",
+            to_markdown([network_table(results.networks)]).strip(),
+        ]
+    if results.footprint:
+        parts += [
+            "A fresh process that loads one and runs one image; resident set at its peak, MB:",
+            to_markdown([footprint_table(results, "peak_bytes", 1e6)]).strip(),
+            "Load time, ms:",
+            to_markdown([footprint_table(results, "load_seconds", 1e-3)]).strip(),
+        ]
     findings = results.findings
     if findings.points:
         parts.append(

@@ -97,6 +97,8 @@ class Row:
     peak_share: float
     # Of a filter: function, sigma, dtype, shape, picture, pixels, share_off; None for layers and blocks.
     filter: Mapping[str, Any] | None = None
+    # Images of a whole network; None for everything else.
+    batch: int | None = None
 
     @property
     def roofline_share(self) -> float:
@@ -251,6 +253,7 @@ class Results:
     scaling: tuple[Mapping[str, Any], ...]
     fusion: tuple[Mapping[str, Any], ...]
     overhead: tuple[Mapping[str, Any], ...]
+    footprint: tuple[Mapping[str, Any], ...]
     all_threads: int
 
     @property
@@ -261,7 +264,12 @@ class Results:
     @cached_property
     def layers(self) -> tuple[Row, ...]:
         """The rows that are layers or blocks."""
-        return tuple(row for row in self.rows if row.filter is None)
+        return tuple(row for row in self.rows if row.filter is None and row.batch is None)
+
+    @cached_property
+    def networks(self) -> tuple[Row, ...]:
+        """The rows that are whole networks."""
+        return tuple(row for row in self.rows if row.batch is not None)
 
     @cached_property
     def filters(self) -> tuple[Row, ...]:
@@ -335,7 +343,9 @@ def read_results(measurements: Mapping[str, Any]) -> Results:
         date=str(measurements.get("datetime", ""))[:16].replace("T", " "),
         roofs=roofs,
         rows=tuple(
-            read_row(info, peaks) for info in (*sections.get("peers", []), *sections.get("filters", []))
+            read_row(info, peaks)
+            for section in ("peers", "filters", "networks")
+            for info in sections.get(section, [])
         ),
         walks=tuple(
             Walk(
@@ -350,6 +360,7 @@ def read_results(measurements: Mapping[str, Any]) -> Results:
         scaling=tuple(sections.get("scaling", [])),
         fusion=tuple(sections.get("fusion", [])),
         overhead=tuple(sections.get("overhead", [])),
+        footprint=tuple(sections.get("footprint", [])),
         all_threads=ours["threads"],
     )
 
@@ -390,4 +401,5 @@ def read_row(info: Mapping[str, Any], peaks: Mapping[int, float]) -> Row:
         difference=float(info.get("largest_difference", 0.0)),
         peak_share=2 * info["multiply_adds"] / seconds / peaks[info["threads"]],
         filter=info.get("filter"),
+        batch=info.get("batch"),
     )

@@ -17,8 +17,8 @@ from bench.compare import RUNS, row_text
 from bench.compare import SECTIONS as BESIDE_PEERS
 
 RESULT = OUTPUT / "peers.json"
-# What the report is made of; all but the first two need fastsep alone.
-SECTIONS = ("peers", "filters", "scaling", "fusion", "overhead", "sweep")
+# What the report is made of; all but the first three need fastsep alone.
+SECTIONS = ("peers", "filters", "networks", "scaling", "fusion", "overhead", "sweep")
 
 
 class RowLines:

@@ -13,6 +13,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 from bench.blocks import Array, Block, Stage
+from bench.network_rows import NetworkRow
 from bench.peers.form import Form, aligned
 from bench.peers.onnx_model import model_of, nchw_shape
 
@@ -36,6 +37,18 @@ def forms(block: Block, threads: int) -> Iterator[Form]:
         yield blocked_form(block, blocked, threads)
     if len(block.stages) == 1 and block.stages[0].family == "pointwise" and block.stages[0].stride == 1:
         yield matmul_form(block, threads)
+
+
+def network_forms(row: NetworkRow, threads: int) -> Iterator[Form]:
+    """Yield NCHW with and without the blocked layout inside; batch norms are folded at load."""
+    for level, words in (
+        (ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED, "NCHW"),
+        (ort.GraphOptimizationLevel.ORT_ENABLE_ALL, "NCHW outside, layout optimisation inside"),
+    ):
+        session = ort.InferenceSession(
+            row.model(), options(threads, level), providers=["CPUExecutionProvider"]
+        )
+        yield bound(session, words, aligned(row.images()), row.out_shape, lambda y: y)
 
 
 def options(threads: int, level: ort.GraphOptimizationLevel) -> ort.SessionOptions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -106,6 +106,36 @@ def to_multiple(channels: float) -> int:
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
+def hidden_channels(row: Row, inputs: int) -> int:
+    """Channels between the expanding and the projecting layer of an inverted residual."""
+    expand = row.options.get("expand")
+    return int(row.options["hidden"]) if expand is None else inputs * int(expand)
+
+
+def gate_channels(row: Row, inputs: int) -> int | None:
+    """Channels between the two dense layers of an inverted residual's gate; None where it has none."""
+    match row.options.get("gate"):
+        case None:
+            return None
+        case "input/4":
+            return max(1, inputs // 4)
+        case "hidden/4":
+            return to_multiple(hidden_channels(row, inputs) / 4)
+        case other:
+            raise ValueError(f"a gate is input/4 or hidden/4, not {other!r}")
+
+
+def blocks(variant: Variant, rows: Iterable[Row]) -> Iterator[tuple[str, Row, int, int]]:
+    """Every block of a network in order: its name, row, stride and output channels."""
+    for stage, row in enumerate(rows, 1):
+        scale = row.scales_width and variant.width != 1
+        channels = to_multiple(row.channels * variant.width) if scale else row.channels
+        repeat = math.ceil(row.repeat * variant.depth) if row.scales_depth else row.repeat
+        for number in range(repeat):
+            name = f"{row.block}{stage}" + (f".{number + 1}" if repeat > 1 else "")
+            yield name, row, row.stride if number == 0 else 1, channels
+
+
 @dataclass
 class _Builder:
     """A network as far as it is built: its layers, and the shape of what the last one gives."""
@@ -139,14 +169,12 @@ class _Builder:
 
     def inverted(self, name: str, row: Row, stride: int, channels: int) -> None:
         inputs = self.shape[2]
-        expand = row.options.get("expand")
-        hidden = int(row.options["hidden"]) if expand is None else inputs * int(expand)
+        hidden = hidden_channels(row, inputs)
         if hidden != inputs:
             self.point(f"{name}_expand", hidden)
         self.filter(f"{name}_depthwise", row, stride)
-        gate = row.options.get("gate")
-        if gate is not None:
-            narrow = {"input/4": max(1, inputs // 4), "hidden/4": to_multiple(hidden / 4)}[gate]
+        narrow = gate_channels(row, inputs)
+        if narrow is not None:
             self.gate(f"{name}_gate", narrow)
         self.point(f"{name}_project", channels)
 
@@ -190,7 +218,7 @@ def _window(kernel: int, stride: int, padding: str = "same") -> Window:
 def build(variant: Variant, rows: Iterable[Row]) -> tuple[Layer, ...]:
     """The layers of a network, in order."""
     builder = _Builder((variant.resolution, variant.resolution, 3))
-    blocks: dict[str, Callable[[str, Row, int, int], None]] = {
+    add: dict[str, Callable[[str, Row, int, int], None]] = {
         "conv": builder.conv,
         "separable": builder.separable,
         "inverted": builder.inverted,
@@ -200,13 +228,8 @@ def build(variant: Variant, rows: Iterable[Row]) -> tuple[Layer, ...]:
         "mean": builder.mean,
         "dense": builder.dense,
     }
-    for stage, row in enumerate(rows, 1):
-        scale = row.scales_width and variant.width != 1
-        channels = to_multiple(row.channels * variant.width) if scale else row.channels
-        repeat = math.ceil(row.repeat * variant.depth) if row.scales_depth else row.repeat
-        for number in range(repeat):
-            name = f"{row.block}{stage}" + (f".{number + 1}" if repeat > 1 else "")
-            blocks[row.block](name, row, row.stride if number == 0 else 1, channels)
+    for name, row, stride, channels in blocks(variant, rows):
+        add[row.block](name, row, stride, channels)
     return tuple(builder.layers)
 
 

@@ -1,0 +1,60 @@
+"""Layers in plain NumPy, channels first: what a few images become on their way through a network being written."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Pads = tuple[tuple[int, int], tuple[int, int]]
+
+
+def images(random: np.random.Generator, count: int, size: int) -> Array:
+    """Return images of blurred patches and some noise, colours of mean 0 and deviation 1."""
+    coarse = random.normal(0, 1, (count, 3, size // 16 + 1, size // 16 + 1))
+    patches = coarse.repeat(16, axis=2).repeat(16, axis=3)[:, :, :size, :size]
+    pixels = patches + random.normal(0, 0.3, patches.shape)
+    pixels -= pixels.mean(axis=(2, 3), keepdims=True)
+    pixels /= pixels.std(axis=(2, 3), keepdims=True)
+    return pixels.astype(np.float32)
+
+
+def same_pads(sizes: tuple[int, int], kernel: int, stride: int) -> Pads:
+    """Return the padding of "same", the surplus after, for height and width."""
+    surplus = [max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in sizes]
+    (high, wide) = ((each // 2, each - each // 2) for each in surplus)
+    return high, wide
+
+
+def convolve(x: Array, kernel: Array, stride: int, pads: Pads, groups: int) -> Array:
+    """Return the convolution by a kernel (outputs, inputs / groups, height, width); groups are 1 or the channels."""
+    padded = np.pad(x, ((0, 0), (0, 0), *pads))
+    windows = sliding_window_view(padded, kernel.shape[2:], axis=(2, 3))[:, :, ::stride, ::stride]
+    if groups == 1:
+        y = np.tensordot(windows, kernel, axes=((1, 4, 5), (1, 2, 3)))
+        return np.ascontiguousarray(y.transpose(0, 3, 1, 2))
+    y = np.zeros(windows.shape[:4], np.float32)
+    for i, j in np.ndindex(kernel.shape[2:]):
+        y += windows[..., i, j] * kernel[:, 0, i, j, np.newaxis, np.newaxis]
+    return y
+
+
+def max_pool(x: Array, kernel: int, stride: int, pads: Pads) -> Array:
+    """Return the largest value of every window."""
+    padded = np.pad(x, ((0, 0), (0, 0), *pads), constant_values=-np.inf)
+    windows = sliding_window_view(padded, (kernel, kernel), axis=(2, 3))[:, :, ::stride, ::stride]
+    largest: Array = windows.max(axis=(4, 5))
+    return largest
+
+
+def sigmoid(x: Array) -> Array:
+    """Return 1 / (1 + exp(-x))."""
+    y: Array = 1 / (1 + np.exp(-x))
+    return y
+
+
+def hard_sigmoid(x: Array) -> Array:
+    """Return x / 6 + 1/2 between 0 and 1."""
+    y: Array = np.clip(x / np.float32(6) + np.float32(0.5), 0, 1)
+    return y
