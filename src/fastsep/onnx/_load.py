@@ -1,0 +1,321 @@
+"""From a model file to a Graph: parse, inline, check, and raise every node to one form."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastsep.onnx._errors import ModelError, UnsupportedOperator
+from fastsep.onnx._forms import Forms
+from fastsep.onnx._graph import Array, Graph, Node, Port, in_order
+from fastsep.onnx._operators import OPERATORS
+from fastsep.onnx._tensors import ExternalFiles, element_type, to_array
+
+_OLDEST_OPSET = 11
+# A size that no array reaches is a mistake in the file.
+_MOST = 2**31 - 1
+# Networks have thousands of nodes; functions that call functions can blow up a small file.
+_MOST_NODES = 100_000
+_DEFAULT_DOMAIN = ("", "ai.onnx")
+_QUANTISED = (
+    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger",
+    "MatMulInteger",
+)  # fmt: skip
+_CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
+
+
+def load(source: str | os.PathLike[str] | bytes | Any, folder: str | os.PathLike[str] | None = None) -> Graph:
+    """Read an ONNX model.
+
+    Parameters
+    ----------
+    source : path, bytes or onnx.ModelProto
+        The model; opset 11 to the newest that the onnx package knows.
+    folder : path, optional
+        Where external data files lie; that of the model if `source` is a path.
+
+    Returns
+    -------
+    Graph
+        Nodes in order of execution and in their one form; weights in external files are mapped into memory.
+
+    Raises
+    ------
+    ImportError
+        The onnx package is missing.
+    OSError
+        The file cannot be read.
+    ModelError
+        The file is no valid model; the message says what is wrong where.
+    UnsupportedOperator
+        A node, its domain, or a data type is not supported.
+    """
+    package = _package()
+    if not isinstance(source, bytes | bytearray | memoryview | package.ModelProto):
+        if not isinstance(source, str | os.PathLike):
+            raise TypeError(
+                f"a model must be a path, bytes or an onnx.ModelProto; got {type(source).__name__}"
+            )
+        path = Path(source)
+        folder = path.parent if folder is None else folder
+        source = path.read_bytes()
+    try:
+        model = source if isinstance(source, package.ModelProto) else _parse(package, bytes(source))
+        return _graph_of(package, model, ExternalFiles(None if folder is None else Path(folder)))
+    except UnicodeDecodeError as error:
+        raise ModelError(f"the model holds text that is not UTF-8: {error.object[:40]!r}") from None
+
+
+def _package() -> Any:
+    try:
+        package = importlib.import_module("onnx")
+        for part in ("checker", "defs", "inliner"):
+            importlib.import_module(f"onnx.{part}")
+    except ImportError as error:
+        raise ImportError(
+            "reading ONNX files needs the onnx package: pip install 'fastsep[onnx]'"
+        ) from error
+    return package
+
+
+def _parse(package: Any, data: bytes) -> Any:
+    decode_error = importlib.import_module("google.protobuf.message").DecodeError
+    try:
+        return package.ModelProto.FromString(data)
+    except decode_error:
+        raise ModelError(
+            f"these {len(data)} bytes are no ONNX model: they cannot be parsed, or the file is truncated"
+        ) from None
+
+
+def _graph_of(package: Any, model: Any, files: ExternalFiles) -> Graph:
+    if not model.HasField("graph"):
+        raise ModelError("this is no ONNX model: it has no graph")
+    opset = _opset(package, model)
+    _check_unique([tensor.name for tensor in model.graph.initializer], "initialisers")
+    _check_unique([value.name for value in model.graph.input], "inputs")
+    _check_unique([value.name for value in model.graph.output], "outputs")
+    if model.graph.sparse_initializer:
+        raise UnsupportedOperator("the model has sparse initialisers, which are not supported")
+    light = _without_weights(package, model)
+    if model.functions:
+        light = _inlined(package, light, opset)
+    for proto in light.graph.node:
+        _check_supported(proto, opset)
+    _sort(light, model)
+    _check(package, light)
+
+    ports = {value.name: _port(package, value, "input") for value in model.graph.input}
+    constants: dict[str, Array] = {}
+    for tensor in model.graph.initializer:
+        array = to_array(package, tensor, files, f"initialiser {tensor.name!r}")
+        _check_declared(tensor.name, array, ports.pop(tensor.name, None))
+        constants[tensor.name] = array
+    outputs = tuple(_port(package, value, "output") for value in model.graph.output)
+    forms = Forms(
+        package,
+        opset,
+        files,
+        constants,
+        taken={*ports, *constants, *(name for proto in light.graph.node for name in proto.output)},
+        used={name for proto in light.graph.node for name in proto.input} | {port.name for port in outputs},
+        ranks={name: len(port.shape) for name, port in ports.items() if port.shape is not None},
+    )
+    raised = [forms.raised(proto) for proto in light.graph.node]
+    nodes = tuple(node for node in raised if node is not None)
+    return Graph(nodes, tuple(ports.values()), outputs, forms.constants)
+
+
+def _opset(package: Any, model: Any) -> int:
+    """The opset of the default domain."""
+    versions = {entry.version for entry in model.opset_import if entry.domain in _DEFAULT_DOMAIN}
+    if len(versions) != 1:
+        raise ModelError(f"the model must name one opset of domain 'ai.onnx'; it names {sorted(versions)}")
+    (version,) = versions
+    newest = package.defs.onnx_opset_version()
+    if version < _OLDEST_OPSET:
+        raise ModelError(
+            f"the model is of opset {version}; supported are {_OLDEST_OPSET} to {newest}: "
+            "convert it with onnx.version_converter.convert_version"
+        )
+    if version > newest:
+        raise ModelError(
+            f"the model is of opset {version}; onnx {package.__version__} knows opsets up to {newest}: "
+            "install a newer onnx"
+        )
+    return int(version)
+
+
+def _check_unique(names: list[str], what: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if not name:
+            raise ModelError(f"one of the model's {what} has no name")
+        if name in seen:
+            raise ModelError(f"two of the model's {what} have the name {name!r}")
+        seen.add(name)
+
+
+def _without_weights(package: Any, model: Any) -> Any:
+    """A copy in which initialisers are inputs: what checks and inlining need, without copying weights."""
+    light = package.ModelProto()
+    light.ir_version = model.ir_version
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.name = model.graph.name or "graph"
+    light.graph.node.extend(model.graph.node)
+    light.graph.output.extend(model.graph.output)
+    light.graph.input.extend(model.graph.input)
+    inputs = {value.name for value in model.graph.input}
+    for tensor in model.graph.initializer:
+        if tensor.name not in inputs:
+            value = light.graph.input.add()
+            value.name = tensor.name
+            value.type.tensor_type.elem_type = tensor.data_type
+            value.type.tensor_type.shape.SetInParent()
+    return light
+
+
+def _check_supported(proto: Any, opset: int, functions: frozenset[tuple[str, str]] = frozenset()) -> None:
+    """Refuse by name what cannot be run, before anything else may complain about it."""
+    if (proto.domain, proto.op_type) in functions:
+        return
+    domain = proto.domain or "ai.onnx"
+    what = f"node {proto.name!r}" if proto.name else "a node"
+    if not any(proto.output):
+        raise ModelError(f"{what} ({proto.op_type}) has no outputs")
+    what = f"{what} that makes {proto.output[0]!r}" if not proto.name else what
+    described = f"{what}: operator {proto.op_type!r} of domain {domain!r}, opset {opset},"
+    if proto.op_type in _QUANTISED or proto.op_type.startswith("QLinear"):
+        raise UnsupportedOperator(
+            f"{described} belongs to a quantised model, which is not supported: "
+            "load the model as it was before quantisation, in float32"
+        )
+    if proto.domain in _DEFAULT_DOMAIN:
+        if proto.op_type in _CONTROL_FLOW or any(
+            attribute.HasField("g") or attribute.graphs for attribute in proto.attribute
+        ):
+            raise UnsupportedOperator(
+                f"{described} is control flow, which is not supported: export the model with the branch taken or the "
+                "loop unrolled"
+            )
+        if proto.op_type == "Constant" or (proto.op_type in OPERATORS and "." not in proto.op_type):
+            return
+    supported = ", ".join(sorted(name for name in (*OPERATORS, "Constant") if "." not in name))
+    raise UnsupportedOperator(f"{described} is not supported; supported of domain 'ai.onnx' are {supported}")
+
+
+def _inlined(package: Any, light: Any, opset: int) -> Any:
+    """The model without functions of its own."""
+    bodies = {(function.domain, function.name): function for function in light.functions}
+    if len(bodies) < len(light.functions):
+        raise UnsupportedOperator("the model overloads functions, which is not supported")
+    names = frozenset(bodies)
+    for nodes in (light.graph.node, *(function.node for function in light.functions)):
+        for proto in nodes:
+            _check_supported(proto, opset, names)
+    _check_expansion(light, bodies)
+    _check(package, light)
+    try:
+        result = package.inliner.inline_local_functions(light)
+    except Exception as error:
+        # The inliner is C++, which says in many ways that a function is malformed.
+        raise ModelError(f"the model's functions cannot be inlined: {_one_line(error)}") from None
+    return result
+
+
+def _check_expansion(light: Any, bodies: dict[tuple[str, str], Any]) -> None:
+    """Refuse functions that call themselves, and those that would become too many nodes."""
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size_of(key: tuple[str, str], callers: tuple[tuple[str, str], ...]) -> int:
+        if key in callers or len(callers) > 100:
+            raise ModelError(f"function {key[1]!r} of domain {key[0]!r} calls itself, or is nested too deeply")
+        if key not in sizes:
+            sizes[key] = total(bodies[key].node, (*callers, key))
+        return sizes[key]
+
+    def total(nodes: Any, callers: tuple[tuple[str, str], ...]) -> int:
+        count = 0
+        for proto in nodes:
+            key = (proto.domain, proto.op_type)
+            count += size_of(key, callers) if key in bodies else 1
+        if count > _MOST_NODES:
+            raise ModelError(f"the model's functions would become more than {_MOST_NODES} nodes")
+        return count
+
+    total(light.graph.node, ())
+
+
+def _sort(light: Any, model: Any) -> None:
+    """Bring the nodes into an order in which they can run."""
+    graph = light.graph
+    bare = [
+        Node(proto.op_type, tuple(proto.input), tuple(proto.output), {"index": index}, proto.name)
+        for index, proto in enumerate(graph.node)
+    ]
+    known = {value.name for value in graph.input}
+    try:
+        ordered = in_order(bare, known)
+    except ValueError as error:
+        raise ModelError(str(error)) from None
+    made = known | {name for node in bare for name in node.outputs}
+    for value in model.graph.output:
+        if value.name not in made:
+            raise ModelError(f"output {value.name!r} of the model is made by nothing")
+    order = [node.attributes["index"] for node in ordered]
+    if order != sorted(order):
+        nodes = [graph.node[index] for index in order]
+        copies = [type(proto).FromString(proto.SerializeToString()) for proto in nodes]
+        del graph.node[:]
+        graph.node.extend(copies)
+
+
+def _check(package: Any, light: Any) -> None:
+    try:
+        package.checker.check_model(light)
+    except package.checker.ValidationError as error:
+        raise ModelError(f"the model is not valid: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _port(package: Any, value: Any, role: str) -> Port:
+    what = f"{role} {value.name!r}"
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        raise UnsupportedOperator(f"{what} of the model is no tensor ({kind}); supported are dense tensors")
+    dtype = element_type(package, value.type.tensor_type.elem_type, what)
+    if not value.type.tensor_type.HasField("shape"):
+        return Port(value.name, dtype, None)
+    shape: list[int | str | None] = []
+    for dimension in value.type.tensor_type.shape.dim:
+        if dimension.HasField("dim_value"):
+            if not 0 <= dimension.dim_value <= _MOST:
+                raise ModelError(f"{what} has a size of {dimension.dim_value}; sizes are from 0 to {_MOST}")
+            shape.append(int(dimension.dim_value))
+        else:
+            shape.append(dimension.dim_param or None)
+    return Port(value.name, dtype, tuple(shape))
+
+
+def _check_declared(name: str, array: Array, port: Port | None) -> None:
+    """An initialiser that is an input, too, must be what the input says."""
+    if port is None:
+        return
+    sizes = port.shape
+    fits = sizes is None or (
+        len(sizes) == array.ndim
+        and all(not isinstance(size, int) or size == real for size, real in zip(sizes, array.shape, strict=True))
+    )
+    if not fits or np.dtype(port.dtype) != array.dtype:
+        raise ModelError(
+            f"initialiser {name!r} is {array.dtype} of shape {array.shape}; "
+            f"the input of that name is {port.dtype} of shape {sizes}"
+        )

@@ -1,0 +1,109 @@
+"""Windows of convolutions and pools: how many there are, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastsep.onnx._graph import Array, Node
+from fastsep.onnx._operators._specs import Shape
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows along each spatial axis; `pads` (before, after) may be more than the model says, for ceil_mode."""
+
+    taps: Shape
+    strides: Shape
+    dilations: Shape
+    pads: tuple[tuple[int, int], ...]
+    outputs: Shape
+
+
+def windows_of(node: Node, spatial: Shape, taps: Shape) -> Windows:
+    """Find out where the windows of a convolution or pool lie.
+
+    Parameters
+    ----------
+    node : Node
+        Attributes `strides`, `dilations`, `pads` (all befores, then all afters), `auto_pad`, `ceil_mode`; absent ones
+        have ONNX's defaults.
+    spatial, taps : tuple of int
+        The sizes of the image and of the window.
+
+    Raises
+    ------
+    ValueError
+        An attribute has a wrong length or value, or no window fits.
+    """
+    rank = len(spatial)
+    strides = _per_axis(node, "strides", rank)
+    dilations = _per_axis(node, "dilations", rank)
+    if len(taps) != rank or any(size < 1 for size in taps):
+        raise ValueError(f"{node.describe()}: a window {taps} does not fit an image of {rank} spatial axes")
+    auto_pad = node.attributes.get("auto_pad", "NOTSET")
+    numbers = tuple(node.attributes.get("pads") or (0,) * (2 * rank)) if auto_pad == "NOTSET" else (0,) * (2 * rank)
+    if len(numbers) != 2 * rank:
+        raise ValueError(f"{node.describe()}: pads must hold {2 * rank} numbers; got {numbers}")
+    if any(number < 0 for number in numbers):
+        raise ValueError(f"{node.describe()}: pads must not be negative; got {numbers}")
+    ceil = bool(node.attributes.get("ceil_mode", 0))
+    pads, outputs = [], []
+    for axis in range(rank):
+        size, stride = spatial[axis], strides[axis]
+        extent = (taps[axis] - 1) * dilations[axis] + 1
+        before, after = numbers[axis], numbers[axis + rank]
+        if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+            count = -(-size // stride)
+            total = max((count - 1) * stride + extent - size, 0)
+            smaller, larger = total // 2, total - total // 2
+            before, after = (smaller, larger) if auto_pad == "SAME_UPPER" else (larger, smaller)
+        elif auto_pad in ("NOTSET", "VALID"):
+            room = size + before + after - extent
+            if room < 0:
+                raise ValueError(
+                    f"{node.describe()}: a window of {extent} does not fit {size} + {before} + {after} elements of "
+                    f"spatial axis {axis}"
+                )
+            count = room // stride + 1
+            # One more window where the last is cut off, but none that starts behind the image and its front padding.
+            if ceil and room % stride and count * stride < size + before:
+                count += 1
+        else:
+            raise ValueError(f"{node.describe()}: auto_pad {auto_pad!r} is unknown")
+        pads.append((before, after))
+        outputs.append(count)
+    return Windows(taps, strides, dilations, tuple(pads), tuple(outputs))
+
+
+def _per_axis(node: Node, name: str, rank: int) -> Shape:
+    numbers = tuple(node.attributes.get(name) or (1,) * rank)
+    if len(numbers) != rank or any(number < 1 for number in numbers):
+        raise ValueError(f"{node.describe()}: {name} must hold {rank} positive numbers; got {numbers}")
+    return numbers
+
+
+def padded(x: Array, windows: Windows, fill: object) -> Array:
+    """The image with `fill` around it, as far as windows reach."""
+    widths = [(0, 0), (0, 0)]
+    for axis, (before, _) in enumerate(windows.pads):
+        extent = (windows.taps[axis] - 1) * windows.dilations[axis] + 1
+        reach = (windows.outputs[axis] - 1) * windows.strides[axis] + extent
+        widths.append((before, max(reach - before - x.shape[2 + axis], 0)))
+    if not any(before or after for before, after in widths):
+        return x
+    return np.pad(x, widths, constant_values=fill)  # type: ignore[call-overload, no-any-return]
+
+
+def tap(image: Array, windows: Windows, place: Shape) -> Array:
+    """The elements of a padded image that one tap of the windows reads: (N, C, *outputs)."""
+    return image[
+        (slice(None), slice(None))
+        + tuple(
+            slice(first * dilation, first * dilation + (count - 1) * stride + 1, stride)
+            for first, dilation, count, stride in zip(
+                place, windows.dilations, windows.outputs, windows.strides, strict=True
+            )
+        )
+    ]
