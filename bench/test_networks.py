@@ -11,7 +11,6 @@ import pytest
 from onnx import helper, numpy_helper, shape_inference
 
 import fastsep
-from bench import networks
 from bench.blocks import Array
 from bench.measure import TOLERANCE
 from bench.network_rows import NetworkRow, all_network_rows, images
@@ -216,8 +215,3 @@ def test_images_differ_and_are_normalised() -> None:
     x = images(3, 96)
     np.testing.assert_allclose(x.std(axis=(2, 3)), 1, rtol=1e-3)
     assert np.abs(x[0] - x[2]).mean() > 0.1
-
-
-def test_the_package_names_its_networks() -> None:
-    assert networks.NETWORKS == NETWORKS
-    assert set(NETWORKS) <= set(fastsep.cost.__globals__["networks"]())
