@@ -142,6 +142,7 @@ def test_options() -> None:
 
 def test_seeds_give_other_weights_and_sizes_the_same() -> None:
     def weights(**options: Any) -> Array:
+        found: Array
         (found,) = [
             numpy_helper.to_array(each)
             for each in build("mobilenet_v2", **options).graph.initializer
@@ -182,6 +183,7 @@ def test_a_norm_is_folded_into_the_convolution_before_it() -> None:
     model = build("mobilenet_v2")
     constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     step = folded(model).steps[0]
+    assert step.kernel is not None and step.bias is not None
     scale, shift, mean, variance = (
         constants[f"conv1.norm.{name}"].astype(np.float64)
         for name in ("weight", "bias", "running_mean", "running_var")

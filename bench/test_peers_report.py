@@ -339,7 +339,16 @@ def test_networks_have_a_section_and_stand_with_the_families() -> None:
     assert families["ResNet-50 224", 2].status == "reached"
     times, load, imports, first, peak, sizes = tables(results, "Networks")
     assert times.titles[2:5] == ["ms, fastsep", "XNNPACK", "PyTorch"]
-    assert times.rows[0][:8] == ["MobileNetV2 224, batch 8", "1", "50.0", "60.0", "40.0", "–", "0.80×", "PyTorch"]
+    assert times.rows[0][:8] == [
+        "MobileNetV2 224, batch 8",
+        "1",
+        "50.0",
+        "60.0",
+        "40.0",
+        "–",
+        "0.80×",
+        "PyTorch",
+    ]
     assert times.bad == {0}
     assert load.titles == ["network", "fastsep", "ONNX Runtime"]
     assert load.rows == [["MobileNetV2 224", "60", "70"]]

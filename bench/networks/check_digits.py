@@ -14,7 +14,6 @@ from bench.measure import TOLERANCE
 from bench.networks import digits
 
 
-
 @pytest.fixture(scope="module")
 def data() -> digits.Digits:
     return digits.digits()
@@ -44,5 +43,5 @@ def test_every_class_is_that_of_onnx_runtime(
         assert found.shape == expected.shape == (len(x), digits.CLASSES)
         np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max())
         assert np.array_equal(found.argmax(axis=1), expected.argmax(axis=1))
-        right += np.count_nonzero(found.argmax(axis=1) == data.test_classes[first : first + batch])
+        right += int(np.count_nonzero(found.argmax(axis=1) == data.test_classes[first : first + batch]))
     assert right >= 0.97 * len(data.test_images)

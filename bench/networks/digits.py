@@ -58,7 +58,9 @@ def small_mobilenet_v2() -> nn.Sequential:
         for number in range(repeats):
             expansion = 1 if len(layers) == 1 else EXPANSION
             layers.append(
-                InvertedResidual(channels, channels * expansion, outputs, 3, stride if number == 0 else 1, nn.ReLU6)
+                InvertedResidual(
+                    channels, channels * expansion, outputs, 3, stride if number == 0 else 1, nn.ReLU6
+                )
             )
             channels = outputs
     layers += [conv_norm(channels, LAST, 1, 1, nn.ReLU6), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
@@ -127,7 +129,9 @@ def main() -> int:
     data = digits()
     start = time.perf_counter()
     network = train(data, print)
-    print(f"trained in {time.perf_counter() - start:.0f} s; {accuracy(network, data):.1%} of the test images right")
+    print(
+        f"trained in {time.perf_counter() - start:.0f} s; {accuracy(network, data):.1%} of the test images right"
+    )
     for path in export(network, folder).values():
         print(f"written: {path}")
     np.savez(folder / "digits.npz", images=data.test_images, classes=data.test_classes)

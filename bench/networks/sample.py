@@ -11,10 +11,10 @@ Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
 def images(random: np.random.Generator, count: int, size: int) -> Array:
-    """Return images of blurred patches and some noise, colours of mean 0 and deviation 1."""
-    coarse = random.normal(0, 1, (count, 3, size // 16 + 1, size // 16 + 1))
-    patches = coarse.repeat(16, axis=2).repeat(16, axis=3)[:, :, :size, :size]
-    pixels = patches + random.normal(0, 0.3, patches.shape)
+    """Return noise as smooth as photographs are, whose amplitudes fall with the frequency; deviation 1."""
+    noise = np.fft.rfft2(random.normal(0, 1, (count, 3, size, size)))
+    frequencies = np.hypot(np.fft.fftfreq(size)[:, np.newaxis], np.fft.rfftfreq(size))
+    pixels = np.fft.irfft2(noise / np.maximum(frequencies, 1 / size), (size, size))
     pixels -= pixels.mean(axis=(2, 3), keepdims=True)
     pixels /= pixels.std(axis=(2, 3), keepdims=True)
     return pixels.astype(np.float32)
@@ -34,15 +34,15 @@ def convolve(x: Array, kernel: Array, stride: int, pads: Pads, groups: int) -> A
     if groups == 1:
         y = np.tensordot(windows, kernel, axes=((1, 4, 5), (1, 2, 3)))
         return np.ascontiguousarray(y.transpose(0, 3, 1, 2))
-    y = np.zeros(windows.shape[:4], np.float32)
+    total: Array = np.zeros(windows.shape[:4], np.float32)
     for i, j in np.ndindex(kernel.shape[2:]):
-        y += windows[..., i, j] * kernel[:, 0, i, j, np.newaxis, np.newaxis]
-    return y
+        total = total + windows[..., i, j] * kernel[:, 0, i, j, np.newaxis, np.newaxis]
+    return total
 
 
 def max_pool(x: Array, kernel: int, stride: int, pads: Pads) -> Array:
     """Return the largest value of every window."""
-    padded = np.pad(x, ((0, 0), (0, 0), *pads), constant_values=-np.inf)
+    padded: Array = np.pad(x, ((0, 0), (0, 0), *pads), constant_values=np.float32(-np.inf))
     windows = sliding_window_view(padded, (kernel, kernel), axis=(2, 3))[:, :, ::stride, ::stride]
     largest: Array = windows.max(axis=(4, 5))
     return largest

@@ -27,7 +27,7 @@ def conv_norm(
     return nn.Sequential(*layers)
 
 
-class SqueezeExcite(nn.Module):
+class SqueezeExcite(nn.Module):  # type: ignore[misc]
     """Scale each channel by what the channels' means say; means by a pooling or by `mean`."""
 
     def __init__(self, channels: int, squeezed: int, gate: Callable[[], nn.Module], pool: bool) -> None:
@@ -41,7 +41,7 @@ class SqueezeExcite(nn.Module):
         return x * self.gate(self.expand(F.relu(self.reduce(means))))
 
 
-class InvertedResidual(nn.Module):
+class InvertedResidual(nn.Module):  # type: ignore[misc]
     """Expand, depthwise, squeeze-and-excite if asked for, project; the input is added where shapes allow."""
 
     def __init__(
@@ -71,7 +71,7 @@ class InvertedResidual(nn.Module):
         return x + y if self.adds else y
 
 
-class SplitBlock(nn.Module):
+class SplitBlock(nn.Module):  # type: ignore[misc]
     """ShuffleNetV2's unit: half of the channels pass, the others are filtered, then all are shuffled."""
 
     def __init__(self, channels: int) -> None:
