@@ -1,4 +1,4 @@
-"""The last step of the story: MobileNetV2 on the photograph, by naive loops, layer by layer, and as one session."""
+"""The last step of the story: MobileNetV2 on the photograph, by loops, layer by layer, and as one session."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def weights_of(step: Step) -> tuple[Array, Array]:
 
 
 def layer_by_layer(layer_of: Callable[[Step, bool], Layer]) -> Call:
-    """Return the call that takes each step of the network in turn, channels last, clamps with their convolution."""
+    """Return the call that takes each step in turn, channels last, clamps with their convolution."""
     network = ROW.folded()
     clamped = {step.inputs[0]: step.output for step in network.steps if step.operator == "relu6"}
     x = np.ascontiguousarray(ROW.images().transpose(0, 2, 3, 1))

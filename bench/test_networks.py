@@ -155,7 +155,7 @@ def test_seeds_give_other_weights_and_sizes_the_same() -> None:
 
 
 def test_wrong_options_are_refused() -> None:
-    with pytest.raises(ValueError, match="name must be one of .*mobilenet_v2.*; got 'mobilenet'"):
+    with pytest.raises(ValueError, match=r"name must be one of .*mobilenet_v2.*; got 'mobilenet'"):
         build("mobilenet")
     with pytest.raises(ValueError, match="opset must be 18 or newer, got 11"):
         build("mobilenet_v2", opset=11)

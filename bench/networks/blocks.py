@@ -1,4 +1,4 @@
-"""The blocks of the papers' tables, as nodes: what the tables do not say (activations, residuals) is said here."""
+"""The blocks of the papers' tables, as nodes; what they leave out (activations, residuals) is said here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def conv_norm(
     *,
     depthwise: bool = False,
 ) -> Value:
-    """Write convolution, batch norm and activation; without `padding` the middle of the kernel visits every pixel."""
+    """Write convolution, batch norm and activation; without `padding` its middle visits every pixel."""
     if padding is None:
         padding = kernel // 2
     x = writer.conv(name, x, channels, kernel, stride, padding, depthwise=depthwise)

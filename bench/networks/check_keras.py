@@ -1,4 +1,4 @@
-"""What Keras 3 exports runs as in ONNX Runtime: channels last, by PyTorch and by TensorFlow. `make test-networks`."""
+"""What Keras 3 exports by PyTorch and TensorFlow runs as in ONNX Runtime. `make test-networks`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Train a small MobileNetV2 on scikit-learn's digits, and export it by both of PyTorch's exporters.
 
-``python -m bench.networks.digits [folder]`` takes about a minute on two cores. The digits are 8 × 8 pixels, bundled
-with scikit-learn; the network sees them at 16 × 16.
+``python -m bench.networks.digits [folder]`` takes less than two minutes on two cores. The digits, 8 × 8
+pixels, come with scikit-learn; the network sees them at 16 × 16.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Layers in plain NumPy, channels first: what a few images become on their way through a network being written."""
+"""Layers in plain NumPy, channels first: what a few images become while a network is written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def same_pads(sizes: tuple[int, int], kernel: int, stride: int) -> Pads:
 
 
 def convolve(x: Array, kernel: Array, stride: int, pads: Pads, groups: int) -> Array:
-    """Return the convolution by a kernel (outputs, inputs / groups, height, width); groups are 1 or the channels."""
+    """Return the convolution by a kernel (outputs, inputs / groups, height, width), groups 1 or channels."""
     padded = np.pad(x, ((0, 0), (0, 0), *pads))
     windows = sliding_window_view(padded, kernel.shape[2:], axis=(2, 3))[:, :, ::stride, ::stride]
     if groups == 1:
@@ -50,11 +50,11 @@ def max_pool(x: Array, kernel: int, stride: int, pads: Pads) -> Array:
 
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + exp(-x))."""
-    y: Array = 1 / (1 + np.exp(-x))
+    y: Array = np.reciprocal(1 + np.exp(-x))
     return y
 
 
 def hard_sigmoid(x: Array) -> Array:
     """Return x / 6 + 1/2 between 0 and 1."""
-    y: Array = np.clip(x / np.float32(6) + np.float32(0.5), 0, 1)
+    y: Array = np.clip(x / np.float32(6) + np.float32(0.5), 0, 1).astype(np.float32)
     return y

@@ -174,7 +174,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 
 
 def with_statistics(network: nn.Module, size: int) -> nn.Module:
-    """Return the network with seeded weights and with batch norms that have seen some noise; ready to export."""
+    """Return the network ready to export: weights seeded, batch norms that have seen some noise."""
     random = torch.Generator().manual_seed(0)
     network.train()
     with torch.no_grad():
