@@ -129,9 +129,8 @@ def main() -> int:
     data = digits()
     start = time.perf_counter()
     network = train(data, print)
-    print(
-        f"trained in {time.perf_counter() - start:.0f} s; {accuracy(network, data):.1%} of the test images right"
-    )
+    print(f"trained in {time.perf_counter() - start:.0f} s")
+    print(f"{accuracy(network, data):.1%} of the test images right")
     for path in export(network, folder).values():
         print(f"written: {path}")
     np.savez(folder / "digits.npz", images=data.test_images, classes=data.test_classes)

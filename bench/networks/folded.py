@@ -37,7 +37,8 @@ class Step:
     """One layer: it reads values by name and makes one.
 
     "conv" and "dense" have a kernel and a bias; kernels are as in ONNX, (outputs, inputs / groups, height,
-    width) and (outputs, inputs). "conv" and "max_pool" have a stride and `pads`: an int for all sides, or "same".
+    width) and (outputs, inputs). "conv" and "max_pool" have a stride and `pads`: an int for all
+    sides, or "same".
     """
 
     operator: str
