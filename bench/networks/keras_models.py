@@ -35,7 +35,10 @@ def main() -> None:
     """Export every network."""
     folder, size, *names = sys.argv[1:]
     for name in names:
-        network(name, int(size)).export(str(Path(folder, f"{name}.onnx")), format="onnx", verbose=False)
+        model = network(name, int(size))
+        # Only a model that was called can be exported.
+        model(np.zeros((1, int(size), int(size), 3), np.float32))
+        model.export(str(Path(folder, f"{name}.onnx")), format="onnx", verbose=False)
 
 
 if __name__ == "__main__":
