@@ -33,7 +33,7 @@ help: ## this text
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\n'; printf '  %s\n' \
 		'PYTHON=python3.12   which Python makes .venv (3.11 or newer; python3 by default)' \
-		'ARGS="-k depthwise" further arguments of pytest for test, test-isa and bench-peers (there --quick as well)' \
+		'ARGS="-k depthwise" further arguments of pytest for test, test-isa, test-networks and bench-peers (there --quick as well)' \
 		'WITH=0003           which earlier run bench-compare takes'
 
 $(VENV)/.stamp-environment:
@@ -75,7 +75,7 @@ test-arm64: $(VENV)/.stamp-build ## cross-compile for 64-bit Arm and test the ke
 	tools/arm64.sh test
 
 .PHONY: bench
-bench: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## standard against separable, filters against SciPy, on a photograph; writes build/bench/
+bench: $(VENV)/.stamp-build $(VENV)/.stamp-bench ## standard against separable, filters against SciPy, MobileNetV2, on a photograph; writes build/bench/
 	$(RUN) -m bench
 
 # The peers' environment lies on top of .venv: whatever it does not hold itself, fastsep's editable install among
@@ -96,8 +96,12 @@ $(CONVERTER)/.stamp-converter: $(VENV)/.stamp-environment bench/peers/convert-re
 	@$(CONVERTER)/bin/python -m pip install --quiet --requirement bench/peers/convert-requirements.txt
 	@touch $@
 
+.PHONY: test-networks
+test-networks: $(VENV)/.stamp-build $(VENV)/.stamp-bench $(PEERS)/.stamp-peers $(CONVERTER)/.stamp-converter ## a trained network, and what PyTorch and Keras export, against ONNX Runtime; about 5 minutes
+	$(PEERS)/bin/python -m pytest $(addprefix bench/networks/check_,digits.py exporters.py keras.py) $(ARGS)
+
 .PHONY: bench-peers
-bench-peers: $(VENV)/.stamp-build $(VENV)/.stamp-bench $(PEERS)/.stamp-peers $(CONVERTER)/.stamp-converter ## every layer beside XNNPACK, ONNX Runtime, OpenVINO, PyTorch, every filter beside OpenCV, SciPy; stores the run
+bench-peers: $(VENV)/.stamp-build $(VENV)/.stamp-bench $(PEERS)/.stamp-peers $(CONVERTER)/.stamp-converter ## layers and networks beside XNNPACK, ONNX Runtime, OpenVINO, PyTorch, filters beside OpenCV, SciPy; stores the run
 	$(PEERS)/bin/python -m bench.peers $(ARGS)
 
 .PHONY: bench-compare

@@ -23,6 +23,7 @@ from bench.report import (
     Report,
     cells,
     header,
+    images_a_second,
     markdown,
     read_report,
     update_readme,
@@ -108,6 +109,8 @@ def print_report(report: Report, console: Console) -> None:
             for row in rows:
                 table.add_row(*cells(row, thread_counts))
             console.print(table)
+        if images := images_a_second(rows):
+            console.print(images)
 
 
 def put_into_readme(readme: Path, output: Path) -> list[str]:

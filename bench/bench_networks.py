@@ -76,9 +76,7 @@ def test_networks(
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_footprint(benchmark: BenchmarkFixture, tmp_path: Path, name: str) -> None:
     row, threads = NetworkRow(name, 1), thread_counts()[-1]
-    found = benchmark.pedantic(
-        footprint.footprints, args=(row, tmp_path, threads), rounds=1, iterations=1
-    )
+    found = benchmark.pedantic(footprint.footprints, args=(row, tmp_path, threads), rounds=1, iterations=1)
     benchmark.group = "footprint"
     benchmark.extra_info.update(
         section="footprint",

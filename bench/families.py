@@ -83,7 +83,7 @@ FILTER_FAMILIES: dict[str, Threshold] = {
     "volume beside SciPy": in_every_row(15, 30),
 }
 
-# One network each, on one and on eight images; shares are of all multiply-adds, pooling and gates for nothing.
+# One network each, on one and on eight images; shares are of all multiply-adds.
 NETWORK_FAMILIES: dict[str, Threshold] = {
     "MobileNet 224": in_every_row(1.12, 1.25),
     "MobileNetV2 224": in_every_row(1.15, 1.35),

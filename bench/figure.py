@@ -127,7 +127,7 @@ def draw_image(axes: Axes, title: str, pixels: Array) -> None:
 
 def draw_story(report: Report, path: Path) -> None:
     """Write the figure as PNG."""
-    figure = plt.figure(figsize=(13, 12.5), dpi=150, layout="constrained")
+    figure = plt.figure(figsize=(13, 13.5), dpi=150, layout="constrained")
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 1.75))[0]
     draw_maps(left)
     draw_timings(right, report)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ def in_a_fresh_process(library: str, model: Path, image: Path, threads: int) -> 
     return said
 
 
-def smallest(said: list[Mapping[str, Any]]) -> dict[str, Any]:
+def smallest(said: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the smallest of each figure."""
     return {name: min(each[name] for each in said) for name in said[0] if name != "largest"}
 

@@ -38,7 +38,7 @@ def expected_of(row: NetworkRow) -> Array:
 
 
 def checked(row: NetworkRow, name: str, form: Form, expected: Array) -> float:
-    """Return the largest difference, relative to the largest logit; fail if it or the five best classes are wrong."""
+    """Return the largest difference, relative to the largest logit; fail if it or the ranks are wrong."""
     form.call()
     output = form.output()
     assert output.shape == expected.shape, f"{name} ({form.description}) gives {output.shape}"

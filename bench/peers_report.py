@@ -350,8 +350,8 @@ def networks_section(results: Results) -> Iterator[Block]:
     """Yield whole networks: times, and what it takes to run one at all."""
     if results.networks:
         yield Paragraph(
-            "Published networks with random weights, float32, from an ONNX file; the peers in their best form. "
-            "Outputs agree within 10⁻⁴ of the largest logit, and so do the five best classes."
+            "Published networks with random weights, float32, from an ONNX file; the peers in their best "
+            "form. Outputs agree within 10⁻⁴ of the largest logit, and so do the five best classes."
         )
         yield network_table(results.networks)
         yield Figure("network-ratios", RATIO_CAPTION)
@@ -359,8 +359,8 @@ def networks_section(results: Results) -> Iterator[Block]:
         threads = plural(results.footprint[0]["threads"], "thread")
         yield Paragraph(
             f"A fresh process that loads a network and runs one image, {threads}, the least of several. "
-            "fastsep.load reads our own file; PyTorch an exported program, not compiled; nothing is Python and "
-            "NumPy. Load time in ms, without import:"
+            "fastsep.load reads our own file; PyTorch an exported program, not compiled; nothing is Python "
+            "and NumPy. Load time in ms, without import:"
         )
         yield footprint_table(results, "load_seconds", 1e-3)
         yield Paragraph("Import, ms:")

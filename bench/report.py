@@ -34,6 +34,8 @@ class ReportRow:
     parameters: int
     multiply_adds: int
     timings: tuple[Timing, ...]
+    # A call's, of a whole network; 0 for anything less.
+    images: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,13 @@ def read_report(measurements: Mapping[str, Any]) -> Report:
     baselines: dict[tuple[str, int], float] = {}
     timings: dict[tuple[str, str], list[Timing]] = {}
     works: dict[tuple[str, str], tuple[int, int]] = {}
+    images: dict[tuple[str, str], int] = {}
     for benchmark in sorted(benchmarks, key=lambda benchmark: int(benchmark["extra_info"]["threads"])):
         info, seconds = benchmark["extra_info"], float(benchmark["stats"]["median"])
         step, label, threads = info["step"], info["label"], info["threads"]
         baseline = baselines.setdefault((step, threads), seconds)
         works[step, label] = (info["parameters"], info["multiply_adds"])
+        images[step, label] = info.get("images", 0)
         timings.setdefault((step, label), []).append(
             Timing(
                 threads=threads,
@@ -76,7 +80,7 @@ def read_report(measurements: Mapping[str, Any]) -> Report:
             )
         )
     rows = tuple(
-        ReportRow(step, label, *works[step, label], timings=tuple(timed))
+        ReportRow(step, label, *works[step, label], timings=tuple(timed), images=images[step, label])
         for (step, label), timed in timings.items()
     )
     return Report(
@@ -147,6 +151,18 @@ def cells(row: ReportRow, thread_counts: Container[int]) -> list[str]:
     return texts
 
 
+def images_a_second(rows: Iterable[ReportRow]) -> str:
+    """Return how many images a second the last row of whole networks runs; nothing if there is none."""
+    networks = [row for row in rows if row.images]
+    if not networks:
+        return ""
+    *_, row = networks
+    rates = [
+        f"{row.images / timing.seconds:.0f} on {plural(timing.threads, 'thread')}" for timing in row.timings
+    ]
+    return f"{row.label}: images a second {', '.join(rates)}."
+
+
 def markdown_table(titles: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table whose columns are aligned in the source as well."""
     widths = [max(len(row[column]) for row in [titles, *rows]) for column in range(len(titles))]
@@ -172,6 +188,8 @@ def markdown(report: Report) -> str:
     threads = report.thread_counts
     for step, rows in report.steps():
         parts += [f"**{step}**", markdown_table(header(threads), [cells(row, threads) for row in rows])]
+        if images := images_a_second(rows):
+            parts.append(images)
     return "\n\n".join(parts) + "\n"
 
 

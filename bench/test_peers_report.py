@@ -129,6 +129,51 @@ FILTERS = [
 ]
 
 
+def network_row(
+    label: str, family: str, batch: int, threads: int, ours: float, peers: dict[str, float]
+) -> dict[str, Any]:
+    """Return one whole network's benchmark of the JSON."""
+    benchmark = row(label, threads, ours, peers, family)
+    benchmark["extra_info"] |= {"section": "networks", "batch": batch}
+    return benchmark
+
+
+def fresh(load: float, peak: float) -> dict[str, float]:
+    """Return what a fresh process says."""
+    return {
+        "import_seconds": 0.25,
+        "load_seconds": load,
+        "first_run_seconds": 0.125,
+        "peak_bytes": peak,
+    }
+
+
+NETWORKS = [
+    network_row(
+        "MobileNetV2 224, batch 1", "MobileNetV2 224", 1, 1, 8e-3, {"XNNPACK": 1e-2, "PyTorch": 2e-2}
+    ),
+    network_row(
+        "MobileNetV2 224, batch 8", "MobileNetV2 224", 8, 1, 5e-2, {"XNNPACK": 6e-2, "PyTorch": 4e-2}
+    ),
+    network_row("ResNet-50 224, batch 1", "ResNet-50 224", 1, 2, 4e-2, {"OpenVINO": 5e-2}),
+    {
+        "extra_info": {
+            "section": "footprint",
+            "family": "MobileNetV2 224",
+            "row": "MobileNetV2 224",
+            "threads": 2,
+            "multiply_adds": 1,
+            "compulsory_bytes": 1,
+            "libraries": {"fastsep": fresh(0.06, 5e7), "ONNX Runtime": fresh(0.07, 9e7)},
+            "installed": {
+                "ONNX Runtime": {"onnxruntime": 50_000_000, "numpy": 40_000_000},
+                "fastsep": {"fastsep": 2_000_000, "numpy": 40_000_000},
+            },
+        }
+    },
+]
+
+
 def with_filters() -> Results:
     """Return the run with filters."""
     return read_results({**RUN, "benchmarks": [*RUN["benchmarks"], *FILTERS]})
@@ -280,6 +325,54 @@ def test_filters_are_families_and_their_lost_rows_stand_with_the_others() -> Non
     assert table.bad == {0}
     (lost,) = tables(results, "Rows where we lose")
     assert [cells[6] for cells in lost.rows if cells[0] == "Gaussian b"] == ["–"]
+
+
+def test_networks_have_a_section_and_stand_with_the_families() -> None:
+    results = read_results({**RUN, "benchmarks": [*RUN["benchmarks"], *NETWORKS]})
+    assert len(results.networks) == 3
+    assert len(results.layers) == len(RUN["benchmarks"])
+    families = {(family.name, family.threads): family for family in results.families}
+    # 1.25 × and 0.8 ×: in the mean, and in every row.
+    family = families["MobileNetV2 224", 1]
+    assert family.ratio == pytest.approx(1)
+    assert [check.status for check in family.checks] == ["short", "short"]
+    assert families["ResNet-50 224", 2].status == "reached"
+    times, load, imports, first, peak, sizes = tables(results, "Networks")
+    assert times.titles[2:5] == ["ms, fastsep", "XNNPACK", "PyTorch"]
+    assert times.rows[0][:8] == [
+        "MobileNetV2 224, batch 8",
+        "1",
+        "50.0",
+        "60.0",
+        "40.0",
+        "–",
+        "0.80×",
+        "PyTorch",
+    ]
+    assert times.bad == {0}
+    assert load.titles == ["network", "fastsep", "ONNX Runtime"]
+    assert load.rows == [["MobileNetV2 224", "60", "70"]]
+    assert imports.rows == [["MobileNetV2 224", "250", "250"]]
+    assert first.rows == [["MobileNetV2 224", "125", "125"]]
+    assert peak.rows == [["MobileNetV2 224", "50", "90"]]
+    assert [cells[:2] for cells in sizes.rows] == [["fastsep", "42.0"], ["ONNX Runtime", "90.0"]]
+    (every,) = tables(results, "MobileNetV2 224")
+    assert every.titles == ["network", "threads", "ms, fastsep", "XNNPACK", "PyTorch", *times.titles[-4:]]
+    text = readme_block(results)
+    assert "| MobileNetV2 224, batch 8 |" in text
+    assert "- MobileNetV2 224, 1 thread: 224, batch 8 0.80× PyTorch" in text
+
+
+@pytest.mark.parametrize("section", ["networks", "footprint"])
+def test_a_run_of_networks_alone_has_a_page(tmp_path: Path, section: str) -> None:
+    kept = [benchmark for benchmark in NETWORKS if benchmark["extra_info"]["section"] == section]
+    run = tmp_path / "run.json"
+    run.write_text(json.dumps({**RUN, "benchmarks": kept}), encoding="utf-8")
+    assert write(run, tmp_path / "report")
+    drawn = {path.stem for path in (tmp_path / "report").glob("*.png")}
+    assert drawn == ({"network-ratios"} if section == "networks" else set())
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "Networks" in page
 
 
 @pytest.mark.parametrize("kept", [slice(None), slice(1), slice(5, None)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,16 @@ def test_figures_follow_from_the_measurements() -> None:
     assert [timing.speedup for timing in ours.timings] == pytest.approx([50, 48])
     assert [timing.gflops for timing in ours.timings] == pytest.approx([100, 160])
     assert [timing.roofline_share for timing in ours.timings] == pytest.approx([0.5, 0.8])
+
+
+def test_networks_say_images_a_second() -> None:
+    assert "images a second" not in markdown(read_report(MEASUREMENTS))
+    run = copy.deepcopy(MEASUREMENTS)
+    for benchmark in run["benchmarks"]:
+        benchmark["extra_info"]["images"] = 2
+    text = markdown(read_report(run))
+    # The last row's: 2 images in 20 µs, and in 12.5.
+    assert "fastsep: images a second 100000 on 1 thread, 160000 on 2 threads." in text
 
 
 def test_markdown_names_machine_roofline_and_rows() -> None:

@@ -1,4 +1,4 @@
-"""Published networks as ONNX models with random weights: layers from the papers' tables, nodes as exporters write them.
+"""Published networks as ONNX models with random weights: the papers' layers, nodes as exporters write them.
 
 ``python -m bench.networks mobilenet_v2 mobilenet_v2.onnx`` writes one to a file.
 """

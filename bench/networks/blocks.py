@@ -1,4 +1,4 @@
-"""The blocks of the papers' tables, as nodes: what the tables do not say (activations, residuals) is said here."""
+"""The blocks of the papers' tables, as nodes; what they leave out (activations, residuals) is said here."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def conv_norm(
     *,
     depthwise: bool = False,
 ) -> Value:
-    """Write convolution, batch norm and activation; without `padding` the middle of the kernel visits every pixel."""
+    """Write convolution, batch norm and activation; without `padding` its middle visits every pixel."""
     if padding is None:
         padding = kernel // 2
     x = writer.conv(name, x, channels, kernel, stride, padding, depthwise=depthwise)
-    x = writer.norm(f"{name}.norm", x)
+    x = writer.norm(f"{name}.norm", x, activation)
     return writer.activate(f"{name}.activation", x, activation)
 
 
@@ -167,9 +167,7 @@ class Xception:
         if not last and not self.activated:
             x = writer.activate(f"{name}.activation", x, "relu")
         self.activated = False
-        x = writer.conv(
-            f"{name}.depthwise", x, x.channels, row.kernel, stride, self.PADDING, depthwise=True
-        )
+        x = writer.conv(f"{name}.depthwise", x, x.channels, row.kernel, stride, self.PADDING, depthwise=True)
         x = conv_norm(writer, f"{name}.pointwise", x, channels, "relu" if last else None)
         if middle:
             self.inside = (self.inside + 1) % self.MIDDLE

@@ -1,4 +1,4 @@
-"""A network as a list of layers, batch norms folded into the convolutions: what peers without an ONNX loader get.
+"""A network as a list of layers, batch norms folded: what peers without an ONNX loader get.
 
 It knows the nodes that this package writes, and refuses others.
 """
@@ -36,8 +36,9 @@ PLAIN = {
 class Step:
     """One layer: it reads values by name and makes one.
 
-    "conv" and "dense" have a kernel and a bias; kernels are as in ONNX, (outputs, inputs / groups, height, width) and
-    (outputs, inputs). "conv" and "max_pool" have a stride and `pads`: an int for all sides, or "same".
+    "conv" and "dense" have a kernel and a bias; kernels are as in ONNX, (outputs, inputs / groups, height,
+    width) and (outputs, inputs). "conv" and "max_pool" have a stride and `pads`: an int for all
+    sides, or "same".
     """
 
     operator: str

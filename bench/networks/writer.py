@@ -1,7 +1,7 @@
 """Writes ONNX nodes as exporters do, channels first, and draws weights that keep values in a sensible range.
 
-A few images run through every layer while it is written. So weights can be scaled, and batch norms can get the
-statistics of what they will see, as those of a trained network have: a random network without that forgets its input.
+A few images run through every layer while it is written. So weights can be scaled, and batch norms can get
+the statistics of what they will see, as trained ones have: a random network without that forgets its input.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ Activation = Literal["relu", "relu6", "silu", "hard_swish", "sigmoid", "hard_sig
 # Pixels on each side before and after, or what the attribute auto_pad says.
 Padding = int | Literal["SAME_UPPER"]
 
-# Images that run along while a network is written, and their size: deep layers still have 4 × 4 pixels.
-IMAGES, SIZE = 2, 128
+# Images that run along while a network is written, and their size: deep layers still have 6 × 6 pixels.
+IMAGES, SIZE = 2, 192
 EPSILON = 1e-5
-# Of a channel's mean, what a batch norm takes away. With all of it, depth doubles every rounding error often enough
-# to reach 1e-4; with none, all images give the same output.
+# Of a channel's mean, what a batch norm takes away: the more, the further two images stay apart, and the more
+# every rounding error grows with depth.
 CENTRED = 0.8
 # A channel that hardly varies in the few images may do so in others.
-LEAST_VARIANCE = 0.1
+LEAST_VARIANCE = 0.25
+# Near 0 they curve, so that images of a little more contrast than those that ran along gain on it in every
+# layer; further out they are nearly ReLUs.
+SCALES: dict[str | None, float] = {"silu": 3, "hard_swish": 2}
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Writer:
     def constant(self, name: str, values: NDArray[Any]) -> str:
         """Add a constant, unless there is one of this name; return the name."""
         if name not in self.constants:
-            self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+            self.constants[name] = numpy_helper.from_array(np.asarray(values, order="C"), name)
         return name
 
     def node(self, operator: str, layer: str, *inputs: str, **attributes: Any) -> str:
@@ -69,7 +72,7 @@ class Writer:
         self.nodes.append(helper.make_node(operator, inputs, [output], name=name, **attributes))
         return output
 
-    # ---- weights ---------------------------------------------------------------------------------------------
+    # ---- weights --------------------------------------------------------------------------------
 
     def conv(
         self,
@@ -85,7 +88,8 @@ class Writer:
     ) -> Value:
         """Add a convolution whose outputs have a standard deviation between 1/2 and 2."""
         groups = x.channels if depthwise else 1
-        weights = self.random.normal(0, 1, (channels, x.channels // groups, kernel, kernel)).astype(np.float32)
+        shape = (channels, x.channels // groups, kernel, kernel)
+        weights = self.random.normal(0, 1, shape).astype(np.float32)
         pads = pads_of(padding, x, kernel, stride)
         y = sample.convolve(x.sample, weights, stride, pads, groups)
         weights, y = self.scaled(weights, y)
@@ -94,9 +98,7 @@ class Writer:
             offsets = self.random.normal(0, 0.1, channels).astype(np.float32)
             names.append(self.constant(f"{layer}.bias", offsets))
             y = y + offsets[:, np.newaxis, np.newaxis]
-        where: dict[str, Any] = (
-            {"auto_pad": padding} if isinstance(padding, str) else {"pads": [padding] * 4}
-        )
+        where: dict[str, Any] = {"auto_pad": padding} if isinstance(padding, str) else {"pads": [padding] * 4}
         name = self.node(
             "Conv",
             layer,
@@ -110,18 +112,18 @@ class Writer:
         return Value(name, y)
 
     def scaled(self, weights: Array, y: Array) -> tuple[Array, Array]:
-        """Return weights and output, both times the factor that gives the output a random, moderate deviation."""
+        """Return weights and output, both times the factor that gives the output a moderate deviation."""
         factor = np.float32(2 ** self.random.uniform(-1, 1) / y.std())
         return weights * factor, y * factor
 
-    def norm(self, layer: str, x: Value) -> Value:
-        """Add a batch norm with about the statistics that the images have."""
+    def norm(self, layer: str, x: Value, activation: Activation | None = None) -> Value:
+        """Add a batch norm with about the statistics that the images have, and a scale for what follows."""
         centre = x.sample.mean(axis=(0, 2, 3))
         variance = x.sample.var(axis=(0, 2, 3))
-        variance = np.maximum(variance, LEAST_VARIANCE * variance.mean())
+        variance = np.maximum(variance, LEAST_VARIANCE * (variance + centre**2).mean())
         spread = np.sqrt(variance)
         vectors = {
-            "weight": self.random.uniform(0.7, 1.4, x.channels),
+            "weight": SCALES.get(activation, 1) * self.random.uniform(0.7, 1.4, x.channels),
             "bias": self.random.normal(0.1, 0.3, x.channels),
             "running_mean": CENTRED * centre + 0.1 * spread * self.random.normal(0, 1, x.channels),
             "running_var": variance * 2 ** self.random.uniform(-0.5, 0.5, x.channels),
@@ -140,7 +142,7 @@ class Writer:
         names = [self.constant(f"{layer}.weight", weights), self.constant(f"{layer}.bias", bias)]
         return Value(self.node("Gemm", layer, x.name, *names, alpha=1.0, beta=1.0, transB=1), y + bias)
 
-    # ---- everything else -------------------------------------------------------------------------------------
+    # ---- everything else ------------------------------------------------------------------------
 
     def activate(self, layer: str, x: Value, activation: Activation | None) -> Value:
         """Add an activation."""
@@ -178,12 +180,8 @@ class Writer:
 
     def max_pool(self, layer: str, x: Value, kernel: int, stride: int, padding: Padding) -> Value:
         """Add a max pooling."""
-        where: dict[str, Any] = (
-            {"auto_pad": padding} if isinstance(padding, str) else {"pads": [padding] * 4}
-        )
-        name = self.node(
-            "MaxPool", layer, x.name, kernel_shape=[kernel] * 2, strides=[stride] * 2, **where
-        )
+        where: dict[str, Any] = {"auto_pad": padding} if isinstance(padding, str) else {"pads": [padding] * 4}
+        name = self.node("MaxPool", layer, x.name, kernel_shape=[kernel] * 2, strides=[stride] * 2, **where)
         return Value(name, sample.max_pool(x.sample, kernel, stride, pads_of(padding, x, kernel, stride)))
 
     def means(self, layer: str, x: Value, *, reduce: bool = False) -> Value:

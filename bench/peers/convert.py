@@ -1,4 +1,4 @@
-"""Write blocks and networks as .tflite files; runs in the converter's environment, which has TensorFlow and no fastsep.
+"""Write blocks and networks as .tflite files; runs in the converter's environment, without fastsep.
 
 ``python convert.py <folder of .npz files> <folder for .tflite files>``
 """
@@ -50,7 +50,7 @@ def padded(x: Any, step: Mapping[str, Any], taps: int, filler: float) -> tuple[A
     "SAME" wherever it means the same pixels, because it costs nothing: not with a stride and an even size.
     """
     pads, stride = step["pads"], step["stride"]
-    if pads == "same" or pads == (taps - 1) // 2 and stride == 1:
+    if pads == "same" or (pads == (taps - 1) // 2 and stride == 1):
         return x, "SAME"
     if pads == 0:
         return x, "VALID"
@@ -77,7 +77,7 @@ def network_step(step: Mapping[str, Any], inputs: list[Any], positive: bool, wei
         case "dense":
             return tf.matmul(x, kernel, transpose_b=True) + bias
         case "max_pool":
-            x, padding = padded(x, step, step["taps"], 0 if positive else np.finfo(np.float32).min)
+            x, padding = padded(x, step, step["taps"], 0 if positive else float(np.finfo(np.float32).min))
             return tf.nn.max_pool2d(x, step["taps"], step["stride"], padding)
         case "mean":
             return tf.reduce_mean(x, axis=[1, 2], keepdims=True)

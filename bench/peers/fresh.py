@@ -1,6 +1,6 @@
 """What a fresh process pays to run one image: time to import and to load, memory at its peak.
 
-``python fresh.py <library> <model file> <image.npy> <threads>`` prints a line of JSON. It imports nothing else.
+``python fresh.py <library> <model file> <image.npy> <threads>`` prints a line of JSON.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def form(network: ov.Model, block: Block, threads: int, layout: str) -> Form:
 
 
 def settings(threads: int) -> dict[str, str]:
-    """Return how the CPU plugin compiles: one stream, and no thread tied to a CPU, where another's may run."""
+    """Return how the CPU plugin compiles: one stream, and no thread tied to a CPU."""
     return {
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",

@@ -67,7 +67,7 @@ def node_of(graph: fx.Graph, step: Step, inputs: list[fx.Node], weights: list[fx
             # With stride 1, "same" is symmetric; a kernel of one pixel needs none.
             pads = (step.kernel.shape[2] - 1) // 2 if attributes["pads"] == "same" else attributes["pads"]
             if attributes["pads"] == "same" and attributes["stride"] > 1 and pads:
-                raise ValueError(f'F.conv2d pads both sides alike, "same" with stride {attributes["stride"]} not')
+                raise ValueError(f'F.conv2d has no "same" with stride {attributes["stride"]}')
             stride, groups = attributes["stride"], attributes["groups"]
             return graph.call_function(F.conv2d, (x, *weights, stride, pads, 1, groups))
         case "dense":

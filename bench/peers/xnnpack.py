@@ -114,7 +114,7 @@ class NetworkModel(Convertible):
 
     def weights(self) -> dict[str, Array]:
         """Return the weights by the names that convert.py reads."""
-        found = {}
+        found: dict[str, Array] = {}
         for index, step in enumerate(self.network.steps):
             if step.kernel is not None and step.bias is not None:
                 found |= {f"kernel{index}": step.kernel, f"bias{index}": step.bias}

@@ -1,0 +1,78 @@
+"""What PyTorch's two exporters write runs as in ONNX Runtime. `make test-networks`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+
+import fastsep.onnx
+from bench.measure import TOLERANCE
+from bench.networks.torch_models import MODELS, with_statistics
+
+SIZE = 64
+# Of the TorchScript exporter; the other writes its newest.
+OPSETS = (11, 13, 17)
+
+
+def images(count: int, size: int = SIZE) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 1, (count, 3, size, size)).astype(np.float32)
+
+
+def compare(path: Path, *xs: np.ndarray) -> None:
+    ours = fastsep.onnx.InferenceSession(str(path))
+    theirs = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert [(each.name, each.type) for each in ours.get_inputs()] == [
+        (each.name, each.type) for each in theirs.get_inputs()
+    ]
+    for x in xs:
+        feeds = {theirs.get_inputs()[0].name: x}
+        found, expected = ours.run(None, feeds), theirs.run(None, feeds)
+        assert len(found) == len(expected)
+        for y, z in zip(found, expected, strict=True):
+            assert y.dtype == z.dtype
+            assert y.shape == z.shape
+            np.testing.assert_allclose(y, z, rtol=0, atol=TOLERANCE * np.abs(z).max())
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("name", MODELS)
+def test_torchscript(tmp_path: Path, name: str, opset: int) -> None:
+    network = with_statistics(MODELS[name](), SIZE)
+    path = tmp_path / "network.onnx"
+    axes = {0: "batch", 2: "height", 3: "width"}
+    # The shuffle's view knows its sizes as numbers if they are fixed, and computes them if not.
+    torch.onnx.export(
+        network,
+        (torch.from_numpy(images(2)),),
+        str(path),
+        input_names=["x"],
+        output_names=["y"],
+        dynamic_axes={"x": axes, "y": {0: "batch"}},
+        opset_version=opset,
+        dynamo=False,
+    )
+    compare(path, images(1), images(3), images(2, 96))
+
+
+@pytest.mark.parametrize("external", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_dynamo(tmp_path: Path, name: str, external: bool) -> None:
+    network = with_statistics(MODELS[name](), SIZE)
+    path = tmp_path / "network.onnx"
+    torch.onnx.export(
+        network,
+        (torch.from_numpy(images(2)),),
+        str(path),
+        input_names=["x"],
+        output_names=["y"],
+        dynamic_shapes={"input": {0: torch.export.Dim("batch")}},
+        external_data=external,
+        dynamo=True,
+        verbose=False,
+    )
+    assert path.with_suffix(".onnx.data").exists() == external
+    compare(path, images(1), images(3))
