@@ -101,7 +101,7 @@ setup(
             extension("isa", *C_SOURCES),
             *(
                 extension(name)
-                for name in ["arrays", "threads", "job", "usual", *DRIVERS, "naive", "roofline"]
+                for name in ["arrays", "threads", "job", "usual", "network", *DRIVERS, "naive", "roofline"]
             ),
             shared,
         ],
