@@ -24,7 +24,7 @@ C_SOURCES = [
 ]
 DRIVERS = [
     *["pointwise", "direct", "depthwise", "separable", "inverted_residual", "excite"],
-    *["lines", "footprint"],
+    *["elementwise", "pooling", "lines", "footprint"],
 ]
 # Contraction off: an FMA is only where simd.h says so. No -march: targets are set by pragma in the stubs.
 FLAGS = [
@@ -101,7 +101,7 @@ setup(
             extension("isa", *C_SOURCES),
             *(
                 extension(name)
-                for name in ["arrays", "threads", "job", "usual", *DRIVERS, "naive", "roofline"]
+                for name in ["arrays", "threads", "job", "usual", "network", *DRIVERS, "naive", "roofline"]
             ),
             shared,
         ],

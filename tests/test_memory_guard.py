@@ -31,6 +31,10 @@ def test_every_filtered_array_at_the_edge_of_its_memory(isa: str) -> None:
     assert_inside(run(["guard_filters.py", isa]))
 
 
+def test_every_pooled_array_at_the_edge_of_its_memory(isa: str) -> None:
+    assert_inside(run(["guard_pools.py", isa]))
+
+
 def assert_inside(process: subprocess.CompletedProcess[str]) -> None:
     last = process.stdout.splitlines()[-1:] or ["(before the first case)"]
     assert process.returncode == 0, f"{last[0]}\n{process.stderr}"

@@ -38,10 +38,20 @@ cdef int64_t same_padding(const window *w, int axis, int64_t size) noexcept nogi
 
 
 cdef int64_t output_size(const window *w, int axis, int64_t size) noexcept nogil:
+    cdef int64_t stride = w.strides[axis], room, outputs
+    if w.padding == 3:
+        return 1
     if w.padding:
-        return (size + w.strides[axis] - 1) // w.strides[axis]
-    size += w.pads[axis][0] + w.pads[axis][1] - effective(w, axis)
-    return size // w.strides[axis] + 1 if size >= 0 else 0
+        return (size + stride - 1) // stride
+    room = size + w.pads[axis][0] + w.pads[axis][1] - effective(w, axis)
+    if not w.ceil:
+        return room // stride + 1 if room >= 0 else 0
+    if room <= -stride:
+        return 0
+    outputs = (room + stride - 1) // stride + 1
+    while outputs > 0 and (outputs - 1) * stride >= size + w.pads[axis][0]:
+        outputs -= 1
+    return outputs
 
 
 cdef int64_t pad_before(const window *w, int axis, int64_t size) noexcept nogil:
@@ -78,6 +88,7 @@ cdef int fill_window(window *w, object spec) except -1:
     for axis in range(3):
         w.taps[axis] = w.strides[axis] = w.dilation[axis] = 1
         w.pads[axis][0] = w.pads[axis][1] = 0
+    w.ceil = False
     w.padding = {"same": 1, "same_lower": 2}.get(padding, 0) if isinstance(padding, str) else 0
     for axis in range(len(taps)):
         w.taps[offset + axis] = taps[axis]

@@ -419,7 +419,7 @@ cdef class DepthwisePlan(CompiledPlan):
     def __init__(self, kernel, bias, int64_t depth_multiplier, spec, activation, str isa):
         fill_window(&self.plan.window, spec)
         self.packed = pack_depthwise(&self.plan, kernels_named(isa, kernel.itemsize), kernel, bias, depth_multiplier)
-        self.isa = isa
+        self.isa, self.item_bytes = isa, self.plan.kernels.bytes
         self.geometry = &self.plan.window
         self.inputs, self.outputs = self.plan.channels // depth_multiplier, self.plan.channels
         fill_epilogue(&self.plan.epilogue, activation)

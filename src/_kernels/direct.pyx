@@ -228,7 +228,7 @@ cdef class DirectPlan(CompiledPlan):
         fill_window(&self.plan.window, spec)
         taps = self.plan.window.taps[0] * self.plan.window.taps[1] * self.plan.window.taps[2]
         self.packed = pack_panels(&self.plan.panels, isa, groups, taps, kernel, bias)
-        self.isa = isa
+        self.isa, self.item_bytes = isa, self.plan.panels.kernels.bytes
         self.geometry = &self.plan.window
         self.inputs, self.outputs = groups * self.plan.panels.inputs, groups * self.plan.panels.outputs
         self.padding = allocate(self.plan.window.taps[2] * groups * self.plan.panels.inputs

@@ -401,7 +401,7 @@ cdef class ExcitePlan(CompiledPlan):
         self.reduce = reduce
         self.gate = gate
         self.project = project
-        self.isa = project.isa
+        self.isa, self.item_bytes = project.isa, project.item_bytes
         self.geometry = depthwise.geometry
         self.inputs, self.outputs = depthwise.inputs if expand is None else expand.inputs, project.outputs
         self.plan.expand = NULL if expand is None else &expand.plan

@@ -104,6 +104,35 @@ struct fs_scaling {
     int64_t to_pixel_stride;
 };
 
+/* elementwise.inc: out[p][c] = activation(x[p][c] + other[p][c]), or x · other. */
+struct fs_elementwise {
+    int64_t pixels, channels;
+    const char *x;
+    int64_t x_pixel_stride;
+    const char *other;           /* or NULL: activation(x) */
+    int64_t other_pixel_stride;
+    int multiplies;
+    char *out;                   /* may be x */
+    int64_t out_pixel_stride;
+    const struct fs_epilogue *epilogue;
+};
+
+/* pooling.inc: one row of outputs, each the largest number its window sees, or the sum of them divided by how many
+ * places of the window count. */
+struct fs_pool {
+    int largest;
+    int64_t row_count;           /* of the rows that the window sees, those inside the image, ascending */
+    const char *const *rows;     /* [row_count]: their column 0, first channel of the block */
+    int64_t pixel_stride;
+    int64_t first_column, columns;                   /* of the output */
+    int64_t taps, stride, dilation, before, width;   /* along the row; `before` = columns of padding */
+    int64_t channels;
+    char *out;                   /* first pixel to write, first channel of the block */
+    int64_t out_pixel_stride;
+    int64_t counted_rows;        /* of a mean: rows of the window that count */
+    int64_t margins[2];          /* columns of padding before and after the row that count */
+};
+
 /* lines.inc: element types of the arrays that row and column filters read and write. Bool is FS_U8. */
 enum fs_dtype { FS_U8 = 0, FS_I8, FS_U16, FS_I16, FS_U32, FS_I32, FS_U64, FS_I64, FS_F32, FS_F64 };
 
@@ -172,6 +201,8 @@ struct fs_real_kernels {
     void (*relayout)(const struct fs_relayout *);
     void (*sum_pixels)(const struct fs_sums *);
     void (*scale_pixels)(const struct fs_scaling *);
+    void (*elementwise)(const struct fs_elementwise *);
+    void (*pool_row)(const struct fs_pool *);
     void (*lines_load)(const struct fs_transfer *);
     void (*lines_store)(const struct fs_transfer *);
     void (*lines_settle)(const struct fs_transfer *);

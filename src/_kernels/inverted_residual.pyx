@@ -229,7 +229,7 @@ cdef class InvertedResidualPlan(CompiledPlan):
         self.expand = expand
         self.depthwise = depthwise
         self.project = project
-        self.isa = project.isa
+        self.isa, self.item_bytes = project.isa, project.item_bytes
         self.geometry = depthwise.geometry
         self.inputs, self.outputs = expand.inputs, project.outputs
         self.plan.expand = &expand.plan

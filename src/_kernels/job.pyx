@@ -55,8 +55,8 @@ cdef int64_t run_job(job *work) except -1:
 cdef class CompiledPlan:
     """Packed weights and geometry of one family; immutable.
 
-    A family sets `isa`, `geometry`, `inputs` and `outputs`, and fills `prepare` and `tile`. `prepare` adds the phases
-    of a job that has none, and never sees an empty output.
+    A family sets `isa`, `item_bytes`, `geometry`, `inputs` and `outputs`, and fills `prepare` and `tile`. `prepare`
+    adds the phases of a job that has none, and never sees an empty output.
     """
 
     def output_shape(self, tuple spatial):

@@ -285,7 +285,7 @@ cdef class PointwisePlan(CompiledPlan):
 
     def __init__(self, kernel, bias, activation, str isa):
         self.packed = pack_panels(&self.plan.panels, isa, 1, 1, kernel, bias)
-        self.isa = isa
+        self.isa, self.item_bytes = isa, self.plan.panels.kernels.bytes
         self.inputs, self.outputs = self.plan.panels.inputs, self.plan.panels.outputs
         fill_epilogue(&self.plan.epilogue, activation)
 

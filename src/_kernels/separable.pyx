@@ -151,7 +151,7 @@ cdef class SeparablePlan(CompiledPlan):
     def __init__(self, DepthwisePlan depthwise, PointwisePlan pointwise):
         self.depthwise = depthwise
         self.pointwise = pointwise
-        self.isa = pointwise.isa
+        self.isa, self.item_bytes = pointwise.isa, pointwise.item_bytes
         self.geometry = depthwise.geometry
         self.inputs, self.outputs = depthwise.inputs, pointwise.outputs
         self.plan.depthwise = &depthwise.plan

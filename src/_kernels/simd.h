@@ -54,6 +54,7 @@
 #define fma FS_FN(fma)
 #define max_vec FS_FN(max_vec)
 #define min_vec FS_FN(min_vec)
+#define larger FS_FN(larger)
 #define choose FS_FN(choose)
 #define choose_negative FS_FN(choose_negative)
 #define minus_magnitude FS_FN(minus_magnitude)
@@ -324,6 +325,26 @@ FS_INLINE vec min_vec(vec x, vec bound)
     return (vec)vminq_f64((float64x2_t)x, (float64x2_t)bound);
 #else
     return choose((ivec)(x > bound), bound, x);
+#endif
+}
+
+/* The larger of two values of which either may be NaN: a NaN stays, the first of two; of two zeros the second. */
+FS_INLINE vec larger(vec a, vec b)
+{
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    const __mmask16 number = _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_ORD_Q);
+    return (vec)_mm512_mask_max_ps((__m512)a, number, (__m512)a, (__m512)b);
+#elif FS_MASKS_X86
+    const __mmask8 number = _mm512_cmp_pd_mask((__m512d)a, (__m512d)a, _CMP_ORD_Q);
+    return (vec)_mm512_mask_max_pd((__m512d)a, number, (__m512d)a, (__m512d)b);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+    return (vec)_mm256_blendv_ps((__m256)max_vec(b, a), (__m256)a, (__m256)(a != a));
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
+    return (vec)_mm256_blendv_pd((__m256d)max_vec(b, a), (__m256d)a, (__m256d)(a != a));
+#elif FS_NEON
+    return max_vec(b, a);
+#else
+    return choose(a != a, a, max_vec(b, a));
 #endif
 }
 

@@ -14,13 +14,12 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
-from fastsep._threads cimport phase, run_tile_function
+from fastsep._threads cimport fs_share, fs_take, phase, run_tile_function
 
 from time import perf_counter
 
 cdef extern from *:
     """
-    #include <stdint.h>
     #ifdef _OPENMP
     #include <omp.h>
     static int fs_has_openmp(void) { return 1; }
@@ -39,25 +38,17 @@ cdef extern from *:
     #include <pthread.h>
     static void fs_at_fork(void (*child)(void)) { pthread_atfork(NULL, NULL, child); }
     #endif
-    /* A thread's share of the tiles, on a cache line of its own. */
-    struct fs_share { int64_t next, last; char apart[48]; };
-    static inline int64_t fs_take(struct fs_share *share) {
-        return __atomic_fetch_add(&share->next, 1, __ATOMIC_RELAXED);
-    }
     """
     int fs_has_openmp() noexcept nogil
     int fs_openmp_limit() noexcept nogil
     int fs_openmp_cpus() noexcept nogil
     int fs_inside_parallel() noexcept nogil
     void fs_at_fork(void (*child)() noexcept nogil) noexcept nogil
-    struct fs_share:
-        int64_t next, last
-    int64_t fs_take(fs_share *share) noexcept nogil
 
 # Between two slabs the calling thread looks for Ctrl-C. The first slab is sized by prediction, and small, because
 # curves, staging and the generic kernels take several times as long; the others by how long the last one took.
-cdef double SLAB_SECONDS = 0.04
-cdef double FIRST_SLAB = 0.25
+SLAB_SECONDS = 0.04
+FIRST_SLAB = 0.25
 # A parallel region costs 1 to 3 µs with spinning workers (44 with sleeping ones): below this much serial time a second
 # thread wins less than 2 µs. The constants of the predictions were measured on one CPU, Zen 4 with AVX2; how well they
 # hold on others was not checked.
@@ -65,7 +56,7 @@ cdef double PARALLEL_SECONDS = 7e-6
 # A worker wakes a microsecond or two after its caller; if the caller then takes a tile of a short call from it, the
 # tile's output changes caches in every call. Depthwise 3×3 at 14² × 256, two threads: 14 µs without help, 14 to 31 with
 # it; at 8² × 128: 5 and 6.
-cdef double HELP_SECONDS = 100e-6
+HELP_SECONDS = 100e-6
 cdef int MOST_THREADS = 1024
 cdef enum:
     MOST_SHARES = 64

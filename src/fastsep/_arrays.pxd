@@ -22,8 +22,9 @@ cdef struct window:
     int64_t taps[3]
     int64_t strides[3]
     int64_t dilation[3]
-    int padding                # 0 explicit, 1 same, 2 same_lower
+    int padding                # 0 explicit, 1 same, 2 same_lower, 3: the whole axis is one window
     int64_t pads[3][2]         # explicit (before, after)
+    bint ceil                  # explicit: a last window may reach beyond the padding, if it begins before it
 
 # Where a call's input lies for one tile: the array itself, or a ring of rows in scratch.
 cdef struct source:

@@ -72,6 +72,30 @@ cdef extern from "fastsep_kernels.h" nogil:
         char *to
         int64_t to_pixel_stride
 
+    struct fs_elementwise:
+        int64_t pixels, channels
+        const char *x
+        int64_t x_pixel_stride
+        const char *other
+        int64_t other_pixel_stride
+        int multiplies
+        char *out
+        int64_t out_pixel_stride
+        const fs_epilogue *epilogue
+
+    struct fs_pool:
+        int largest
+        int64_t row_count
+        const char *const *rows
+        int64_t pixel_stride
+        int64_t first_column, columns
+        int64_t taps, stride, dilation, before, width
+        int64_t channels
+        char *out
+        int64_t out_pixel_stride
+        int64_t counted_rows
+        int64_t margins[2]
+
     enum fs_dtype:
         FS_U8, FS_I8, FS_U16, FS_I16, FS_U32, FS_I32, FS_U64, FS_I64, FS_F32, FS_F64
 
@@ -126,6 +150,8 @@ cdef extern from "fastsep_kernels.h" nogil:
         void (*relayout)(const fs_relayout *) noexcept nogil
         void (*sum_pixels)(const fs_sums *) noexcept nogil
         void (*scale_pixels)(const fs_scaling *) noexcept nogil
+        void (*elementwise)(const fs_elementwise *) noexcept nogil
+        void (*pool_row)(const fs_pool *) noexcept nogil
         void (*lines_load)(const fs_transfer *) noexcept nogil
         void (*lines_store)(const fs_transfer *) noexcept nogil
         void (*lines_settle)(const fs_transfer *) noexcept nogil

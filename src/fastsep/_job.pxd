@@ -22,11 +22,14 @@ cdef struct job:
     int64_t call[CALL_WORDS]   # the family's call struct, which run_tile is given
 
 
+cdef void begin(job *work) noexcept
 cdef void add_phase(job *work, run_tile_function run_tile, int64_t tiles, double seconds) noexcept
+cdef int64_t shared_allocated(const job *work) noexcept
 
 
 cdef class CompiledPlan:
     cdef readonly str isa
+    cdef readonly int64_t item_bytes           # of a number in the arrays
     cdef const window *geometry                # NULL: the outputs are where the inputs are
     cdef readonly int64_t inputs, outputs      # channels
     cdef int64_t compute(self, View x, View out, View residual, object threads) except -1

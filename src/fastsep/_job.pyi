@@ -6,6 +6,7 @@ from fastsep._validate import Array
 
 class CompiledPlan:
     isa: str
+    item_bytes: int
     inputs: int
     outputs: int
     def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]: ...

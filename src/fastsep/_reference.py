@@ -222,6 +222,95 @@ def inverted_residual(
 _gate = squeeze_excite
 
 
+def pool_sizes(
+    spatial: Sequence[int],
+    taps: Sequence[int],
+    strides: PerAxis = 1,
+    padding: Padding = "valid",
+    dilation_rate: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+    """`output_geometry` of a pooling window; with `ceil_mode` ONNX's: rounded up, no window begins in the padding after."""
+    sizes, pads = output_geometry(spatial, taps, strides, padding, dilation_rate)
+    if not ceil_mode:
+        return sizes, pads
+    rounded = []
+    rank = len(spatial)
+    for size, tap, stride, dilation, (before, after) in zip(
+        spatial, taps, _per_axis(strides, rank), _per_axis(dilation_rate, rank), pads, strict=True
+    ):
+        count = max(0, -(-(size + before + after - (tap - 1) * dilation - 1) // stride) + 1)
+        while count and (count - 1) * stride >= size + before:
+            count -= 1
+        rounded.append(count)
+    return tuple(rounded), pads
+
+
+def pool(
+    inputs: Array,
+    kind: str,
+    taps: Sequence[int],
+    strides: PerAxis = 1,
+    padding: Padding = "valid",
+    dilation_rate: PerAxis = 1,
+    *,
+    ceil_mode: bool = False,
+    residual: Array | None = None,
+) -> Array:
+    """Take the windows of a channels_last image to their largest number ("max") or their mean.
+
+    A mean is computed in the image's own type, so that its bits can be compared: the sum along each row of the window,
+    from +0, then over the rows, divided by the places that count: those in the image ("average"), or in the image
+    and its padding ("average_including_padding"). Of nothing, the largest is -inf and the mean NaN.
+    """
+    rank = len(taps)
+    spatial = inputs.shape[1:-1]
+    sizes, pads = pool_sizes(spatial, taps, strides, padding, dilation_rate, ceil_mode)
+    steps, dilations = _per_axis(strides, rank), _per_axis(dilation_rate, rank)
+    out = np.empty((inputs.shape[0], *sizes, inputs.shape[-1]), inputs.dtype)
+    for place in np.ndindex(*sizes):
+        seen: list[list[int]] = []
+        counted = 1
+        for axis in range(rank):
+            first = place[axis] * steps[axis] - pads[axis][0]
+            positions = [first + tap * dilations[axis] for tap in range(taps[axis])]
+            seen.append([at for at in positions if 0 <= at < spatial[axis]])
+            margin = pads[axis] if kind == "average_including_padding" else (0, 0)
+            counted *= sum(-margin[0] <= at < spatial[axis] + margin[1] for at in positions)
+        window = inputs[(slice(None), *np.ix_(*seen))]
+        out[(slice(None), *place)] = (
+            window.max(axis=tuple(range(1, rank + 1)), initial=-np.inf)
+            if kind == "max"
+            else _raster_mean(window, counted)
+        )
+    return out if residual is None else out + residual
+
+
+def global_pool(inputs: Array, kind: str, *, residual: Array | None = None) -> Array:
+    """Take each channels_last image to its largest number ("max") or its mean ("average"), summed as by `pool`."""
+    axes = tuple(range(1, inputs.ndim - 1))
+    if kind == "max":
+        out = inputs.max(axis=axes, initial=-np.inf, keepdims=True)
+    else:
+        mean = _raster_mean(inputs, int(np.prod(inputs.shape[1:-1])))
+        out = mean.reshape(inputs.shape[0], *(1 for _ in axes), inputs.shape[-1])
+    return out if residual is None else out + residual
+
+
+def _raster_mean(window: Array, count: int) -> Array:
+    """Mean of (batch, *spatial, channels) over the spatial axes: along rows, then over rows, one number after another."""
+    rows = window.reshape(window.shape[0], int(np.prod(window.shape[1:-2])), *window.shape[-2:])
+    total = np.zeros((window.shape[0], window.shape[-1]), window.dtype)
+    for row in range(rows.shape[1]):
+        partial = np.zeros_like(total)
+        for column in range(rows.shape[2]):
+            partial = partial + rows[:, row, column]
+        total = total + partial
+    with np.errstate(invalid="ignore"):
+        mean: Array = total / window.dtype.type(count)
+    return mean
+
+
 def absolute_terms(
     operation: Callable[..., Array],
     inputs: Array,
