@@ -58,7 +58,9 @@ def small_network(batch: int | str = 1, size: int | str = 32, opset: int = OPSET
         )
         if act is None:
             return f"{name}.n"
-        nodes.append(helper.make_node("Clip", [f"{name}.n", "low", "high"], [f"{name}.a"], name=f"{name}.{act}"))
+        nodes.append(
+            helper.make_node("Clip", [f"{name}.n", "low", "high"], [f"{name}.a"], name=f"{name}.{act}")
+        )
         return f"{name}.a"
 
     weights["low"], weights["high"] = np.array(0, np.float32), np.array(6, np.float32)

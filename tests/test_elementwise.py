@@ -59,7 +59,9 @@ def test_a_factor_a_channel(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("activation", ["relu", "sigmoid", "hard_sigmoid", "silu", "hard_swish", "gelu", (-1, 2)])
+@pytest.mark.parametrize(
+    "activation", ["relu", "sigmoid", "hard_sigmoid", "silu", "hard_swish", "gelu", (-1, 2)]
+)
 def test_curves(activation: Any, dtype: Any) -> None:
     x = numbers(1, (2, 5, 6, 21), dtype)
     exact = _reference.activate(x.astype(np.longdouble), activation)
@@ -97,6 +99,4 @@ def test_in_place(channels: int) -> None:
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="kind must be 'add' or 'multiply'"):
-        ElementwisePlan(
-            "divide", 3, ("clamp", -np.inf, np.inf), np.dtype(np.float32), fastsep.get_isa()
-        )
+        ElementwisePlan("divide", 3, ("clamp", -np.inf, np.inf), np.dtype(np.float32), fastsep.get_isa())

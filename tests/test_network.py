@@ -1,4 +1,4 @@
-"""A list of steps run as one: the bits of single calls, on any number of threads; arrays replaced; limits, forks, Ctrl-C."""
+"""A list of steps run as one: the bits of single calls on any threads; arrays replaced; limits, forks, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def plans(dtype: Any = np.float32) -> list[CompiledPlan]:
         weights(7, 24, 96, dtype=dtype),
         weights(8, 3, 3, 96, 1, dtype=dtype),
         weights(9, 96, 24, dtype=dtype),
-        squeeze_excite=fastsep.SqueezeExcite(weights(10, 96, 8, dtype=dtype), weights(11, 8, 96, dtype=dtype)),
+        squeeze_excite=fastsep.SqueezeExcite(
+            weights(10, 96, 8, dtype=dtype), weights(11, 8, 96, dtype=dtype)
+        ),
     )
     deep = fastsep.DepthwiseConv(weights(12, 5, 5, 24, 1, dtype=dtype), 1, "same", activation="silu")
     last = fastsep.PointwiseConv(weights(13, 24, 130, dtype=dtype), activation="hard_swish")

@@ -230,7 +230,7 @@ def pool_sizes(
     dilation_rate: PerAxis = 1,
     ceil_mode: bool = False,
 ) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
-    """`output_geometry` of a pooling window; with `ceil_mode` ONNX's: rounded up, no window begins in the padding after."""
+    """`output_geometry` of a pooling window; with `ceil_mode` ONNX's: rounded up, no window begins in the padding."""
     sizes, pads = output_geometry(spatial, taps, strides, padding, dilation_rate)
     if not ceil_mode:
         return sizes, pads
@@ -277,13 +277,13 @@ def pool(
             seen.append([at for at in positions if 0 <= at < spatial[axis]])
             margin = pads[axis] if kind == "average_including_padding" else (0, 0)
             counted *= sum(-margin[0] <= at < spatial[axis] + margin[1] for at in positions)
-        window = inputs[(slice(None), *np.ix_(*seen))]
+        window = inputs[np.ix_(range(inputs.shape[0]), *seen)]
         out[(slice(None), *place)] = (
             window.max(axis=tuple(range(1, rank + 1)), initial=-np.inf)
             if kind == "max"
             else _raster_mean(window, counted)
         )
-    return out if residual is None else out + residual
+    return out if residual is None else np.asarray(out + residual)
 
 
 def global_pool(inputs: Array, kind: str, *, residual: Array | None = None) -> Array:
@@ -294,11 +294,11 @@ def global_pool(inputs: Array, kind: str, *, residual: Array | None = None) -> A
     else:
         mean = _raster_mean(inputs, int(np.prod(inputs.shape[1:-1])))
         out = mean.reshape(inputs.shape[0], *(1 for _ in axes), inputs.shape[-1])
-    return out if residual is None else out + residual
+    return np.asarray(out if residual is None else out + residual)
 
 
 def _raster_mean(window: Array, count: int) -> Array:
-    """Mean of (batch, *spatial, channels) over the spatial axes: along rows, then over rows, one number after another."""
+    """Mean of (batch, *spatial, channels) over the spatial axes: along rows, then over rows, one by one."""
     rows = window.reshape(window.shape[0], int(np.prod(window.shape[1:-2])), *window.shape[-2:])
     total = np.zeros((window.shape[0], window.shape[-1]), window.dtype)
     for row in range(rows.shape[1]):

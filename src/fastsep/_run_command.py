@@ -139,9 +139,7 @@ def _progress(text: str) -> AbstractContextManager[object]:
     return console.status(text) if console.is_terminal else nullcontext()
 
 
-def _form(
-    given: NodeArg, options: argparse.Namespace
-) -> tuple[str, tuple[int, int], list[str]]:
+def _form(given: NodeArg, options: argparse.Namespace) -> tuple[str, tuple[int, int], list[str]]:
     """Return layout, height and width of the input, and what was assumed to know them."""
     shape = given.shape
     assumed = []
@@ -174,7 +172,9 @@ def _prepared(
     if channels not in (1, 3):
         raise ValueError(f"--image needs an input of 1 or 3 channels; {given.name!r} has {channels}")
     values, seen = _resized(path, size, channels)
-    lines.append(f"{path.name}: scaled so that its middle {seen[1]}×{seen[0]} becomes {size[1]}×{size[0]}, bilinear")
+    lines.append(
+        f"{path.name}: scaled so that its middle {seen[1]}×{seen[0]} becomes {size[1]}×{size[0]}, bilinear"
+    )
     numbers = {}
     for name, usual in (("mean", _MEAN), ("std", _STD)):
         chosen = getattr(options, name)
@@ -213,7 +213,9 @@ def _resized(path: Path, size: tuple[int, int], channels: int) -> tuple[Array, t
 def _dtype(given: NodeArg) -> np.dtype[Any]:
     names = {"tensor(float)": np.float32, "tensor(double)": np.float64}
     if given.type not in names:
-        raise ValueError(f"{given.name!r} takes {given.type}; this command makes inputs of float32 and float64")
+        raise ValueError(
+            f"{given.name!r} takes {given.type}; this command makes inputs of float32 and float64"
+        )
     return np.dtype(names[given.type])
 
 

@@ -10,6 +10,7 @@ from fastsep._memory import LINE_BYTES, PAGE_BYTES
 # As in `fastsep.empty`: large arrays begin at four places of a page by turns, so that what a step reads and
 # what it writes meet less often in L1.
 _LEAST_COLOURED_BYTES = 65536
+_COLOURS = 4
 _COLOUR_BYTES = 256
 
 
@@ -32,28 +33,29 @@ def place(blocks: Sequence[Block]) -> tuple[list[int], int]:
     offsets = [0] * len(blocks)
     placed: list[int] = []
     total = 0
-    for turn, index in enumerate(sorted(range(len(blocks)), key=lambda i: (-blocks[i].size, i))):
+    slots = [_slot(block.size) for block in blocks]
+    for index in sorted(range(len(blocks)), key=lambda i: (-blocks[i].size, i)):
         block = blocks[index]
         taken = sorted(
-            (offsets[other], offsets[other] + blocks[other].size)
+            (offsets[other], offsets[other] + slots[other])
             for other in placed
             if blocks[other].first <= block.last and block.first <= blocks[other].last
         )
-        offset = _begin(0, block.size, turn)
+        grid = PAGE_BYTES if block.size >= _LEAST_COLOURED_BYTES else LINE_BYTES
+        offset = 0
         for low, high in taken:
-            if offset + block.size <= low:
+            if offset + slots[index] <= low:
                 break
-            if high > offset:
-                offset = _begin(high, block.size, turn)
+            offset = max(offset, -(-high // grid) * grid)
         offsets[index] = offset
         placed.append(index)
-        total = max(total, offset + block.size)
+        total = max(total, offset + slots[index])
+    for turn, index in enumerate(placed):
+        if blocks[index].size >= _LEAST_COLOURED_BYTES:
+            offsets[index] += turn % _COLOURS * _COLOUR_BYTES
     return offsets, total
 
 
-def _begin(lowest: int, size: int, turn: int) -> int:
-    """Return the first good address from `lowest` on."""
-    if size < _LEAST_COLOURED_BYTES:
-        return -(-lowest // LINE_BYTES) * LINE_BYTES
-    colour = turn % 4 * _COLOUR_BYTES
-    return -(-(lowest - colour) // PAGE_BYTES) * PAGE_BYTES + colour
+def _slot(size: int) -> int:
+    """Return the bytes that are set aside: a large block may begin at any of its places of a page."""
+    return size + (_COLOURS - 1) * _COLOUR_BYTES if size >= _LEAST_COLOURED_BYTES else size

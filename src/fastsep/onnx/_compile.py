@@ -54,6 +54,12 @@ def _weights(node: Node, specs: Mapping[str, Spec], first: int, last: int) -> li
     return found
 
 
+def _array(value: Array | None) -> Array:
+    """Return a weight that is there."""
+    assert value is not None
+    return value
+
+
 def _options(node: Node, *names: str) -> dict[str, Any]:
     return {name: node.attributes[name] for name in names if name in node.attributes}
 
@@ -65,7 +71,7 @@ def _conv(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
     weights = _weights(node, specs, 1, 3)
     if weights is None or weights[0] is None:
         return None
-    kernel, bias = weights
+    kernel, bias = _array(weights[0]), weights[1]
     layer = layers.Conv(kernel, bias=bias, **_options(node, *_GEOMETRY))
     return layer._compiled(channels_last(node)(stand_in(specs[node.inputs[0]])).shape[-1])
 
@@ -74,7 +80,8 @@ def _separable(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
     weights = _weights(node, specs, 1, 5)
     if weights is None or weights[0] is None or weights[1] is None:
         return None
-    depthwise, pointwise, between, bias = weights
+    depthwise, pointwise = _array(weights[0]), _array(weights[1])
+    between, bias = weights[2:]
     layer = layers.SeparableConv(
         depthwise,
         pointwise,
@@ -89,7 +96,9 @@ def _inverted_residual(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | 
     weights = _weights(node, specs, 1, 11)
     if weights is None or weights[1] is None or weights[2] is None:
         return None
-    expand, depthwise, project, expand_bias, depthwise_bias, bias, reduce, reduce_bias, gate, gate_bias = weights
+    expand, depthwise, project, expand_bias, depthwise_bias, bias, reduce, reduce_bias, gate, gate_bias = (
+        weights
+    )
     excite = None
     if reduce is not None and gate is not None:
         excite = SqueezeExcite(
@@ -102,8 +111,8 @@ def _inverted_residual(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | 
         )
     layer = layers.InvertedResidual(
         expand,
-        depthwise,
-        project,
+        _array(depthwise),
+        _array(project),
         expand_bias=expand_bias,
         depthwise_bias=depthwise_bias,
         bias=bias,
@@ -118,7 +127,7 @@ def _dense(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
     x = specs[node.inputs[0]]
     if weights is None or weights[0] is None or len(x.shape) < 2 or len(x.shape) > 5:
         return None
-    kernel, bias = weights
+    kernel, bias = _array(weights[0]), weights[1]
     return layers.PointwiseConv(kernel, bias=bias, **_options(node, "activation"))._plan
 
 

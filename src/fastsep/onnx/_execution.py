@@ -76,9 +76,8 @@ def _with_views(views: Sequence[Node], arrays: dict[str, Array]) -> list[Node]:
     for node in views:
         if node.inputs[0] in arrays:
             given = [arrays[name] if name else None for name in node.inputs]
-            for name, view in zip(node.outputs, OPERATORS[node.op].compute(node, given), strict=False):
-                if name:
-                    arrays[name] = view
+            results = OPERATORS[node.op].compute(node, given)
+            arrays.update({name: view for name, view in zip(node.outputs, results, strict=False) if name})
         else:
             left.append(node)
     return left
@@ -113,7 +112,8 @@ class _CompiledPart:
     def _prepared(self, arrays: Mapping[str, Array]) -> Network:
         if self._network is None:
             self._network = Network(
-                [(step.plan, *operands(step, arrays)) for step in self._steps], self._threads
+                [(step.plan, *operands(step, arrays)) for step in self._steps if step.plan is not None],
+                self._threads,
             )
         else:
             for index in self._changing:

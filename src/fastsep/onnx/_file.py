@@ -1,4 +1,4 @@
-"""Optimised networks as files: `session.save` and `fastsep.load`. Read with NumPy alone; nothing is unpickled.
+r"""Optimised networks as files: `session.save` and `fastsep.load`. Read with NumPy alone; nothing is unpickled.
 
     8 bytes   b"fastsep\\n"
     8         format version, little-endian
@@ -58,7 +58,7 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
             for name, value in arrays.items():
                 gap = bytes(entries[name]["offset"] - at)
                 little = value.astype(value.dtype.newbyteorder("<"), copy=False)
-                for part in (gap, memoryview(little.reshape(-1).view(np.uint8))):
+                for part in (gap, little.tobytes()):
                     digest.update(part)
                     file.write(part)
                 at = entries[name]["offset"] + value.nbytes
@@ -95,7 +95,7 @@ def read(path: str | os.PathLike[str]) -> Graph:
         raise ModelError(f"{path} is of format {version}; this fastsep reads format {_VERSION}")
     if length > min(size - _PREFIX.size, _MOST_HEADER):
         raise ModelError(f"{path} is truncated: its header would have {length} bytes")
-    if hashlib.sha256(data[_PREFIX.size :]).digest() != digest:
+    if _digest(data) != digest:
         raise ModelError(f"{path} is damaged: its checksum does not fit")
     weights = data[_PREFIX.size + length :]
     try:
@@ -113,6 +113,11 @@ def read(path: str | os.PathLike[str]) -> Graph:
         if port.name not in made:
             raise ModelError(f"{path} does not make sense: nothing makes output {port.name!r}")
     return Graph(ordered, inputs, outputs, constants)
+
+
+def _digest(data: Any) -> bytes:
+    """Return the checksum of a mapped file, its prefix left out."""
+    return hashlib.sha256(data[_PREFIX.size :]).digest()
 
 
 def _aligned(offset: int) -> int:
@@ -172,7 +177,9 @@ def _port_entry(port: Port) -> dict[str, Any]:
 def _port(entry: Mapping[str, Any]) -> Port:
     shape = entry["shape"]
     if shape is not None:
-        if not all(size is None or isinstance(size, str) or (type(size) is int and size >= 0) for size in shape):
+        if not all(
+            size is None or isinstance(size, str) or (type(size) is int and size >= 0) for size in shape
+        ):
             raise ValueError(f"{entry['name']!r} has shape {shape}")
         shape = tuple(shape)
     return Port(_text(entry["name"]), _dtype(entry["dtype"]), shape)

@@ -1,7 +1,8 @@
 """Nodes of a file, of any opset, as nodes of one form.
 
-Attributes have their defaults; what older opsets say by attributes are inputs, as in the newest opset; an element type
-is NumPy's name for it; Constant is a constant of the graph. Absent operands at the end of a list are left out.
+Attributes have their defaults; what older opsets say by attributes are inputs, as in the newest opset; an
+element type is NumPy's name for it; Constant is a constant of the graph. Absent operands at the end of a list
+are left out.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from fastsep.onnx._tensors import ExternalFiles, element_type, to_array
 # Since which opset the axes of a reduction are an input.
 _AXES_INPUT_SINCE = {"ReduceSum": 13, "Squeeze": 13, "Unsqueeze": 13}
 _REDUCTIONS = (
-    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
-    "ReduceSum", "ReduceSumSquare",
+    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
+    "ReduceProd", "ReduceSum", "ReduceSumSquare",
 )  # fmt: skip
 # Attributes that say how to round or which seed to take where nothing is rounded or drawn.
 _MEANINGLESS = {
@@ -194,7 +195,9 @@ def _split(forms: Forms, node: Node) -> Node:
     sizes = node.attributes.get("split") if forms.opset < 13 else None
     count = node.attributes.get("num_outputs")
     if count is not None and count != len(node.outputs):
-        raise ModelError(f"{node.describe()}: num_outputs is {count}, and there are {len(node.outputs)} outputs")
+        raise ModelError(
+            f"{node.describe()}: num_outputs is {count}, and there are {len(node.outputs)} outputs"
+        )
     inputs = node.inputs
     if sizes is not None:
         inputs = (*node.inputs[:1], forms.constant(node.outputs[0], "split", sizes))
@@ -208,16 +211,16 @@ def _softmax(forms: Forms, node: Node) -> Node:
 
 def _windows(forms: Forms, node: Node) -> Node:
     """Strides, dilations and pads in full, where the number of axes is known."""
-    taps = node.attributes.get("kernel_shape")
+    taps: tuple[int, ...] | None = node.attributes.get("kernel_shape")
+    spatial = None if taps is None else len(taps)
     if node.op == "Conv":
         kernel = forms.constants.get(node.inputs[1])
         rank = forms.ranks.get(node.inputs[1]) if kernel is None else kernel.ndim
         rank = forms.ranks.get(node.inputs[0]) if rank is None else rank
         if kernel is not None and taps is None and kernel.ndim > 2:
             taps = kernel.shape[2:]
-        spatial = len(taps) if taps is not None else None if rank is None else rank - 2
-    else:
-        spatial = len(taps)
+        if spatial is None and rank is not None:
+            spatial = rank - 2
     attributes: dict[str, Any] = {} if taps is None else {"kernel_shape": tuple(taps)}
     auto_pad = node.attributes["auto_pad"]
     pads = node.attributes.get("pads") if auto_pad == "NOTSET" else None
@@ -269,7 +272,8 @@ def _to(name: str) -> Callable[[Forms, Node], Node]:
         if number is None:
             return node
         dtype = element_type(forms.package, number, f"{node.describe()}: attribute {name!r}")
-        return _with(node, **{name: dtype.name})
+        attributes: dict[str, Any] = {name: dtype.name}
+        return _with(node, **attributes)
 
     return change
 
@@ -290,7 +294,9 @@ def _group_normalization(forms: Forms, node: Node) -> Node:
 
 def _layer_normalization(forms: Forms, node: Node) -> Node:
     if node.attributes["stash_type"] != 1:
-        raise UnsupportedOperator(f"{node.describe()} has stash_type {node.attributes['stash_type']}; supported is 1")
+        raise UnsupportedOperator(
+            f"{node.describe()} has stash_type {node.attributes['stash_type']}; supported is 1"
+        )
     return _without_unused(forms, node)
 
 

@@ -1,4 +1,4 @@
-"""The plain way to run a graph: every node by its definition. Slow, and what everything else is compared with."""
+"""The plain way to run a graph: every node by its definition. What everything else is compared with."""
 
 from __future__ import annotations
 
@@ -44,9 +44,8 @@ def interpret(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
     remaining = graph.uses()
     with np.errstate(all="ignore"):
         for node in graph.nodes:
-            for name, value in zip(node.outputs, _run(node, values), strict=False):
-                if remaining[name]:
-                    values[name] = value
+            made = zip(node.outputs, _run(node, values), strict=False)
+            values.update({name: value for name, value in made if remaining[name]})
             for name in node.inputs:
                 remaining[name] -= 1
                 if name and not remaining[name]:
@@ -57,8 +56,6 @@ def interpret(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
 def _run(node: Node, values: Mapping[str, Array]) -> list[Array]:
     operands = [values[name] if name else None for name in node.inputs]
     operator = OPERATORS[node.op]
-    specs = [
-        None if operand is None else Spec(operand.shape, operand.dtype, operand) for operand in operands
-    ]
+    specs = [None if operand is None else Spec(operand.shape, operand.dtype, operand) for operand in operands]
     check_size(node, operator.infer(node, specs))
     return operator.compute(node, operands)

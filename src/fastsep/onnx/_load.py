@@ -22,8 +22,8 @@ _MOST = 2**31 - 1
 _MOST_NODES = 100_000
 _DEFAULT_DOMAIN = ("", "ai.onnx")
 _QUANTISED = (
-    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger",
-    "MatMulInteger",
+    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
+    "ConvInteger", "MatMulInteger",
 )  # fmt: skip
 _CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 
@@ -76,9 +76,7 @@ def _package() -> Any:
         for part in ("checker", "defs", "inliner"):
             importlib.import_module(f"onnx.{part}")
     except ImportError as error:
-        raise ImportError(
-            "reading ONNX files needs the onnx package: pip install 'fastsep[onnx]'"
-        ) from error
+        raise ImportError("reading ONNX files needs the onnx package: pip install 'fastsep[onnx]'") from error
     return package
 
 
@@ -200,8 +198,8 @@ def _check_supported(proto: Any, opset: int, functions: frozenset[tuple[str, str
             attribute.HasField("g") or attribute.graphs for attribute in proto.attribute
         ):
             raise UnsupportedOperator(
-                f"{described} is control flow, which is not supported: export the model with the branch taken or the "
-                "loop unrolled"
+                f"{described} is control flow, which is not supported: export the model with the branch "
+                "taken or the loop unrolled"
             )
         if proto.op_type == "Constant" or (proto.op_type in OPERATORS and "." not in proto.op_type):
             return
@@ -234,7 +232,9 @@ def _check_expansion(light: Any, bodies: dict[tuple[str, str], Any]) -> None:
 
     def size_of(key: tuple[str, str], callers: tuple[tuple[str, str], ...]) -> int:
         if key in callers or len(callers) > 100:
-            raise ModelError(f"function {key[1]!r} of domain {key[0]!r} calls itself, or is nested too deeply")
+            raise ModelError(
+                f"function {key[1]!r} of domain {key[0]!r} calls itself, or is nested too deeply"
+            )
         if key not in sizes:
             sizes[key] = total(bodies[key].node, (*callers, key))
         return sizes[key]
@@ -312,7 +312,9 @@ def _check_declared(name: str, array: Array, port: Port | None) -> None:
     sizes = port.shape
     fits = sizes is None or (
         len(sizes) == array.ndim
-        and all(not isinstance(size, int) or size == real for size, real in zip(sizes, array.shape, strict=True))
+        and all(
+            not isinstance(size, int) or size == real for size, real in zip(sizes, array.shape, strict=True)
+        )
     )
     if not fits or np.dtype(port.dtype) != array.dtype:
         raise ModelError(

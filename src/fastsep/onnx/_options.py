@@ -92,7 +92,9 @@ def _config_entry(options: Any, key: str) -> str | None:
         return None
 
 
-def check_providers(providers: Sequence[Any] | None, provider_options: Sequence[Mapping[str, Any]] | None) -> None:
+def check_providers(
+    providers: Sequence[Any] | None, provider_options: Sequence[Mapping[str, Any]] | None
+) -> None:
     """Raise unless the CPU is among the providers.
 
     Raises

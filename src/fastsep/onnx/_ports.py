@@ -31,11 +31,11 @@ def node_arg(port: Port) -> NodeArg:
 
 
 def fixed_shapes(graph: Graph) -> dict[str, tuple[int, ...]] | None:
-    """Return the shapes of the inputs if the model fixes them all."""
+    """Return the shapes of the inputs if the model fixes them all, and no integers among them may say others."""
     shapes: dict[str, tuple[int, ...]] = {}
     for port in graph.inputs:
         sizes = port.shape
-        if sizes is None or not all(isinstance(size, int) for size in sizes):
+        if sizes is None or port.dtype.kind in "iu" or not all(isinstance(size, int) for size in sizes):
             return None
         shapes[port.name] = tuple(size for size in sizes if isinstance(size, int))
     return shapes
@@ -78,14 +78,18 @@ def feeds(graph: Graph, given: Mapping[str, Array]) -> dict[str, Array]:
         raise ValueError(f"input_feed lacks {_listed(missing)}; the model takes {_listed(there)}")
     for name in given:
         if name not in there:
-            raise ValueError(f"input_feed holds {name!r}, which the model does not take; it takes {_listed(there)}")
+            raise ValueError(
+                f"input_feed holds {name!r}, which the model does not take; it takes {_listed(there)}"
+            )
     open_sizes: dict[str, tuple[int, str]] = {}
     return {port.name: _fed(port, given[port.name], open_sizes) for port in graph.inputs}
 
 
 def _fed(port: Port, value: object, open_sizes: dict[str, tuple[int, str]]) -> Array:
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"input {port.name!r} must be a np.ndarray of {port.dtype}; got {type(value).__name__}")
+        raise TypeError(
+            f"input {port.name!r} must be a np.ndarray of {port.dtype}; got {type(value).__name__}"
+        )
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"input {port.name!r} must be a plain np.ndarray; got a MaskedArray")
     if value.dtype.newbyteorder("=") != port.dtype:
@@ -126,7 +130,9 @@ def results(
     if out is None:
         out = [None] * len(names)
     if isinstance(out, np.ndarray) or not isinstance(out, Sequence) or len(out) != len(names):
-        raise ValueError(f"out must be a list of {len(names)} arrays or None, one for each output; got {out!r:.80}")
+        raise ValueError(
+            f"out must be a list of {len(names)} arrays or None, one for each output; got {out!r:.80}"
+        )
     found = []
     for name, target in zip(names, out, strict=True):
         spec = specs[name]

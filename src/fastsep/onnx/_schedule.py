@@ -77,7 +77,9 @@ class Schedule:
 
 
 def schedule(
-    graph: Graph, specs: Mapping[str, Spec], plan_of: Callable[[Node, Mapping[str, Spec]], CompiledPlan | None]
+    graph: Graph,
+    specs: Mapping[str, Spec],
+    plan_of: Callable[[Node, Mapping[str, Spec]], CompiledPlan | None],
 ) -> Schedule:
     """Plan the run of a graph whose specs are known.
 
@@ -198,12 +200,11 @@ def _placed(
         if root in last:
             last[root] = len(steps)
     names = [name for name in first if name not in direct]
-    drafts = [Place(trial.specs[name].shape, trial.specs[name].dtype, trial.orders[name], 0) for name in names]
+    drafts = [
+        Place(trial.specs[name].shape, trial.specs[name].dtype, trial.orders[name], 0) for name in names
+    ]
     offsets, size = place(
-        [
-            Block(draft.size, first[name], last[name])
-            for name, draft in zip(names, drafts, strict=True)
-        ]
+        [Block(draft.size, first[name], last[name]) for name, draft in zip(names, drafts, strict=True)]
     )
     places = {
         name: Place(draft.shape, draft.dtype, draft.order, offset)

@@ -42,9 +42,7 @@ def specialise(
     for node in graph.nodes:
         given = [specs[name] if name else None for name in node.inputs]
         found = _infer(node, given)
-        for name, spec in zip(node.outputs, found, strict=False):
-            if name:
-                specs[name] = spec
+        specs.update({name: spec for name, spec in zip(node.outputs, found, strict=False) if name})
     return specs
 
 

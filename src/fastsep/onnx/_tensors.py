@@ -13,7 +13,7 @@ import numpy as np
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._graph import Array
 
-# Numbers of onnx.TensorProto.DataType. What NumPy has no type for (strings, bfloat16, 8-bit floats, 4 bits) is missing.
+# Numbers of onnx.TensorProto.DataType; without what NumPy has no type for: bfloat16, 8-bit floats, 4 bits, strings.
 _DTYPES = {
     number: np.dtype(name)
     for number, name in {
@@ -25,7 +25,7 @@ _DTYPES = {
 _FIELDS = {
     1: ("float_data", np.float32), 11: ("double_data", np.float64), 7: ("int64_data", np.int64),
     12: ("uint64_data", np.uint64), 13: ("uint64_data", np.uint64),
-    **{number: ("int32_data", np.int32) for number in (2, 3, 4, 5, 6, 9, 10)},
+    **dict.fromkeys((2, 3, 4, 5, 6, 9, 10), ("int32_data", np.int32)),
 }  # fmt: skip
 _MOST_AXES = 32
 _LARGEST = 2**62
@@ -71,7 +71,9 @@ def to_array(package: Any, tensor: Any, files: ExternalFiles, what: str) -> Arra
     dtype = element_type(package, tensor.data_type, what)
     shape = tuple(tensor.dims)
     if len(shape) > _MOST_AXES or any(size < 0 for size in shape):
-        raise ModelError(f"{what} has dims {_short(shape)}: up to {_MOST_AXES} sizes of at least 0 make a shape")
+        raise ModelError(
+            f"{what} has dims {_short(shape)}: up to {_MOST_AXES} sizes of at least 0 make a shape"
+        )
     if math.prod(size for size in shape if size) * dtype.itemsize > _LARGEST:
         raise ModelError(f"{what} has dims {shape}, more than any memory holds")
     if tensor.HasField("segment"):
@@ -102,7 +104,7 @@ def _short(shape: tuple[int, ...]) -> str:
 
 
 def _from_bytes(data: Array, dtype: np.dtype[Any]) -> Array:
-    """Numbers as the file has them, little-endian; copied only where the machine could not read them in place."""
+    """Numbers as the file has them, little-endian; copied only where they can't be read in place."""
     values: Array = data.view(dtype.newbyteorder("<"))
     if dtype.kind == "b":
         # Any other byte than 0 and 1 would be a bool that is neither.
@@ -111,10 +113,7 @@ def _from_bytes(data: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _from_numbers(numbers: Array, dtype: np.dtype[Any], what: str) -> Array:
-    if dtype == np.float16:
-        narrow = numbers.astype(np.uint16)
-    else:
-        narrow = numbers.astype(dtype)
+    narrow = numbers.astype(np.uint16 if dtype == np.float16 else dtype)
     if numbers.dtype.kind in "iu" and not np.array_equal(narrow.astype(numbers.dtype), numbers):
         raise ModelError(f"{what} holds numbers that {dtype} cannot hold")
     return narrow.view(np.float16) if dtype == np.float16 else narrow

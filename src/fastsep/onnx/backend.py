@@ -82,7 +82,7 @@ class FastsepBackend(Backend):  # type: ignore[misc]
                     onnx.helper.np_dtype_to_tensor_dtype(np.dtype(info[0])), None
                 )
                 for name, info in zip(
-                    node.output, outputs_info or [None] * len(node.output), strict=True
+                    node.output, list(outputs_info or ()) or [None] * len(node.output), strict=True
                 )
                 if name
             ],

@@ -6,6 +6,7 @@ from fastsep.onnx._operators import (
     activations,
     convolution,
     elementwise,
+    fused,
     indexing,
     matrix,
     normalization,
@@ -25,4 +26,5 @@ OPERATORS: dict[str, Operator] = {
     **reduction.OPERATORS,
     **shapes.OPERATORS,
     **indexing.OPERATORS,
+    **fused.OPERATORS,
 }

@@ -1,10 +1,12 @@
 """The error function, which NumPy does not have.
 
-The rational approximations of fdlibm's s_erf.c (Sun Microsystems, 1993; the same in FreeBSD's and musl's C libraries):
-below 1 ulp of float64. float32 and float16 are computed in float64 and rounded once.
+The rational approximations of fdlibm's s_erf.c (Sun Microsystems, 1993; the same in FreeBSD's and musl's C
+libraries): below 1 ulp of float64. float32 and float16 are computed in float64 and rounded once.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 
@@ -59,7 +61,7 @@ def _around_one(x: Array) -> Array:
 def _beyond(x: Array, numerator: tuple[float, ...], denominator: tuple[float, ...]) -> Array:
     size = np.abs(x)
     inverse = 1 / (size * size)
-    # exp(−size²) without losing what the rounding of the square would: size = head + rest, the head's square is exact.
+    # exp(−size²) without what rounding the square would lose: size = head + rest, and the head's square is exact.
     head = (size.view(np.int64) & np.int64(-(2**32))).view(np.float64)
     ratio = _polynomial(numerator, inverse) / _polynomial(denominator, inverse)
     complement = np.exp(-head * head - 0.5625) * np.exp((head - size) * (head + size) + ratio) / size
@@ -85,8 +87,8 @@ def erf(x: Array, out: Array) -> None:
         (
             _near,
             _around_one,
-            lambda values: _beyond(values, _FAR_P, _FAR_Q),
-            lambda values: _beyond(values, _TAIL_P, _TAIL_Q),
+            partial(_beyond, numerator=_FAR_P, denominator=_FAR_Q),
+            partial(_beyond, numerator=_TAIL_P, denominator=_TAIL_Q),
         )
     ):
         inside = np.flatnonzero(bands == band)

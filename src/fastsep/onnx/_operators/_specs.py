@@ -36,8 +36,8 @@ def known(node: Node, specs: Sequence[Spec | None], index: int, what: str) -> Ar
     value = given(node, specs, index).value
     if value is None:
         raise ValueError(
-            f"{node.describe()}: its {what} ({node.inputs[index]!r}) must follow from the shapes of the model's "
-            "inputs, but depend on their values"
+            f"{node.describe()}: its {what} ({node.inputs[index]!r}) must follow from the shapes of the "
+            "model's inputs, but depend on their values"
         )
     return value
 
@@ -136,7 +136,7 @@ def result_of(value: Any, dtype: np.dtype[Any] | None = None) -> list[Array]:
 def written(write: Callable[[Node, Array, Array], None], kinds: str = "f") -> Operator:
     """Make an operator of one input of which each element becomes one of the output.
 
-    `write(node, x, out)` computes into `out`, which shares no memory with `x`; shape and order are those of `x`.
+    `write(node, x, out)` computes into `out`, which has the shape of `x` and shares no memory with it.
     """
 
     def infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:

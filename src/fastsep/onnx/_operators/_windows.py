@@ -12,7 +12,7 @@ from fastsep.onnx._operators._specs import Shape
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows along each spatial axis; `pads` (before, after) may be more than the model says, for ceil_mode."""
+    """The windows along each spatial axis; the last may reach beyond `pads` (before, after), for ceil_mode."""
 
     taps: Shape
     strides: Shape
@@ -27,8 +27,8 @@ def windows_of(node: Node, spatial: Shape, taps: Shape) -> Windows:
     Parameters
     ----------
     node : Node
-        Attributes `strides`, `dilations`, `pads` (all befores, then all afters), `auto_pad`, `ceil_mode`; absent ones
-        have ONNX's defaults.
+        Attributes `strides`, `dilations`, `pads` (all befores, then all afters), `auto_pad`, `ceil_mode`;
+        absent ones have ONNX's defaults.
     spatial, taps : tuple of int
         The sizes of the image and of the window.
 
@@ -43,7 +43,9 @@ def windows_of(node: Node, spatial: Shape, taps: Shape) -> Windows:
     if len(taps) != rank or any(size < 1 for size in taps):
         raise ValueError(f"{node.describe()}: a window {taps} does not fit an image of {rank} spatial axes")
     auto_pad = node.attributes.get("auto_pad", "NOTSET")
-    numbers = tuple(node.attributes.get("pads") or (0,) * (2 * rank)) if auto_pad == "NOTSET" else (0,) * (2 * rank)
+    numbers = (
+        tuple(node.attributes.get("pads") or (0,) * (2 * rank)) if auto_pad == "NOTSET" else (0,) * (2 * rank)
+    )
     if len(numbers) != 2 * rank:
         raise ValueError(f"{node.describe()}: pads must hold {2 * rank} numbers; got {numbers}")
     if any(number < 0 for number in numbers):
@@ -63,11 +65,11 @@ def windows_of(node: Node, spatial: Shape, taps: Shape) -> Windows:
             room = size + before + after - extent
             if room < 0:
                 raise ValueError(
-                    f"{node.describe()}: a window of {extent} does not fit {size} + {before} + {after} elements of "
-                    f"spatial axis {axis}"
+                    f"{node.describe()}: a window of {extent} does not fit {size} + {before} + {after} "
+                    f"elements of spatial axis {axis}"
                 )
             count = room // stride + 1
-            # One more window where the last is cut off, but none that starts behind the image and its front padding.
+            # One more where the last is cut off, but none that starts behind the image and its front padding.
             if ceil and room % stride and count * stride < size + before:
                 count += 1
         else:
@@ -99,11 +101,14 @@ def padded(x: Array, windows: Windows, fill: object) -> Array:
 def tap(image: Array, windows: Windows, place: Shape) -> Array:
     """The elements of a padded image that one tap of the windows reads: (N, C, *outputs)."""
     return image[
-        (slice(None), slice(None))
-        + tuple(
-            slice(first * dilation, first * dilation + (count - 1) * stride + 1, stride)
-            for first, dilation, count, stride in zip(
-                place, windows.dilations, windows.outputs, windows.strides, strict=True
-            )
+        (
+            slice(None),
+            slice(None),
+            *tuple(
+                slice(first * dilation, first * dilation + (count - 1) * stride + 1, stride)
+                for first, dilation, count, stride in zip(
+                    place, windows.dilations, windows.outputs, windows.strides, strict=True
+                )
+            ),
         )
     ]

@@ -163,9 +163,7 @@ def _clip(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 def _prelu_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     x, slope = of_kinds(node, given(node, specs, 0), "fiu"), given(node, specs, 1)
     if broadcast(node, x.shape, slope.shape) != x.shape:
-        raise ValueError(
-            f"{node.describe()}: a slope of shape {slope.shape} does not broadcast to {x.shape}"
-        )
+        raise ValueError(f"{node.describe()}: a slope of shape {slope.shape} does not broadcast to {x.shape}")
     return [Spec(x.shape, same_dtype(node, specs))]
 
 

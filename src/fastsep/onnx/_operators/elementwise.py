@@ -191,7 +191,6 @@ def _is_infinite_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     return [Spec(of_kinds(node, given(node, specs, 0), "f").shape, _BOOL)]
 
 
-
 def _rounding(function: np.ufunc) -> Operator:
     return _unary(function, "f")
 
@@ -207,13 +206,22 @@ OPERATORS = {
     **{
         name: _unary(function, "f")
         for name, function in {
-            "Sqrt": np.sqrt, "Exp": np.exp, "Log": np.log,
-            "Sin": np.sin, "Cos": np.cos, "Tan": np.tan,
-            "Asin": np.arcsin, "Acos": np.arccos, "Atan": np.arctan,
-            "Sinh": np.sinh, "Cosh": np.cosh,
-            "Asinh": np.arcsinh, "Acosh": np.arccosh, "Atanh": np.arctanh,
+            "Sqrt": np.sqrt,
+            "Exp": np.exp,
+            "Log": np.log,
+            "Sin": np.sin,
+            "Cos": np.cos,
+            "Tan": np.tan,
+            "Asin": np.arcsin,
+            "Acos": np.arccos,
+            "Atan": np.arctan,
+            "Sinh": np.sinh,
+            "Cosh": np.cosh,
+            "Asinh": np.arcsinh,
+            "Acosh": np.arccosh,
+            "Atanh": np.arctanh,
         }.items()
-    },  # fmt: skip
+    },
     "Not": _unary(np.logical_not, "b"),
     "BitwiseNot": _unary(np.invert, "iu"),
     "IsNaN": _test(np.isnan, "f"),

@@ -1,18 +1,20 @@
 """What the optimiser makes of ONNX's operators: fastsep's layers as nodes of a graph.
 
-Absent inputs are "". Kernels are in Keras' layouts. `layout` says where the channels of inputs and outputs are in the logical
-shape: "NC…" behind the batch, "N…C" at the end. `strides`, `dilation_rate`: one int per spatial axis; `padding`: "same", "same_lower" or
-one (before, after) pair per spatial axis; activations as fastsep.Conv takes them.
+Absent inputs are "". Kernels are in Keras' layouts. `layout` says where the channels of inputs and outputs are in the
+logical shape: "NC…" behind the batch, "N…C" at the end. `strides`, `dilation_rate`: one int per spatial axis;
+`padding`: "same", "same_lower" or one (before, after) pair per spatial axis; activations as fastsep.Conv takes them.
 
     fastsep.Conv              x, kernel (*K, Cin/groups, Cout), bias, residual
                               strides, padding, dilation_rate, groups, activation, spatial, layout
     fastsep.Separable         x, depthwise_kernel (*K, C, M), pointwise_kernel, depthwise_bias, bias, residual
                               … without groups, depthwise_activation
-    fastsep.InvertedResidual  x, expand_kernel, depthwise_kernel (*K, C, 1), project_kernel, expand_bias, depthwise_bias, bias,
+    fastsep.InvertedResidual  x, expand_kernel, depthwise_kernel (*K, C, 1), project_kernel,
+                              expand_bias, depthwise_bias, bias,
                               reduce_kernel, reduce_bias, gate_kernel, gate_bias
                               … without groups, residual (bool), squeeze_activation, gate
     fastsep.Dense             x (…, K), kernel (K, N), bias, residual; activation
-    fastsep.Pool              x; kind "max", "average" or "average_including_padding", taps, strides, padding, dilation_rate, ceil_mode,
+    fastsep.Pool              x; kind "max", "average" or "average_including_padding",
+                              taps, strides, padding, dilation_rate, ceil_mode,
                               layout
     fastsep.GlobalPool        x; kind "max" or "average", layout, keepdims
     fastsep.Activation        x; activation
@@ -77,7 +79,12 @@ def _image(node: Node, specs: Sequence[Spec | None], taps: int) -> Spec:
 
 
 def _windowed(
-    node: Node, specs: Sequence[Spec | None], taps: tuple[int, ...], channels: int, outputs: int, residual: int
+    node: Node,
+    specs: Sequence[Spec | None],
+    taps: tuple[int, ...],
+    channels: int,
+    outputs: int,
+    residual: int,
 ) -> list[Spec]:
     """Return the spec of the output of windows on an image of so many channels.
 
@@ -272,7 +279,9 @@ def _activation_into(node: Node, inputs: Sequence[Array | None], outputs: Sequen
     if target.flags.c_contiguous:
         ops.depthwise_conv(source.reshape(image), kernel, activation=activation, out=target.reshape(image))
     else:
-        target[...] = ops.depthwise_conv(source.reshape(image), kernel, activation=activation).reshape(target.shape)
+        target[...] = ops.depthwise_conv(source.reshape(image), kernel, activation=activation).reshape(
+            target.shape
+        )
 
 
 OPERATORS = {

@@ -42,7 +42,9 @@ def _elements_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     x, indices = given(node, specs, 0), of_kinds(node, given(node, specs, 1), "iu")
     axis = axis_of(node, node.attributes["axis"], len(x.shape))
     if len(indices.shape) != len(x.shape) or any(
-        wanted > size for place, (wanted, size) in enumerate(zip(indices.shape, x.shape, strict=True)) if place != axis
+        wanted > size
+        for place, (wanted, size) in enumerate(zip(indices.shape, x.shape, strict=True))
+        if place != axis
     ):
         raise ValueError(f"{node.describe()}: indices of shape {indices.shape} do not fit {x.shape}")
     return [Spec(indices.shape, x.dtype)]
@@ -83,7 +85,9 @@ def _nd(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     x, indices = given(node, inputs, 0), given(node, inputs, 1)
     batch, depth = _nd_shape(node, x.shape, indices.shape)
     rank = indices.ndim - 1
-    places = [np.arange(size).reshape(-1, *(1,) * (rank - 1 - place)) for place, size in enumerate(x.shape[:batch])]
+    places = [
+        np.arange(size).reshape(-1, *(1,) * (rank - 1 - place)) for place, size in enumerate(x.shape[:batch])
+    ]
     places += [_in_range(node, indices[..., place], x.shape[batch + place]) for place in range(depth)]
     return result_of(x[tuple(places)])
 
@@ -108,7 +112,9 @@ def _one_hot(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     axis = axis_of(node, node.attributes["axis"], indices.ndim + 1)
     whole = np.expand_dims(indices.astype(np.int64), axis)
     places = np.arange(count).reshape(-1, *(1,) * (indices.ndim - axis))
-    return result_of(np.where((whole == places) | (whole + count == places), values[1], values[0]), values.dtype)
+    return result_of(
+        np.where((whole == places) | (whole + count == places), values[1], values[0]), values.dtype
+    )
 
 
 def _top_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:

@@ -51,9 +51,7 @@ def _gemm_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     right = y.shape[::-1] if node.attributes["transB"] else y.shape
     shape = _product_shape(node, left, right)
     if bias is not None and broadcast(node, shape, bias.shape) != shape:
-        raise ValueError(
-            f"{node.describe()}: an addend of shape {bias.shape} does not broadcast to {shape}"
-        )
+        raise ValueError(f"{node.describe()}: an addend of shape {bias.shape} does not broadcast to {shape}")
     return [Spec(shape, same_dtype(node, specs))]
 
 

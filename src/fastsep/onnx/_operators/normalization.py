@@ -116,7 +116,9 @@ def _layer(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     result = result * scale
     if offset is not None:
         result = result + offset
-    return [np.asarray(result, x.dtype), mean.astype(np.float32), inverse.astype(np.float32)][: len(node.outputs)]
+    return [np.asarray(result, x.dtype), mean.astype(np.float32), inverse.astype(np.float32)][
+        : len(node.outputs)
+    ]
 
 
 def _rms(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
@@ -125,7 +127,9 @@ def _rms(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     wide = x.astype(np.float32) if x.dtype == np.float16 else x
     square = (wide * wide).mean(axes, keepdims=True)
     return result_of(
-        np.asarray(wide / np.sqrt(square + wide.dtype.type(node.attributes["epsilon"]))).astype(x.dtype) * scale, x.dtype
+        np.asarray(wide / np.sqrt(square + wide.dtype.type(node.attributes["epsilon"]))).astype(x.dtype)
+        * scale,
+        x.dtype,
     )
 
 
@@ -162,7 +166,11 @@ def _lp(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     """Divide by the norm along an axis; what has norm 0 stays 0."""
     x = given(node, inputs, 0)
     axis = node.attributes["axis"]
-    size = np.abs(x).sum(axis, keepdims=True) if node.attributes["p"] == 1 else np.sqrt((x * x).sum(axis, keepdims=True))
+    size = (
+        np.abs(x).sum(axis, keepdims=True)
+        if node.attributes["p"] == 1
+        else np.sqrt((x * x).sum(axis, keepdims=True))
+    )
     return result_of(np.where(size == 0, x.dtype.type(0), x / size), x.dtype)
 
 

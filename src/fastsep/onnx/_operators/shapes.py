@@ -62,7 +62,9 @@ def _reshape(node: Node, operands: Sequence[Any], numbers: Numbers) -> Shape:
             raise ValueError(f"{node.describe()}: {tuple(wanted)} copies sizes that {old} does not have")
         new = [old[axis] if size == 0 else size for axis, size in enumerate(new)]
     elif -1 in new and 0 in new:
-        raise ValueError(f"{node.describe()}: {tuple(wanted)} holds -1 beside an empty axis: any size would do")
+        raise ValueError(
+            f"{node.describe()}: {tuple(wanted)} holds -1 beside an empty axis: any size would do"
+        )
     count = math.prod(old)
     if -1 in new:
         others = -math.prod(new)
@@ -142,7 +144,9 @@ def _concat_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     axis = axis_of(node, node.attributes["axis"], len(first))
     for part in parts:
         if len(part.shape) != len(first) or any(
-            size != other for place, (size, other) in enumerate(zip(part.shape, first, strict=True)) if place != axis
+            size != other
+            for place, (size, other) in enumerate(zip(part.shape, first, strict=True))
+            if place != axis
         ):
             raise ValueError(
                 f"{node.describe()}: shapes {', '.join(str(part.shape) for part in parts)} differ beside axis {axis}"
@@ -169,7 +173,7 @@ def _split_sizes(node: Node, shape: Shape, sizes: list[int] | None) -> tuple[int
         sizes = [max(0, min(each, total - each * index)) for index in range(count)]
     if len(sizes) != count or sum(sizes) != total or min(sizes) < 0:
         raise ValueError(
-            f"{node.describe()}: sizes {tuple(sizes)} do not divide {total} elements of axis {axis} among {count} outputs"
+            f"{node.describe()}: sizes {tuple(sizes)} do not divide {total} elements of axis {axis} by {count}"
         )
     return axis, sizes
 
@@ -228,9 +232,7 @@ def _slice(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [result.copy() if any(part.step is not None and part.step < 0 for part in slices) else result]
 
 
-def _widths(
-    node: Node, shape: Shape, operands: Sequence[Any], numbers: Numbers
-) -> list[tuple[int, int]]:
+def _widths(node: Node, shape: Shape, operands: Sequence[Any], numbers: Numbers) -> list[tuple[int, int]]:
     """(before, after) for every axis; negative ones crop."""
     rank = len(shape)
     pads = numbers(1, "pads")
@@ -245,7 +247,9 @@ def _widths(
         size = shape[axis]
         kept = size + min(before, 0) + min(after, 0)
         if kept < 0 or (kept == 0 and max(before, after) > 0 and node.attributes["mode"] != "constant"):
-            raise ValueError(f"{node.describe()}: pads {before} and {after} do not fit {size} elements of axis {axis}")
+            raise ValueError(
+                f"{node.describe()}: pads {before} and {after} do not fit {size} elements of axis {axis}"
+            )
     return widths
 
 
@@ -358,8 +362,8 @@ def _range_count(node: Node, bounds: list[Array]) -> int:
     if delta == 0 or not all(map(math.isfinite, (start, limit, delta))):
         raise ValueError(f"{node.describe()}: from {start} to {limit} in steps of {delta} is no range")
     if isinstance(delta, int):
-        return max(0, -((start - limit) // delta))
-    return max(0, math.ceil((limit - start) / delta))
+        return int(max(0, -((start - limit) // delta)))
+    return int(max(0, math.ceil((limit - start) / delta)))
 
 
 def _range(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
@@ -459,7 +463,7 @@ def _eye_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
 def _eye(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     x = given(node, inputs, 0)
     offset = max(-x.shape[0], min(node.attributes["k"], x.shape[1]))
-    return [np.eye(*x.shape, offset, dtype=np.dtype(node.attributes.get("dtype") or x.dtype))]
+    return [np.eye(x.shape[0], x.shape[1], offset, dtype=np.dtype(node.attributes.get("dtype") or x.dtype))]
 
 
 OPERATORS = {

@@ -58,9 +58,7 @@ def of_constant(value: Array) -> Fact:
     return Fact(value.dtype, value.shape, tuple(int(n) for n in value.ravel()) if small else None)
 
 
-def of_node(
-    node: Node, inputs: Sequence[Fact], constants: Mapping[str, Array]
-) -> tuple[Fact, ...]:
+def of_node(node: Node, inputs: Sequence[Fact], constants: Mapping[str, Array]) -> tuple[Fact, ...]:
     """Return what is known of the outputs of a node."""
     rule = _RULES.get(node.op)
     if rule is None:
@@ -166,9 +164,7 @@ def _fused_conv(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | 
         node.outputs[0],
     )
     outputs = final[-1]
-    return [
-        Fact(inputs[0].dtype, (shape[0], outputs, *sizes) if first else (shape[0], *sizes, outputs))
-    ]
+    return [Fact(inputs[0].dtype, (shape[0], outputs, *sizes) if first else (shape[0], *sizes, outputs))]
 
 
 def window_sizes(
@@ -182,9 +178,7 @@ def window_sizes(
 ) -> list[Dim]:
     """Return how many places a window has on each axis; `name` is the value's, for sizes that cannot be known."""
     result: list[Dim] = []
-    for axis, (size, width, stride, step) in enumerate(
-        zip(sizes, taps, strides, dilation_rate, strict=True)
-    ):
+    for axis, (size, width, stride, step) in enumerate(zip(sizes, taps, strides, dilation_rate, strict=True)):
         if padding == "same" or padding == "same_lower":
             result.append(_dims.window(size, -1, stride))
         elif not isinstance(width, int):
@@ -265,8 +259,10 @@ def _reduce(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | None
     absent = len(node.inputs) < 2 or not node.inputs[1]
     if shape is None or (axes is None and not absent):
         return [Fact(inputs[0].dtype)]
-    if axes is None and node.attributes.get("noop_with_empty_axes", 0):
-        return [Fact(inputs[0].dtype, shape)]
+    if axes is None or axes.size == 0:
+        if node.attributes.get("noop_with_empty_axes", 0):
+            return [Fact(inputs[0].dtype, shape)]
+        axes = None
     chosen = set(range(len(shape))) if axes is None else {int(a) % len(shape) for a in axes.ravel()}
     keep = node.attributes.get("keepdims", 1)
     kept = [1 if axis in chosen else size for axis, size in enumerate(shape) if keep or axis not in chosen]

@@ -1,8 +1,9 @@
 """How a pass walks a graph: a rule sees each node in turn, and says what takes its place.
 
 A rule looks back from the last node of what it wants to replace, along `Draft.maker`, to nodes that it makes
-superfluous. It need not remove them: what nothing reads any more is left out at the end. A value that is read elsewhere, or
-is an output, keeps its maker that way; whether it is worth to compute something twice is for the rule to say, by `Draft.uses`.
+superfluous. It need not remove them: what nothing reads any more is left out at the end. A value that is read
+elsewhere, or is an output, keeps its maker that way; whether it is worth to compute something twice is for
+the rule to say, by `Draft.uses`.
 """
 
 from __future__ import annotations
@@ -65,7 +66,11 @@ class Draft:
     def scalar(self, value: str) -> float | None:
         """Return a constant of one element, real or int, as a number."""
         found = self.constants.get(value)
-        return float(found.item()) if found is not None and found.size == 1 and found.dtype.kind in "fiu" else None
+        return (
+            float(found.item())
+            if found is not None and found.size == 1 and found.dtype.kind in "fiu"
+            else None
+        )
 
     def fact(self, value: str) -> Fact:
         """Return what is known of a value."""

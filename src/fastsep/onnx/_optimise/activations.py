@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fastsep._activations import Activation
@@ -29,10 +30,7 @@ def fuse_activations(graph: Graph) -> Graph:
 def _activation(draft: Draft, node: Node) -> list[Node] | None:
     if len(node.outputs) != 1 or not node.inputs or not draft.fact(node.outputs[0]).is_real:
         return None
-    if node.op in ("Mul", "Div"):
-        found = _product(draft, node)
-    else:
-        found = _clamp(draft, node) or _curve(node)
+    found = _product(draft, node) if node.op in ("Mul", "Div") else _clamp(draft, node) or _curve(node)
     if found is None:
         return None
     value, activation = found
@@ -91,8 +89,8 @@ def _clamp(draft: Draft, node: Node) -> Found | None:
         value, bounds = before.inputs[0], (low, high)
     if bounds == (0.0, 1.0):
         line = _with_scalar(draft, value, "Add")
-        slope, inside = _scaled(draft, line[0]) if line is not None else (0.0, value)
-        if line is not None and _near(line[1], 0.5) and _near(slope, 1 / 6):
+        inside = None if line is None else _unscaled(draft, line[0], 1 / 6)
+        if line is not None and inside is not None and _near(line[1], 0.5):
             return inside, "hard_sigmoid"
     return value, _NAMES.get(bounds, bounds)
 
@@ -174,8 +172,8 @@ def _error_function(draft: Draft, factor: str) -> _Gate | None:
     if found is None:
         return None
     scale, inside = found
-    slope, value = _scaled(draft, inside)
-    return _Gate("gelu", value, 0.5 / scale) if _near(slope, math.sqrt(0.5)) else None
+    value = _unscaled(draft, inside, math.sqrt(0.5))
+    return None if value is None else _Gate("gelu", value, 0.5 / scale)
 
 
 def _hyperbolic_tangent(draft: Draft, factor: str) -> _Gate | None:
@@ -196,8 +194,8 @@ def _cubic(draft: Draft, inside: str, term: str) -> str | None:
     if total is None:
         return None
     for small, large in (total.inputs, total.inputs[::-1]):
-        slope, power = _scaled(draft, small)
-        if not _near(slope, 0.044715):
+        power = _unscaled(draft, small, 0.044715)
+        if power is None:
             continue
         unit = draft.scalar(large) == 1.0
         value = _base(draft, power) if unit else large
@@ -206,9 +204,9 @@ def _cubic(draft: Draft, inside: str, term: str) -> str | None:
         outer = _factors(draft, inside, {term, value})
         wanted = Counter([term, value] if unit else [term])
         inner = _factors(draft, power, {value})
-        if outer[1] == wanted and _near(outer[0], math.sqrt(2 / math.pi)):
-            if inner == (1.0, Counter({value: 2 if unit else 3})):
-                return value
+        cubed = inner == (1.0, Counter({value: 2 if unit else 3}))
+        if cubed and outer[1] == wanted and _near(outer[0], math.sqrt(2 / math.pi)):
+            return value
     return None
 
 
@@ -223,7 +221,7 @@ def _one_plus(draft: Draft, value: str, op: str) -> tuple[float, str] | None:
     split = _with_scalar(draft, value, "Add")
     if split is None:
         return None
-    scale, curve = _scaled(draft, split[0])
+    scale, curve = list(_scaled(draft, split[0]))[-1]
     node = draft.maker(curve, op)
     return (scale, node.inputs[0]) if node is not None and scale and _near(split[1], scale) else None
 
@@ -236,9 +234,7 @@ def _leaves(draft: Draft, value: str, depth: int = _DEPTH) -> list[str]:
     return [leaf for name in dict.fromkeys(node.inputs) for leaf in _leaves(draft, name, depth - 1)]
 
 
-def _factors(
-    draft: Draft, value: str, whole: set[str], depth: int = _DEPTH
-) -> tuple[float, Counter[str]]:
+def _factors(draft: Draft, value: str, whole: set[str], depth: int = _DEPTH) -> tuple[float, Counter[str]]:
     """Return a value as number · factors; those named in `whole` are not taken apart."""
     if value in whole or depth == 0:
         return 1.0, Counter([value])
@@ -258,13 +254,19 @@ def _factors(
     return parts[0][0] * parts[1][0], parts[0][1] + parts[1][1]
 
 
-def _scaled(draft: Draft, value: str) -> tuple[float, str]:
-    """Return a value as number · value, as far as it is multiplied or divided by constants."""
+def _scaled(draft: Draft, value: str) -> Iterator[tuple[float, str]]:
+    """Yield all ways to write a value as number · value, from itself on."""
     scale = 1.0
+    yield scale, value
     while (split := _with_scalar(draft, value, "Mul", "Div")) is not None:
         value, factor = split
         scale *= factor
-    return scale, value
+        yield scale, value
+
+
+def _unscaled(draft: Draft, value: str, wanted: float) -> str | None:
+    """Return what is multiplied by a certain number."""
+    return next((inside for scale, inside in _scaled(draft, value) if _near(scale, wanted)), None)
 
 
 def _with_scalar(draft: Draft, value: str, *ops: str) -> tuple[str, float] | None:

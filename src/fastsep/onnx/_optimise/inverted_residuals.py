@@ -1,7 +1,7 @@
 """Expand, filter, perhaps gate, project, perhaps add: MobileNetV2's and EfficientNet's blocks become one node.
 
-Only where fastsep.InvertedResidual computes the same: the depthwise part has one filter a channel, expansion and depthwise part
-have the same activation, the projection none, and what is added is the block's own input.
+Only where fastsep.InvertedResidual computes the same: the depthwise part has one filter a channel, expansion
+and depthwise part have the same activation, the projection none, and what is added is the block's own input.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ class _Gate:
 
 
 def _block(draft: Draft, node: Node) -> list[Node] | None:
-    if node.op != "fastsep.Conv" or not is_pointwise(draft, node) or node.attributes["activation"] is not None:
+    if (
+        node.op != "fastsep.Conv"
+        or not is_pointwise(draft, node)
+        or node.attributes["activation"] is not None
+    ):
         return None
     gate = _gate(draft, node.inputs[0])
     image = node.inputs[0] if gate is None else gate.image
@@ -114,9 +118,7 @@ def _gate(draft: Draft, value: str) -> _Gate | None:
     return None
 
 
-def _layers(
-    draft: Draft, factor: str, image: str, batch: Dim
-) -> tuple[Node, Node, Node, list[Node]] | None:
+def _layers(draft: Draft, factor: str, image: str, batch: Dim) -> tuple[Node, Node, Node, list[Node]] | None:
     """Return both dense layers of a gate, last first, the pool, and the changes of shape on the way."""
     views: list[Node] = []
     found = []

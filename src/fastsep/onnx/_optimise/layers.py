@@ -135,7 +135,7 @@ def is_pointwise(draft: Draft, node: Node) -> bool:
 
 def is_depthwise(draft: Draft, node: Node) -> bool:
     """Return whether a fastsep.Conv filters every channel by itself."""
-    return node.attributes["groups"] > 1 and kernel_of(draft, node).shape[-2] == 1
+    return bool(node.attributes["groups"] > 1) and kernel_of(draft, node).shape[-2] == 1
 
 
 def scaled(value: Array, factor: float) -> Array:
@@ -144,4 +144,4 @@ def scaled(value: Array, factor: float) -> Array:
 
 
 def _real(value: Array) -> bool:
-    return value.dtype in (np.float32, np.float64)
+    return bool(value.dtype in (np.float32, np.float64))

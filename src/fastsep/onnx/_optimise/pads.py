@@ -100,7 +100,9 @@ def _is_positive(draft: Draft, value: str) -> bool:
     if node.op == "Transpose":
         return _is_positive(draft, node.inputs[0])
     bounds = clamp_of(node.attributes["activation"])
-    return node.attributes["activation"] in ("sigmoid", "hard_sigmoid") or (bounds is not None and bounds[0] >= 0)
+    return node.attributes["activation"] in ("sigmoid", "hard_sigmoid") or (
+        bounds is not None and bounds[0] >= 0
+    )
 
 
 def _meet(node: Node, attributes: dict[str, object]) -> bool:

@@ -67,9 +67,9 @@ def _window(draft: Draft, node: Node) -> list[Node] | None:
     assert shape is not None, "the rank is known"
     if len(shape) != spatial + 2 or (not isinstance(padding, str) and min(map(min, padding)) < 0):
         return None
-    if shape[2:] == taps and not isinstance(padding, str) and not any(map(any, padding)):
-        if set(per_axis(node, "dilations", spatial)) == {1}:
-            return [_global_pool(node, CHANNELS_FIRST, True)]
+    whole = shape[2:] == taps and set(per_axis(node, "dilations", spatial)) == {1}
+    if whole and not isinstance(padding, str) and not any(map(any, padding)):
+        return [_global_pool(node, CHANNELS_FIRST, True)]
     kind = _KINDS[node.op]
     if node.op == "AveragePool" and node.attributes.get("count_include_pad", 0):
         kind = "average_including_padding"
@@ -82,9 +82,14 @@ def _window(draft: Draft, node: Node) -> list[Node] | None:
         "ceil_mode": bool(node.attributes.get("ceil_mode", 0)),
         "layout": CHANNELS_FIRST,
     }
-    return [fused("fastsep.Pool", node.inputs[:1], Node(
-        node.op, node.inputs, node.outputs[:1], {}, node.name, node.origin
-    ), attributes)]
+    return [
+        fused(
+            "fastsep.Pool",
+            node.inputs[:1],
+            Node(node.op, node.inputs, node.outputs[:1], {}, node.name, node.origin),
+            attributes,
+        )
+    ]
 
 
 def _without_ones(draft: Draft, node: Node) -> list[Node] | None:

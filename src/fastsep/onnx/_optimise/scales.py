@@ -25,11 +25,10 @@ def _fold(draft: Draft, node: Node) -> list[Node] | None:
         return _into_layer_before(draft, node)
     if node.op not in ("fastsep.Conv", "fastsep.Dense"):
         return None
-    found = None
-    layer: Node | None = node
-    while (layer := _with_what_is_before(draft, layer)) is not None:
-        found = layer
-    return None if found is None else [found]
+    layer = node
+    while (found := _with_what_is_before(draft, layer)) is not None:
+        layer = found
+    return None if layer is node else [layer]
 
 
 def with_weights(draft: Draft, layer: Node, last: Node, kernel: Array, bias: Array) -> Node:

@@ -14,12 +14,40 @@ import numpy as np
 from fastsep.onnx._graph import Graph, Node
 from fastsep.onnx._optimise._rewrite import Draft, Same, fused, origin, rewrite
 
-_UNARY = (
-    "Relu Clip Sigmoid HardSigmoid HardSwish Swish Gelu Erf LeakyRelu Elu Selu Celu Tanh Softplus Softsign Mish "
-    "ThresholdedRelu Exp Log Sqrt Neg Abs Reciprocal Floor Ceil Round Cast Dropout Identity fastsep.Activation"
-).split()
-_ELEMENTWISE = "Add Sub Mul Div Max Min Pow Sum Mean".split()
-_REDUCTIONS = "ReduceMean ReduceSum ReduceMax ReduceMin".split()
+_UNARY = [
+    "Relu",
+    "Clip",
+    "Sigmoid",
+    "HardSigmoid",
+    "HardSwish",
+    "Swish",
+    "Gelu",
+    "Erf",
+    "LeakyRelu",
+    "Elu",
+    "Selu",
+    "Celu",
+    "Tanh",
+    "Softplus",
+    "Softsign",
+    "Mish",
+    "ThresholdedRelu",
+    "Exp",
+    "Log",
+    "Sqrt",
+    "Neg",
+    "Abs",
+    "Reciprocal",
+    "Floor",
+    "Ceil",
+    "Round",
+    "Cast",
+    "Dropout",
+    "Identity",
+    "fastsep.Activation",
+]
+_ELEMENTWISE = ["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Sum", "Mean"]
+_REDUCTIONS = ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"]
 Perm = tuple[int, ...]
 
 
@@ -96,11 +124,17 @@ def _as_reshape(draft: Draft, node: Node) -> list[Node] | None:
     return [fused("Reshape", (node.inputs[0], name), node, {"allowzero": 0})]
 
 
-def _then(draft: Draft, node: Node, inputs: Sequence[str], attributes: dict[str, Any], perm: Perm) -> list[Node]:
+def _then(
+    draft: Draft, node: Node, inputs: Sequence[str], attributes: dict[str, Any], perm: Perm
+) -> list[Node]:
     """Return the operator on other inputs, and the Transpose behind it."""
     inside = draft.fresh(f"{node.outputs[0]}.inside")
     first = replace(
-        node, inputs=tuple(inputs), outputs=(inside,), attributes={**node.attributes, **attributes}, origin=origin(node)
+        node,
+        inputs=tuple(inputs),
+        outputs=(inside,),
+        attributes={**node.attributes, **attributes},
+        origin=origin(node),
     )
     turns = [maker for name in node.inputs if (maker := draft.maker(name, "Transpose")) is not None]
     last = Node("Transpose", (inside,), node.outputs[:1], {"perm": perm}, turns[0].name, origin(*turns))
@@ -169,7 +203,7 @@ def _turned_back(draft: Draft, value: str, perm: Perm, before: list[Node]) -> st
 
 def _axes(draft: Draft, name: str, rank: int) -> tuple[int, ...] | None:
     axes = draft.constant(name)
-    return None if axes is None else tuple(int(axis) % rank for axis in axes.ravel())
+    return None if axes is None or not axes.size else tuple(int(axis) % rank for axis in axes.ravel())
 
 
 def _reduction(draft: Draft, node: Node) -> list[Node] | None:
