@@ -66,6 +66,7 @@ class FastsepBackend(Backend):  # type: ignore[misc]
         """Run one node on arrays; `opset_version` says which opset it is of, the newest by default."""
         arrays = [np.asarray(value) for value in inputs]
         names = [name for name in node.input if name]
+        infos: list[Any] = list(outputs_info) if outputs_info else [None] * len(node.output)
         opset = kwargs.get("opset_version", onnx.defs.onnx_opset_version())
         graph = onnx.helper.make_graph(
             [node],
@@ -81,9 +82,7 @@ class FastsepBackend(Backend):  # type: ignore[misc]
                     name, onnx.TensorProto.FLOAT if info is None else
                     onnx.helper.np_dtype_to_tensor_dtype(np.dtype(info[0])), None
                 )
-                for name, info in zip(
-                    node.output, list(outputs_info or ()) or [None] * len(node.output), strict=True
-                )
+                for name, info in zip(node.output, infos, strict=True)
                 if name
             ],
         )  # fmt: skip

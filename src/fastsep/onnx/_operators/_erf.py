@@ -6,6 +6,7 @@ libraries): below 1 ulp of float64. float32 and float16 are computed in float64 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -83,14 +84,13 @@ def erf(x: Array, out: Array) -> None:
     result = np.copysign(1.0, flat)
     result[np.isnan(flat)] = np.nan
     bands = np.searchsorted((0.84375, 1.25, 1 / 0.35, 6.0), size, side="right")
-    for band, function in enumerate(
-        (
-            _near,
-            _around_one,
-            partial(_beyond, numerator=_FAR_P, denominator=_FAR_Q),
-            partial(_beyond, numerator=_TAIL_P, denominator=_TAIL_Q),
-        )
-    ):
+    functions: tuple[Callable[[Array], Array], ...] = (
+        _near,
+        _around_one,
+        partial(_beyond, numerator=_FAR_P, denominator=_FAR_Q),
+        partial(_beyond, numerator=_TAIL_P, denominator=_TAIL_Q),
+    )
+    for band, function in enumerate(functions):
         inside = np.flatnonzero(bands == band)
         if inside.size:
             result[inside] = function(flat[inside])
