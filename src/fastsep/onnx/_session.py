@@ -198,21 +198,22 @@ class InferenceSession:
         """Return the schedule for inputs of these shapes, from the cache if it is there."""
         key: _Key = tuple(shapes.items())
         with self._lock:
-            if key in self._sized:
-                key = (key, *(feeds[name].tobytes() for name in self._sized[key]))
-            if key in self._runs:
-                self._runs.move_to_end(key)
-                return self._runs[key]
+            sizes = {name: feeds[name].copy() for name in self._sized.get(key, ())}
+            full = (key, *(value.tobytes() for value in sizes.values())) if sizes else key
+            if full in self._runs:
+                self._runs.move_to_end(full)
+                return self._runs[full]
             try:
-                specs = specialise(self._graph, shapes)
+                specs = specialise(self._graph, shapes, sizes)
             except ValueError:
                 # Some input may say how large something is: what a Reshape takes its shape from.
-                sizes = {name: value for name, value in feeds.items() if _is_sizes(value)}
-                if not sizes or isinstance(key[0][0], tuple):
+                found = {name: value.copy() for name, value in feeds.items() if _is_sizes(value)}
+                if sizes or not found:
                     raise
-                specs = specialise(self._graph, shapes, sizes)
-                self._sized[key] = tuple(sizes)
-                key = (key, *(value.tobytes() for value in sizes.values()))
+                specs = specialise(self._graph, shapes, found)
+                self._sized[key] = tuple(found)
+                full = (key, *(value.tobytes() for value in found.values()))
+            key = full
             self._runs[key] = _Runs(schedule(self._graph, specs, self._plan_of))
             if len(self._runs) > _MOST_SHAPES:
                 self._runs.popitem(last=False)
