@@ -120,6 +120,15 @@ def test_images_beyond_the_cache(taps: tuple[int, int], strides: tuple[int, int]
     np.testing.assert_array_equal(fastsep.depthwise_conv(x, kernel, strides, "same"), expected)
 
 
+@pytest.mark.parametrize(("taps", "stride"), [(2, 12), (2, 11), (1, 21), (1, 31), (1, 41), (3, 12), (4, 11)])
+def test_strides_longer_than_any_register_tile(taps: int, stride: int) -> None:
+    """Ten strides of one width once looked like one of the next: a tile for 3 × 3 read weights of 2 × 2."""
+    inputs = numbers(1, (1, 8 * stride, 8 * stride, 5), np.float32)
+    kernel = numbers(2, (taps, taps, 5, 1), np.float32)
+    actual = fastsep.depthwise_conv(inputs, kernel, stride)
+    assert_within(actual, after(_reference.depthwise_conv, Bounded.given(inputs), kernel, strides=stride))
+
+
 @pytest.mark.parametrize("width", range(1, 20))
 @pytest.mark.parametrize(("taps", "strides"), [(3, 1), (3, 2), (4, 1), (5, 1)])
 def test_rows_of_any_width(width: int, taps: int, strides: int) -> None:
