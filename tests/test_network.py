@@ -1,4 +1,4 @@
-"""A list of steps run as one: the bits of single calls on any threads; arrays replaced; limits, forks, Ctrl-C."""
+"""A list of steps run as one: the bits of single calls; arrays replaced; threads, limits, forks, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -309,7 +309,7 @@ def test_a_forked_child_runs_a_network_of_its_parent() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("many", [True, False])
 def test_interrupt_stops_a_long_network(many: bool, threads: int) -> None:
-    """Ctrl-C in the middle, between steps or within one: steps are left to do, and the network works after it."""
+    """Ctrl-C between steps or within one: something is left to do, and the network works after it."""
     program = f"""
         import os, signal, threading
         import numpy as np

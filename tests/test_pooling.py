@@ -1,4 +1,4 @@
-"""Pooling: windows of every shape, in any layout, on any number of threads, against the definition and plain NumPy."""
+"""Pooling: windows of every shape, layout and number of threads, against the definition and plain NumPy."""
 
 from __future__ import annotations
 

@@ -230,7 +230,10 @@ def pool_sizes(
     dilation_rate: PerAxis = 1,
     ceil_mode: bool = False,
 ) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
-    """`output_geometry` of a pooling window; with `ceil_mode` ONNX's: rounded up, no window begins in the padding."""
+    """Find what `output_geometry` finds, for a pooling window.
+
+    With `ceil_mode` the sizes are ONNX's: rounded up, but no window begins in the padding after.
+    """
     sizes, pads = output_geometry(spatial, taps, strides, padding, dilation_rate)
     if not ceil_mode:
         return sizes, pads
@@ -259,9 +262,10 @@ def pool(
 ) -> Array:
     """Take the windows of a channels_last image to their largest number ("max") or their mean.
 
-    A mean is computed in the image's own type, so that its bits can be compared: the sum along each row of the window,
-    from +0, then over the rows, divided by the places that count: those in the image ("average"), or in the image
-    and its padding ("average_including_padding"). Of nothing, the largest is -inf and the mean NaN.
+    A mean is computed in the image's own type, so that its bits can be compared: the sum along each row of
+    the window, from +0, then over the rows, divided by the places that count: those in the image
+    ("average"), or in the image and its padding ("average_including_padding"). Of nothing, the largest is
+    -inf and the mean NaN.
     """
     rank = len(taps)
     spatial = inputs.shape[1:-1]
@@ -277,7 +281,8 @@ def pool(
             seen.append([at for at in positions if 0 <= at < spatial[axis]])
             margin = pads[axis] if kind == "average_including_padding" else (0, 0)
             counted *= sum(-margin[0] <= at < spatial[axis] + margin[1] for at in positions)
-        window = inputs[np.ix_(range(inputs.shape[0]), *seen)]
+        places: tuple[Any, ...] = np.ix_(*seen)
+        window = inputs[(slice(None), *places)]
         out[(slice(None), *place)] = (
             window.max(axis=tuple(range(1, rank + 1)), initial=-np.inf)
             if kind == "max"
@@ -287,14 +292,15 @@ def pool(
 
 
 def global_pool(inputs: Array, kind: str, *, residual: Array | None = None) -> Array:
-    """Take each channels_last image to its largest number ("max") or its mean ("average"), summed as by `pool`."""
+    """Take each channels_last image to its largest number ("max") or its mean, summed as by `pool`."""
     axes = tuple(range(1, inputs.ndim - 1))
     if kind == "max":
         out = inputs.max(axis=axes, initial=-np.inf, keepdims=True)
     else:
         mean = _raster_mean(inputs, int(np.prod(inputs.shape[1:-1])))
         out = mean.reshape(inputs.shape[0], *(1 for _ in axes), inputs.shape[-1])
-    return np.asarray(out if residual is None else out + residual)
+    result: Array = out if residual is None else out + residual
+    return result
 
 
 def _raster_mean(window: Array, count: int) -> Array:
