@@ -22,7 +22,7 @@ python=$work/python
 tests=(
     tests/test_pointwise.py tests/test_depthwise.py tests/test_conv.py tests/test_separable.py
     tests/test_inverted_residual.py tests/test_activations.py tests/test_numerics.py tests/test_layouts.py
-    tests/test_memory_guard.py
+    tests/test_memory_guard.py tests/test_pooling.py tests/test_elementwise.py tests/test_network.py
 )
 
 apt_for_arm64() {
