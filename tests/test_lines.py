@@ -70,11 +70,10 @@ def extended_windows(x: Array, p: Pass) -> Array:
     if p.mode != "valid":
         pads = [(0, 0)] * (x.ndim - 1) + [(p.before, p.size - 1 - p.before)]
         mode: Any = {"reflect": "symmetric", "mirror": "reflect", "nearest": "edge"}.get(p.mode, p.mode)
-        rows = (
-            np.pad(rows, pads, constant_values=p.cval)
-            if p.mode == "constant"
-            else np.pad(rows, pads, mode=mode)
-        )
+        if p.mode == "constant":
+            rows = np.pad(rows, pads, constant_values=p.cval)
+        else:
+            rows = np.pad(rows, pads, mode=mode)
     return np.lib.stride_tricks.sliding_window_view(rows, p.size, -1)
 
 

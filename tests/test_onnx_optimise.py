@@ -225,7 +225,10 @@ ACTIVATIONS: dict[str, tuple[Any, Any]] = {
                 b(
                     "Add",
                     1.0,
-                    b("Tanh", b("Mul", b("Add", b("Mul", b("Mul", x, b("Mul", x, x)), 0.044715), x), TANH_FACTOR)),
+                    b(
+                        "Tanh",
+                        b("Mul", b("Add", b("Mul", b("Mul", x, b("Mul", x, x)), 0.044715), x), TANH_FACTOR),
+                    ),
                 ),
             ),
         ),
@@ -238,7 +241,10 @@ ACTIVATIONS: dict[str, tuple[Any, Any]] = {
             b(
                 "Add",
                 1.0,
-                b("Tanh", b("Mul", b("Mul", x, TANH_FACTOR), b("Add", 1.0, b("Mul", 0.044715, b("Mul", x, x))))),
+                b(
+                    "Tanh",
+                    b("Mul", b("Mul", x, TANH_FACTOR), b("Add", 1.0, b("Mul", 0.044715, b("Mul", x, x)))),
+                ),
             ),
         ),
     ),

@@ -35,7 +35,7 @@ def add_run(commands: Any) -> None:
         "run",
         help="run a network from an ONNX file, or from one that session.save wrote",
         description="With --image, classifies it and says what was assumed about the input; without, runs on "
-        "random inputs. --profile shows what became of each node, with its time and its share of the roofline.",
+        "random inputs. --profile shows what became of each node, with its time and share of the roofline.",
     )
     parser.add_argument("model", type=Path, help=f".onnx, or {_SUFFIX}")
     parser.add_argument("--image", type=Path, help="what to classify")

@@ -26,8 +26,8 @@ class Block:
 def place(blocks: Sequence[Block]) -> tuple[list[int], int]:
     """Return the offset of each block, and the bytes of the arena.
 
-    Blocks whose steps overlap never overlap in memory. The largest are placed first, each as low as it fits: on
-    the published networks this takes no more than the largest sum of blocks that live at once, which no
+    Blocks whose steps overlap never overlap in memory. The largest are placed first, each as low as it fits:
+    on the published networks this takes no more than the largest sum of blocks that live at once, which no
     placement can beat.
     """
     offsets = [0] * len(blocks)

@@ -29,7 +29,7 @@ def compiled(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
 
 
 def plan_key(node: Node, specs: Mapping[str, Spec]) -> tuple[str, int, int] | None:
-    """Return what a node's plan depends on: the node, rank and channels of its inputs; None for nodes without one."""
+    """Return what a node's plan depends on: node, rank and channels of its inputs; None without a plan."""
     if node.op not in _MAKERS:
         return None
     x = specs[node.inputs[0]]
@@ -38,7 +38,7 @@ def plan_key(node: Node, specs: Mapping[str, Spec]) -> tuple[str, int, int] | No
 
 
 def channels_last(node: Node) -> View:
-    """Return what makes (batch, *spatial, channels) of an array that the node reads or writes; always a view."""
+    """Return what makes (batch, *spatial, channels), a view, of an array that the node reads or writes."""
     return _VIEWS[node.op](node)
 
 

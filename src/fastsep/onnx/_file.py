@@ -1,4 +1,4 @@
-r"""Optimised networks as files: `session.save` and `fastsep.load`. Read with NumPy alone; nothing is unpickled.
+r"""Optimised networks as files: `session.save` and `fastsep.load`. NumPy alone reads them; no pickle.
 
     8 bytes   b"fastsep\\n"
     8         format version, little-endian

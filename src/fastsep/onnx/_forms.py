@@ -246,7 +246,8 @@ def _batch_normalization(forms: Forms, node: Node) -> Node:
     node = _without_unused(forms, node)
     if node.attributes.get("training_mode") or len(node.outputs) > 1:
         raise UnsupportedOperator(
-            f"{node.describe()} is in training mode; supported is inference: export the model in evaluation mode"
+            f"{node.describe()} is in training mode; supported is inference: "
+            "export the model in evaluation mode"
         )
     return node
 

@@ -21,8 +21,8 @@ Array = NDArray[Any]
 class Node:
     """One operator: reads values by name, and makes values by name.
 
-    `inputs` and `outputs` hold "" where an optional one is absent. `origin` names the nodes of the file that this one
-    stands for.
+    `inputs` and `outputs` hold "" where an optional one is absent. `origin` names the nodes of the file that
+    this one stands for.
     """
 
     op: str
@@ -54,7 +54,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Spec:
-    """What is known about a value before a run: shape and dtype, and the value itself if nothing can change it."""
+    """What is known of a value before a run: shape, dtype, and the value itself if nothing can change it."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]

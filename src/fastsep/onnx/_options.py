@@ -73,8 +73,9 @@ def threads_of(options: Any, threads: int | None) -> int | None:
         )
     if getattr(options, "optimized_model_filepath", ""):
         raise ValueError(
-            f"sess_options.optimized_model_filepath={options.optimized_model_filepath!r}: this session writes no "
-            "ONNX file; session.save(path) writes the optimised network for fastsep.load"
+            f"sess_options.optimized_model_filepath={options.optimized_model_filepath!r}: "
+            "this session writes no ONNX file; session.save(path) writes the optimised network "
+            "for fastsep.load"
         )
     if getattr(options, "enable_profiling", False):
         raise ValueError("sess_options.enable_profiling=True: use session.summary(), which times every step")

@@ -31,7 +31,7 @@ def node_arg(port: Port) -> NodeArg:
 
 
 def fixed_shapes(graph: Graph) -> dict[str, tuple[int, ...]] | None:
-    """Return the shapes of the inputs if the model fixes them all, and no integers among them may say others."""
+    """Return the inputs' shapes if the model fixes them all, and no integers among them may say others."""
     shapes: dict[str, tuple[int, ...]] = {}
     for port in graph.inputs:
         sizes = port.shape
@@ -103,7 +103,8 @@ def _fed(port: Port, value: object, open_sizes: dict[str, tuple[int, str]]) -> A
         for axis, (size, got) in enumerate(zip(port.shape, value.shape, strict=True)):
             if isinstance(size, int) and size != got:
                 raise ValueError(
-                    f"input {port.name!r} must be of shape ({wanted}); got {value.shape}, {got} on axis {axis}"
+                    f"input {port.name!r} must be of shape ({wanted}); got {value.shape}, "
+                    f"{got} on axis {axis}"
                 )
             if isinstance(size, str):
                 before, of = open_sizes.setdefault(size, (got, port.name))

@@ -1,7 +1,8 @@
 """What runs in which order for inputs of one shape, and where every value lies: the plan of a run.
 
-A value has a logical shape, that of the graph, and lies in memory in an order of its own: images channels-last,
-whatever the graph says. At run time it is a NumPy view of the arena, so a Transpose costs nothing.
+A value has a logical shape, that of the graph, and lies in memory in an order of its own: images
+channels-last, whatever the graph says. At run time it is a NumPy view of the arena, so a Transpose costs
+nothing.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ class InferenceSession:
 
     Notes
     -----
-    Several threads may call one session at a time: each run has memory of its own. A session pickles: the pickle
-    holds the optimised network.
+    Several threads may call one session at a time: each run has memory of its own. A session pickles: the
+    pickle holds the optimised network.
     """
 
     def __init__(
@@ -137,8 +137,8 @@ class InferenceSession:
             By name, of the model's dtypes and shapes; never written.
         run_options : onnxruntime.RunOptions or None
         out : sequence of ndarray or None
-            Receives the outputs, one for each name, of the output's shape and dtype, sharing no memory with the inputs;
-            None where a new array is wanted.
+            Receives the outputs, one for each name, of the output's shape and dtype, sharing no memory with
+            the inputs; None where a new array is wanted.
 
         Returns
         -------
@@ -147,8 +147,8 @@ class InferenceSession:
         Raises
         ------
         TypeError, ValueError
-            An input is missing, not known, or of a wrong dtype or shape; an output name is not known; `out` does not
-            fit. The message names it.
+            An input is missing, not known, or of a wrong dtype or shape; an output name is not known; `out`
+            does not fit. The message names it.
         """
         _options.check_run_options(run_options)
         names = _ports.output_names(self._graph, output_names)
@@ -173,8 +173,8 @@ class InferenceSession:
         Returns
         -------
         Summary
-            Its `str` is a table: each step with the nodes it stands for, its shape, milliseconds and share of the
-            roofline; `to_dict()` gives the figures.
+            Its `str` is a table: each step with the nodes it stands for, its shape, milliseconds and share of
+            the roofline; `to_dict()` gives the figures.
         """
         feeds = _ports.random_feeds(self._graph, shapes)
         runs = self._runs_for(feeds, {name: value.shape for name, value in feeds.items()})

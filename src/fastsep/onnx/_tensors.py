@@ -13,7 +13,8 @@ import numpy as np
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._graph import Array
 
-# Numbers of onnx.TensorProto.DataType; without what NumPy has no type for: bfloat16, 8-bit floats, 4 bits, strings.
+# Numbers of onnx.TensorProto.DataType, without those for which NumPy has no type: bfloat16, 8-bit floats,
+# 4 bits, strings.
 _DTYPES = {
     number: np.dtype(name)
     for number, name in {

@@ -62,7 +62,7 @@ def _around_one(x: Array) -> Array:
 def _beyond(x: Array, numerator: tuple[float, ...], denominator: tuple[float, ...]) -> Array:
     size = np.abs(x)
     inverse = 1 / (size * size)
-    # exp(−size²) without what rounding the square would lose: size = head + rest, and the head's square is exact.
+    # exp(−size²) without what rounding the square would lose: size = head + rest; the head's square is exact.
     head = (size.view(np.int64) & np.int64(-(2**32))).view(np.float64)
     ratio = _polynomial(numerator, inverse) / _polynomial(denominator, inverse)
     complement = np.exp(-head * head - 0.5625) * np.exp((head - size) * (head + size) + ratio) / size

@@ -12,8 +12,8 @@ from fastsep.onnx._graph import Array, Node, Spec
 class Operator:
     """One operator in its one form: shapes, and its definition in NumPy.
 
-    `compute` may return views of its inputs only where `view` says so. `into` writes the outputs it is given, which
-    share no memory with the inputs; without it the outputs of `compute` are copied.
+    `compute` may return views of its inputs only where `view` says so. `into` writes the outputs it is given,
+    which share no memory with the inputs; without it the outputs of `compute` are copied.
     """
 
     infer: Callable[[Node, Sequence[Spec | None]], list[Spec]]

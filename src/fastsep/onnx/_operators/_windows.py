@@ -12,7 +12,7 @@ from fastsep.onnx._operators._specs import Shape
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows along each spatial axis; the last may reach beyond `pads` (before, after), for ceil_mode."""
+    """The windows along each spatial axis; with ceil_mode the last may reach beyond `pads`."""
 
     taps: Shape
     strides: Shape

@@ -16,13 +16,15 @@ from fastsep.onnx._operators._windows import Windows, padded, tap, windows_of
 def _geometry(node: Node, image: tuple[int, ...], kernel: tuple[int, ...]) -> Windows:
     if len(image) < 3 or len(kernel) != len(image):
         raise ValueError(
-            f"{node.describe()}: an image (N, C, *spatial) and a kernel (M, C/group, *taps) have as many axes; "
+            f"{node.describe()}: an image (N, C, *spatial) and a kernel (M, C/group, *taps) "
+            "have as many axes; "
             f"got {image} and {kernel}"
         )
     group = node.attributes["group"]
     if group < 1 or kernel[1] * group != image[1] or kernel[0] % group:
         raise ValueError(
-            f"{node.describe()}: a kernel of shape {kernel} in {group} groups does not fit {image[1]} channels"
+            f"{node.describe()}: a kernel of shape {kernel} in {group} groups "
+            f"does not fit {image[1]} channels"
         )
     declared = node.attributes.get("kernel_shape")
     if declared and tuple(declared) != kernel[2:]:
@@ -37,7 +39,8 @@ def _infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     windows = _geometry(node, x.shape, kernel.shape)
     if bias is not None and bias.shape != kernel.shape[:1]:
         raise ValueError(
-            f"{node.describe()}: a bias for {kernel.shape[0]} filters has shape ({kernel.shape[0]},); got {bias.shape}"
+            f"{node.describe()}: a bias for {kernel.shape[0]} filters has shape ({kernel.shape[0]},); "
+            f"got {bias.shape}"
         )
     return [Spec((x.shape[0], kernel.shape[0], *windows.outputs), same_dtype(node, specs))]
 

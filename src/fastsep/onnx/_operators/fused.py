@@ -1,8 +1,9 @@
 """What the optimiser makes of ONNX's operators: fastsep's layers as nodes of a graph.
 
-Absent inputs are "". Kernels are in Keras' layouts. `layout` says where the channels of inputs and outputs are in the
-logical shape: "NC…" behind the batch, "N…C" at the end. `strides`, `dilation_rate`: one int per spatial axis;
-`padding`: "same", "same_lower" or one (before, after) pair per spatial axis; activations as fastsep.Conv takes them.
+Absent inputs are "". Kernels are in Keras' layouts. `layout` says where the channels of inputs and outputs
+are in the logical shape: "NC…" behind the batch, "N…C" at the end. `strides`, `dilation_rate`: one int per
+spatial axis; `padding`: "same", "same_lower" or one (before, after) pair per spatial axis; activations as
+fastsep.Conv takes them.
 
     fastsep.Conv              x, kernel (*K, Cin/groups, Cout), bias, residual
                               strides, padding, dilation_rate, groups, activation, spatial, layout

@@ -21,7 +21,8 @@ def _in_range(node: Node, indices: Array, size: int) -> Array:
     """
     if indices.size and not (-size <= indices.min() and indices.max() < size):
         raise ValueError(
-            f"{node.describe()}: indices from {indices.min()} to {indices.max()} point outside {size} elements"
+            f"{node.describe()}: indices from {indices.min()} to {indices.max()} "
+            f"point outside {size} elements"
         )
     return np.where(indices < 0, indices + size, indices).astype(np.intp)
 

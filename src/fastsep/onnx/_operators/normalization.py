@@ -26,7 +26,8 @@ def _channels(node: Node, shape: Shape, specs: Sequence[Spec | None], wanted: in
     for index, spec in enumerate(specs):
         if spec is not None and spec.shape != (count,):
             raise ValueError(
-                f"{node.describe()}: {node.inputs[index + 1]!r} must hold one number for each of {count} channels; "
+                f"{node.describe()}: {node.inputs[index + 1]!r} must hold one number "
+                f"for each of {count} channels; "
                 f"got shape {spec.shape}"
             )
 
@@ -102,7 +103,8 @@ def _layer_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
         spec = optional(specs, index)
         if spec is not None and broadcast(node, x.shape, spec.shape) != x.shape:
             raise ValueError(
-                f"{node.describe()}: {node.inputs[index]!r} of shape {spec.shape} does not broadcast to {x.shape}"
+                f"{node.describe()}: {node.inputs[index]!r} of shape {spec.shape} "
+                f"does not broadcast to {x.shape}"
             )
     # Of dtype stash_type: float32.
     kept = Spec(x.shape[:axis] + (1,) * (len(x.shape) - axis), np.dtype(np.float32))

@@ -149,7 +149,8 @@ def _concat_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
             if place != axis
         ):
             raise ValueError(
-                f"{node.describe()}: shapes {', '.join(str(part.shape) for part in parts)} differ beside axis {axis}"
+                f"{node.describe()}: shapes {', '.join(str(part.shape) for part in parts)} "
+                f"differ beside axis {axis}"
             )
     total = sum(part.shape[axis] for part in parts)
     return [Spec((*first[:axis], total, *first[axis + 1 :]), same_dtype(node, specs))]
@@ -173,7 +174,8 @@ def _split_sizes(node: Node, shape: Shape, sizes: list[int] | None) -> tuple[int
         sizes = [max(0, min(each, total - each * index)) for index in range(count)]
     if len(sizes) != count or sum(sizes) != total or min(sizes) < 0:
         raise ValueError(
-            f"{node.describe()}: sizes {tuple(sizes)} do not divide {total} elements of axis {axis} by {count}"
+            f"{node.describe()}: sizes {tuple(sizes)} do not divide {total} elements "
+            f"of axis {axis} among {count} outputs"
         )
     return axis, sizes
 
@@ -199,7 +201,8 @@ def _slices(node: Node, shape: Shape, operands: Sequence[Any], numbers: Numbers)
     steps = [1] * len(starts) if optional(operands, 4) is None else numbers(4, "steps")
     if not len(starts) == len(ends) == len(axes) == len(steps) or len(starts) > len(shape):
         raise ValueError(
-            f"{node.describe()}: {len(starts)} starts, {len(ends)} ends, {len(axes)} axes and {len(steps)} steps "
+            f"{node.describe()}: {len(starts)} starts, {len(ends)} ends, {len(axes)} axes "
+            f"and {len(steps)} steps "
             f"do not cut {len(shape)} axes"
         )
     if 0 in steps:

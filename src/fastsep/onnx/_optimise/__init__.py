@@ -1,7 +1,8 @@
 """Passes: small functions from Graph to Graph, one kind a file.
 
-The values of a graph keep their names and their meaning, its inputs and outputs theirs; only who makes a value changes.
-Nothing depends on the sizes of images: what is fused is the same for all that the graph can be given.
+The values of a graph keep their names and their meaning, its inputs and outputs theirs; only who makes a
+value changes. Nothing depends on the sizes of images: what is fused is the same for all that the graph can be
+given.
 """
 
 from __future__ import annotations

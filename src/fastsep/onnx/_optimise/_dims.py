@@ -28,7 +28,7 @@ def plus(size: Dim, number: int) -> Dim:
 
 
 def window(size: Dim, offset: int, stride: int) -> Dim:
-    """Return (size + offset) // stride + 1, the places of a window on an axis; at least 0 for a known size."""
+    """Return (size + offset) // stride + 1, the places of a window on an axis; a number is never negative."""
     if isinstance(size, int):
         return max(0, (size + offset) // stride + 1)
     if stride == 1:
@@ -47,7 +47,7 @@ def product(sizes: Iterable[Dim]) -> Dim:
 
 
 def quotient(whole: Iterable[Dim], parts: Iterable[Dim]) -> Dim | None:
-    """Return the one size by which the product of `parts` must be multiplied; None where that is not known."""
+    """Return the one size by which the product of `parts` must be multiplied; None if that is not known."""
     number, symbols = _factors(whole)
     divisor, shared = _factors(parts)
     if divisor == 0 or number % divisor or shared - symbols:

@@ -176,7 +176,7 @@ def window_sizes(
     name: str,
     ceil_mode: bool = False,
 ) -> list[Dim]:
-    """Return how many places a window has on each axis; `name` is the value's, for sizes that cannot be known."""
+    """Return the places of a window on each axis; `name` is the value's, for sizes that cannot be known."""
     result: list[Dim] = []
     for axis, (size, width, stride, step) in enumerate(zip(sizes, taps, strides, dilation_rate, strict=True)):
         if padding == "same" or padding == "same_lower":
@@ -473,8 +473,8 @@ _RULES: dict[str, Rule] = _table(
         ("Identity Dropout", _identity),
         (
             "Relu Clip Sigmoid HardSigmoid HardSwish Swish Gelu Erf LeakyRelu Elu Selu Celu Tanh Softplus "
-            "Softsign Mish ThresholdedRelu PRelu Softmax LogSoftmax Exp Log Sqrt Neg Abs Reciprocal Floor Ceil "
-            "Round BatchNormalization InstanceNormalization LayerNormalization fastsep.Activation",
+            "Softsign Mish ThresholdedRelu PRelu Softmax LogSoftmax Exp Log Sqrt Neg Abs Reciprocal Floor "
+            "Ceil Round BatchNormalization InstanceNormalization LayerNormalization fastsep.Activation",
             _first,
         ),
         ("Add Sub Mul Div Max Min Mean Sum Pow", _elementwise),

@@ -107,12 +107,12 @@ class Draft:
                 self._facts[name] = fact
 
     def merge(self, old: Node, value: str) -> None:
-        """Count the uses of values anew: who read the first output of `old`, which is gone, reads `value` now."""
+        """Count the uses of values anew: who read the first output of `old` reads `value` now."""
         self._uses[value] += self._uses[old.outputs[0]]
         self.exchange(old, ())
 
     def exchange(self, old: Node, new: Iterable[Node]) -> None:
-        """Count the uses of values anew: `old` is gone, with whatever made a value for it alone; `new` is there."""
+        """Count the uses of values anew: `old` is gone, with what served it alone; `new` is there."""
         for node in new:
             self._uses.update(name for name in node.inputs if name)
         gone = [old]

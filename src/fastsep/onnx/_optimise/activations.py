@@ -77,7 +77,7 @@ def _curve(node: Node) -> Found | None:
 
 
 def _clamp(draft: Draft, node: Node) -> Found | None:
-    """Recognise an operator that clamps: as part of a hard sigmoid, as one with the clamp before it, or alone."""
+    """Recognise an operator that clamps: part of a hard sigmoid, one with the clamp before it, or alone."""
     found = _bounds(draft, node)
     if found is None:
         return None

@@ -13,7 +13,7 @@ _EPSILON = 1e-5
 
 
 def fold_batch_norms(graph: Graph) -> Graph:
-    """Fold BatchNormalization into the fastsep.Conv or fastsep.Dense before it; else make a Mul and an Add of it.
+    """Fold BatchNormalization into the fastsep.Conv or fastsep.Dense before it; or make it Mul and Add.
 
     Weights are computed in float64 and rounded once.
     """

@@ -1,4 +1,4 @@
-"""What is done to every output of a layer is done while it is in registers: a residual added, an activation."""
+"""What is done to every output of a layer is done in registers: a residual added, an activation."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 
 def without_identities(graph: Graph) -> Graph:
-    """Leave out Identity and Dropout, and casts, pads, slices, pools and changes of shape that change nothing."""
+    """Leave out Identity, Dropout, and casts, pads, slices, pools and reshapes that change nothing."""
     return rewrite(graph, _identity)
 
 

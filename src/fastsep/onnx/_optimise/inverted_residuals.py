@@ -1,4 +1,4 @@
-"""Expand, filter, perhaps gate, project, perhaps add: MobileNetV2's and EfficientNet's blocks become one node.
+"""Expand, filter, perhaps gate, project, perhaps add: blocks of MobileNetV2 and EfficientNet become one node.
 
 Only where fastsep.InvertedResidual computes the same: the depthwise part has one filter a channel, expansion
 and depthwise part have the same activation, the projection none, and what is added is the block's own input.
@@ -82,7 +82,7 @@ def _filters(draft: Draft, depthwise: Node) -> bool:
 
 
 def _is_block(draft: Draft, depthwise: Node) -> bool:
-    """Return whether depthwise and pointwise convolution alone are a block rather than a separable convolution."""
+    """Return whether depthwise and pointwise alone are a block rather than a separable convolution."""
     taps = math.prod(kernel_of(draft, depthwise).shape[:-2])
     return depthwise.attributes["activation"] is not None and taps > 1
 

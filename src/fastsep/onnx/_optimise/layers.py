@@ -1,4 +1,4 @@
-"""Convolutions and products with constant matrices become fastsep's layers, their weights in Keras' layouts."""
+"""Convolutions and products with constant matrices become fastsep's layers, weights in Keras' layouts."""
 
 from __future__ import annotations
 

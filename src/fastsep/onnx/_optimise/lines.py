@@ -1,6 +1,7 @@
 """A product and a sum with one number per channel, and what follows, become one depthwise layer of one tap.
 
-It is run when the layers before and behind have taken what they can: an activation stands between, or padding.
+It is run when the layers before and behind have taken what they can: an activation stands between, or
+padding.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _RANKS = (3, 4, 5)
 
 
 def fuse_lines(graph: Graph) -> Graph:
-    """Turn two or more Add, Sub, Mul, Div by constants per channel, or one before an activation, into fastsep.Conv."""
+    """Turn Adds, Subs, Muls, Divs by constants per channel, or one and its activation, into fastsep.Conv."""
     return rewrite(graph, _fuse)
 
 

@@ -14,8 +14,8 @@ LINEAR = ("Add", "Sub", "Mul", "Div")
 def fold_scales(graph: Graph) -> Graph:
     """Fold Add, Sub, Mul and Div by constants per channel into a fastsep.Conv or fastsep.Dense beside them.
 
-    What is added before a convolution with padding stays: the padding would have to hold other numbers than 0.
-    Weights are computed in float64 and rounded once for each node folded.
+    What is added before a convolution with padding stays: the padding would have to hold other numbers than
+    0. Weights are computed in float64 and rounded once for each node folded.
     """
     return rewrite(graph, _fold)
 

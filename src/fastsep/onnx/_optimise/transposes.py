@@ -1,6 +1,7 @@
 """Transposes move towards the outputs, past everything that does not care, until they cancel.
 
-What is left costs nothing: a Transpose is a view. It would only keep the other passes from seeing who is beside whom.
+What is left costs nothing: a Transpose is a view. It would only keep the other passes from seeing who is
+beside whom.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ def _softmax(draft: Draft, node: Node) -> list[Node] | None:
 
 
 def _behind_several(draft: Draft, node: Node) -> list[Node] | None:
-    """Move the one Transpose that all inputs have gone through; constants and small vectors are turned back."""
+    """Move the one Transpose that all inputs went through; constants and small vectors are turned back."""
     perms = {perm for name in node.inputs if (perm := _perm(draft, name)) and not _is_small(draft, name)}
     if len(perms) != 1:
         return None
@@ -177,7 +178,7 @@ def _behind_several(draft: Draft, node: Node) -> list[Node] | None:
 
 
 def _is_small(draft: Draft, value: str) -> bool:
-    """Return whether a value has one number a channel at most, so that turning it changes nothing for others."""
+    """Return whether a value has one number a channel at most: turning it changes nothing for others."""
     shape = draft.fact(value).shape
     return shape is not None and sum(size != 1 for size in shape[1:]) <= 1
 
