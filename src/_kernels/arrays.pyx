@@ -27,6 +27,14 @@ cdef int64_t MOST_BYTES = <int64_t>1 << 46
 # ---- windows ---------------------------------------------------------------------------------------------
 
 
+cdef int64_t divide_up(int64_t a, int64_t b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef int64_t align(int64_t size) noexcept nogil:
+    return (size + 63) // 64 * 64
+
+
 cdef int64_t effective(const window *w, int axis) noexcept nogil:
     """Input positions from the first tap to the last."""
     return (w.taps[axis] - 1) * w.dilation[axis] + 1
@@ -183,6 +191,18 @@ cdef cursor place_tile(const array *out, int64_t tile, int64_t block_rows, int64
     r.depth = at.depth = tile % out.shape[1]
     at.batch = tile // out.shape[1]
     return at
+
+
+cdef void place_outputs(const array *out, cursor at, int64_t item, char *staged, rectangle *r) noexcept nogil:
+    """Where the outputs of a tile that begins at `at` go: where they belong, or side by side to `staged`."""
+    if staged != NULL:
+        r.out = staged
+        r.out_pixel_stride = r.channels * item
+        r.out_row_stride = r.columns * r.out_pixel_stride
+    else:
+        r.out = pixel_address(out, at) + r.channel * item
+        r.out_pixel_stride = out.strides[3]
+        r.out_row_stride = out.strides[2]
 
 
 cdef bint beyond_level2(const array *x) noexcept nogil:

@@ -14,6 +14,7 @@ from fastsep._arrays cimport (
     fill_epilogue,
     fill_window,
     fill_before,
+    place_outputs,
     place_tile,
     pixel_address,
     predicted_seconds,
@@ -374,14 +375,7 @@ cdef void depthwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
     else:
         source_of_array(&call.x, at.batch, p.zeros, &input)
         input.data += r.channel * item
-    if call.stage_out:
-        r.out = scratch + call.out_at
-        r.out_pixel_stride = r.channels * item
-        r.out_row_stride = r.columns * r.out_pixel_stride
-    else:
-        r.out = pixel_address(&call.out, at) + r.channel * item
-        r.out_pixel_stride = call.out.strides[3]
-        r.out_row_stride = call.out.strides[2]
+    place_outputs(&call.out, at, item, scratch + call.out_at if call.stage_out else NULL, &r)
     r.residual = NULL
     if call.stage_residual:
         r.residual = scratch + call.residual_at

@@ -7,9 +7,11 @@ from libc.string cimport memset
 from fastsep._arrays cimport (
     DEPTH,
     View,
+    align,
     array,
     channels_apart,
     cursor,
+    divide_up,
     fill_before,
     fill_destination,
     fill_pointers,
@@ -55,14 +57,6 @@ cdef enum:
 
 cdef double TILE_SECONDS = 0.02
 cdef int64_t MOST_BYTES = <int64_t>1 << 46
-
-
-cdef int64_t divide_up(int64_t a, int64_t b) noexcept nogil:
-    return (a + b - 1) // b
-
-
-cdef int64_t align(int64_t size) noexcept nogil:
-    return (size + 63) // 64 * 64
 
 
 # ---- shared memory ---------------------------------------------------------------------------------------

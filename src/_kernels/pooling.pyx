@@ -6,13 +6,17 @@ from libc.stdint cimport int64_t
 
 from fastsep._arrays cimport (
     View,
+    align,
     array,
     channels_apart,
     cursor,
+    divide_up,
     effective,
     fill_before,
+    fill_epilogue,
     fill_window,
     pixel_address,
+    place_outputs,
     place_tile,
     predicted_seconds,
     rectangle,
@@ -27,7 +31,7 @@ from fastsep._arrays cimport (
     unstage,
     window,
 )
-from fastsep._isa cimport FS_CLAMP, fs_elementwise, fs_pool, fs_row, fs_sums, kernels_named
+from fastsep._isa cimport fs_elementwise, fs_pool, fs_row, fs_sums, kernels_named
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._pooling cimport global_pool_call, pool_call, pool_plan
 from fastsep._threads cimport threads_for
@@ -42,14 +46,6 @@ cdef enum:
     MOST_GLOBAL_CHANNELS = 512
 
 
-cdef int64_t divide_up(int64_t a, int64_t b) noexcept nogil:
-    return (a + b - 1) // b
-
-
-cdef int64_t align(int64_t size) noexcept nogil:
-    return (size + 63) // 64 * 64
-
-
 cdef int fill_plan(pool_plan *p, object kind, int64_t channels, object dtype, str isa) except -1:
     if kind not in ("max", "average", "average_including_padding"):
         raise ValueError(f"kind must be 'max', 'average' or 'average_including_padding'; got {kind!r}")
@@ -57,9 +53,7 @@ cdef int fill_plan(pool_plan *p, object kind, int64_t channels, object dtype, st
     p.channels = channels
     p.largest = kind == "max"
     p.counts_padding = kind == "average_including_padding"
-    p.epilogue.activation = FS_CLAMP
-    p.epilogue.low, p.epilogue.high = -INFINITY, INFINITY
-    return 0
+    return fill_epilogue(&p.epilogue, ("clamp", -INFINITY, INFINITY))
 
 
 cdef void add_residual(const pool_plan *p, int64_t pixels, int64_t channels, char *out, int64_t out_pixel_stride,
@@ -137,14 +131,7 @@ cdef void pool_tile(const void *opaque, int64_t tile, char *scratch) noexcept no
     else:
         source_of_array(&call.x, at.batch, NULL, &input)
         input.data += r.channel * item
-    if call.stage_out:
-        r.out = scratch + call.out_at
-        r.out_pixel_stride = r.channels * item
-        r.out_row_stride = r.columns * r.out_pixel_stride
-    else:
-        r.out = pixel_address(&call.out, at) + r.channel * item
-        r.out_pixel_stride = call.out.strides[3]
-        r.out_row_stride = call.out.strides[2]
+    place_outputs(&call.out, at, item, scratch + call.out_at if call.stage_out else NULL, &r)
 
     work.largest = p.largest
     work.rows = <const char **>scratch

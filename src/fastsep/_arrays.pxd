@@ -54,11 +54,14 @@ cdef struct destination:
     bint stage_out, stage_residual
     int64_t out_at, residual_at         # in scratch
 
+cdef int64_t divide_up(int64_t a, int64_t b) noexcept nogil
+cdef int64_t align(int64_t size) noexcept nogil
 cdef int64_t effective(const window *w, int axis) noexcept nogil
 cdef int64_t output_size(const window *w, int axis, int64_t size) noexcept nogil
 cdef void fill_before(const window *w, const array *x, int64_t *before) noexcept nogil
 cdef cursor place_tile(const array *out, int64_t tile, int64_t block_rows, int64_t row_blocks, int64_t block_columns,
                        int64_t column_blocks, rectangle *r) noexcept nogil
+cdef void place_outputs(const array *out, cursor at, int64_t item, char *staged, rectangle *r) noexcept nogil
 cdef void row_of(const source *s, int64_t depth, int64_t row, fs_row *result) noexcept nogil
 cdef void source_of_array(const array *x, int64_t batch, const char *zeros, source *result) noexcept nogil
 cdef char *pixel_address(const array *x, cursor at) noexcept nogil
