@@ -2,7 +2,8 @@
 
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._options import SessionOptions
-from fastsep.onnx._session import InferenceSession, NodeArg
+from fastsep.onnx._ports import NodeArg
+from fastsep.onnx._session import InferenceSession
 from fastsep.onnx._summary import StepSummary, Summary
 
 __all__ = [

@@ -11,6 +11,7 @@ from fastsep import layers
 from fastsep._job import CompiledPlan
 from fastsep._squeeze_excite import SqueezeExcite
 from fastsep.onnx._graph import Array, Node, Spec
+from fastsep.onnx._operators.fused import CHANNELS_FIRST, RESIDUAL
 
 View = Callable[[Array], Array]
 
@@ -137,7 +138,7 @@ def stand_in(spec: Spec) -> Array:
 
 
 def _image_view(node: Node) -> View:
-    if node.attributes["layout"] == "NC…":
+    if node.attributes["layout"] == CHANNELS_FIRST:
         return lambda array: np.moveaxis(array, 1, -1)
     return lambda array: array
 
@@ -165,11 +166,8 @@ def residual_of(node: Node) -> str:
     """Return the name of the value that a compiled node adds, or ""."""
     if node.op == "fastsep.InvertedResidual":
         return node.inputs[0] if node.attributes.get("residual") else ""
-    at = _RESIDUAL.get(node.op, len(node.inputs))
+    at = RESIDUAL.get(node.op, len(node.inputs))
     return node.inputs[at] if at < len(node.inputs) else ""
-
-
-_RESIDUAL: Mapping[str, int] = {"fastsep.Conv": 3, "fastsep.Separable": 5, "fastsep.Dense": 3}
 
 
 def sources(node: Node) -> Sequence[str]:

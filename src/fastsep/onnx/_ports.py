@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
+from fastsep._plan import overlap
 from fastsep.onnx._graph import Array, Graph, Port, Spec
-
-if TYPE_CHECKING:
-    from fastsep.onnx._session import NodeArg
 
 _TYPES = {
     "float16": "float16",
@@ -22,10 +20,17 @@ _TYPES = {
 _MOST_NAMED = 5
 
 
+@dataclass(frozen=True)
+class NodeArg:
+    """An input or output: `name`, `type` such as "tensor(float)", and `shape`, a str where it is open."""
+
+    name: str
+    type: str
+    shape: list[int | str | None]
+
+
 def node_arg(port: Port) -> NodeArg:
     """Return a port in ONNX Runtime's form."""
-    from fastsep.onnx._session import NodeArg
-
     shape = [] if port.shape is None else list(port.shape)
     return NodeArg(port.name, f"tensor({_TYPES.get(port.dtype.name, port.dtype.name)})", shape)
 
@@ -150,7 +155,7 @@ def results(
         if not target.flags.writeable:
             raise ValueError(f"out for {name!r} is read-only")
         for other, value in (*inputs.items(), *zip(names, found, strict=False)):
-            if np.shares_memory(target, value):
+            if overlap(target, value):
                 raise ValueError(f"out for {name!r} shares memory with {other!r}")
         found.append(target)
     return found

@@ -17,6 +17,7 @@ from fastsep.onnx._arena import Block, place
 from fastsep.onnx._compile import channels_last, residual_of, sources
 from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._operators import OPERATORS
+from fastsep.onnx._operators.fused import CHANNELS_FIRST
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def _order(node: Node, plan: CompiledPlan | None, name: str, trial: _Trial) -> t
     rank = len(trial.specs[name].shape)
     plain = tuple(range(rank))
     if plan is not None:
-        if node.attributes.get("layout") == "NC…":
+        if node.attributes.get("layout") == CHANNELS_FIRST:
             return (0, *range(2, rank), 1)
         return plain
     # As its largest source of the same rank lies: NumPy's loops then run along memory.

@@ -6,7 +6,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fastsep._job import CompiledPlan
@@ -15,7 +14,7 @@ from fastsep.onnx import _file, _options, _ports
 from fastsep.onnx._compile import compiled, plan_key
 from fastsep.onnx._execution import Execution
 from fastsep.onnx._graph import Array, Graph, Node, Spec
-from fastsep.onnx._optimise import optimise
+from fastsep.onnx._ports import NodeArg
 from fastsep.onnx._schedule import Schedule, schedule
 from fastsep.onnx._specialise import specialise
 from fastsep.onnx._summary import Summary, summarise
@@ -28,15 +27,6 @@ _MOST_IDLE = 4
 _MOST_SIZES = 1024
 
 _Key = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class NodeArg:
-    """An input or output: `name`, `type` such as "tensor(float)", and `shape`, a str where it is open."""
-
-    name: str
-    type: str
-    shape: list[int | str | None]
 
 
 class InferenceSession:
@@ -79,7 +69,9 @@ class InferenceSession:
         *,
         threads: int | None = None,
     ) -> None:
+        # What only a model needs: a saved network starts without it.
         from fastsep.onnx._load import load
+        from fastsep.onnx._optimise import optimise
 
         _options.check_providers(providers, provider_options)
         self._begin(optimise(load(path_or_bytes)), _options.threads_of(sess_options, threads))
@@ -198,19 +190,19 @@ class InferenceSession:
         """Return the schedule for inputs of these shapes, from the cache if it is there."""
         key: _Key = tuple(shapes.items())
         with self._lock:
-            sizes = {name: feeds[name].copy() for name in self._sized.get(key, ())}
+            sizes = {name: feeds[name] for name in self._sized.get(key, ())}
             full = (key, *(value.tobytes() for value in sizes.values())) if sizes else key
             if full in self._runs:
                 self._runs.move_to_end(full)
                 return self._runs[full]
             try:
-                specs = specialise(self._graph, shapes, sizes)
+                specs = specialise(self._graph, shapes, _kept(sizes))
             except ValueError:
                 # Some input may say how large something is: what a Reshape takes its shape from.
-                found = {name: value.copy() for name, value in feeds.items() if _is_sizes(value)}
+                found = {name: value for name, value in feeds.items() if _is_sizes(value)}
                 if sizes or not found:
                     raise
-                specs = specialise(self._graph, shapes, found)
+                specs = specialise(self._graph, shapes, _kept(found))
                 self._sized[key] = tuple(found)
                 full = (key, *(value.tobytes() for value in found.values()))
             key = full
@@ -227,6 +219,11 @@ class InferenceSession:
         if key not in self._plans:
             self._plans[key] = compiled(node, specs)
         return self._plans[key]
+
+
+def _kept(sizes: Mapping[str, Array]) -> dict[str, Array]:
+    """Return copies: the schedule outlives the call, whose arrays are the caller's."""
+    return {name: value.copy() for name, value in sizes.items()}
 
 
 def _is_sizes(value: Array) -> bool:

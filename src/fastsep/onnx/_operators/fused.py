@@ -39,6 +39,9 @@ from fastsep.onnx._operators._specs import floating, given, optional, same_dtype
 from fastsep.onnx._operators._windows import windows_of
 
 CHANNELS_FIRST = "NC…"
+CHANNELS_LAST = "N…C"
+#: Where the operators that take a residual have it among their inputs.
+RESIDUAL = {"fastsep.Conv": 3, "fastsep.Dense": 3, "fastsep.Separable": 5}
 
 
 def _format(node: Node) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastsep.onnx._graph import Array, Node, Port
+from fastsep.onnx._operators.fused import CHANNELS_FIRST
 from fastsep.onnx._optimise import _dims
 from fastsep.onnx._optimise._dims import Dim
 
@@ -129,20 +130,7 @@ def _conv(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | None])
     shape, kernel = inputs[0].shape, inputs[1].shape
     if shape is None or kernel is None or len(shape) != len(kernel):
         return [Fact(inputs[0].dtype)]
-    spatial = len(shape) - 2
-    padding: Any = {"SAME_UPPER": "same", "SAME_LOWER": "same", "VALID": "valid"}.get(
-        node.attributes.get("auto_pad", "NOTSET")
-    )
-    if padding is None:
-        padding = pairs_of(node.attributes.get("pads") or (0,) * 2 * spatial)
-    sizes = window_sizes(
-        shape[2:],
-        kernel[2:],
-        node.attributes.get("strides") or (1,) * spatial,
-        padding,
-        node.attributes.get("dilations") or (1,) * spatial,
-        node.outputs[0],
-    )
+    sizes = _onnx_sizes(node, shape[2:], kernel[2:])
     return [Fact(inputs[0].dtype, (shape[0], kernel[0], *sizes))]
 
 
@@ -154,7 +142,7 @@ def _fused_conv(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | 
     kernel, final = inputs[taps].shape, inputs[last].shape
     if shape is None or kernel is None or final is None:
         return [Fact(inputs[0].dtype)]
-    first = node.attributes["layout"] == "NC…"
+    first = node.attributes["layout"] == CHANNELS_FIRST
     sizes = window_sizes(
         shape[2:] if first else shape[1:-1],
         kernel[:-2],
@@ -203,26 +191,41 @@ def pairs_of(pads: Sequence[int]) -> tuple[tuple[int, int], ...]:
     return tuple((int(before), int(after)) for before, after in zip(pads[:half], pads[half:], strict=True))
 
 
+def padding_of(node: Node, spatial: int) -> str | tuple[tuple[int, int], ...]:
+    """Return the padding of a convolution or pool as fastsep takes it."""
+    named = {"SAME_UPPER": "same", "SAME_LOWER": "same_lower"}.get(node.attributes.get("auto_pad", "NOTSET"))
+    if named is not None:
+        return named
+    if node.attributes.get("auto_pad") == "VALID":
+        return ((0, 0),) * spatial
+    return pairs_of(node.attributes.get("pads") or (0,) * 2 * spatial)
+
+
+def per_axis(node: Node, name: str, spatial: int) -> tuple[int, ...]:
+    """Return an attribute with one number per spatial axis, 1 by default."""
+    return tuple(int(number) for number in node.attributes.get(name) or (1,) * spatial)
+
+
+def _onnx_sizes(node: Node, sizes: Sequence[Dim], taps: Sequence[Dim]) -> list[Dim]:
+    """Return the places of the windows of a convolution or pool of ONNX."""
+    spatial = len(taps)
+    return window_sizes(
+        sizes,
+        taps,
+        per_axis(node, "strides", spatial),
+        padding_of(node, spatial),
+        per_axis(node, "dilations", spatial),
+        node.outputs[0],
+        bool(node.attributes.get("ceil_mode", 0)),
+    )
+
+
 def _pool(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | None]) -> list[Fact]:
     shape = inputs[0].shape
     taps = node.attributes["kernel_shape"]
     if shape is None or len(shape) != len(taps) + 2:
         return [Fact(inputs[0].dtype)]
-    spatial = len(taps)
-    padding: Any = {"SAME_UPPER": "same", "SAME_LOWER": "same", "VALID": "valid"}.get(
-        node.attributes.get("auto_pad", "NOTSET")
-    )
-    if padding is None:
-        padding = pairs_of(node.attributes.get("pads") or (0,) * 2 * spatial)
-    sizes = window_sizes(
-        shape[2:],
-        taps,
-        node.attributes.get("strides") or (1,) * spatial,
-        padding,
-        node.attributes.get("dilations") or (1,) * spatial,
-        node.outputs[0],
-        bool(node.attributes.get("ceil_mode", 0)),
-    )
+    sizes = _onnx_sizes(node, shape[2:], taps)
     return [Fact(inputs[0].dtype, (*shape[:2], *sizes))]
 
 
@@ -230,7 +233,7 @@ def _fused_pool(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | 
     shape = inputs[0].shape
     if shape is None:
         return [Fact(inputs[0].dtype)]
-    first = node.attributes["layout"] == "NC…"
+    first = node.attributes["layout"] == CHANNELS_FIRST
     sizes = window_sizes(
         shape[2:] if first else shape[1:-1],
         node.attributes["taps"],
@@ -248,7 +251,7 @@ def _global_pool(node: Node, inputs: Sequence[Fact], constants: Sequence[Array |
     if shape is None:
         return [Fact(inputs[0].dtype)]
     ones = (1,) * (len(shape) - 2) if node.attributes.get("keepdims", True) else ()
-    if node.attributes.get("layout", "NC…") == "NC…":
+    if node.attributes.get("layout", CHANNELS_FIRST) == CHANNELS_FIRST:
         return [Fact(inputs[0].dtype, (*shape[:2], *ones))]
     return [Fact(inputs[0].dtype, (shape[0], *ones, shape[-1]))]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fastsep.onnx._graph import Graph, Node
+from fastsep.onnx._operators.fused import RESIDUAL
 from fastsep.onnx._optimise._rewrite import Draft, fused, rewrite
-from fastsep.onnx._optimise.layers import RESIDUAL, has_room
+from fastsep.onnx._optimise.layers import has_room
 
 _LAYERS = tuple(RESIDUAL)
 

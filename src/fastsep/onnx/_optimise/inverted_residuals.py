@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from fastsep._activations import Activation
 from fastsep.onnx._graph import Graph, Node
+from fastsep.onnx._operators.fused import CHANNELS_FIRST
 from fastsep.onnx._optimise._dims import Dim
 from fastsep.onnx._optimise._rewrite import Draft, fused, rewrite
 from fastsep.onnx._optimise.identities import VIEWS
-from fastsep.onnx._optimise.layers import CHANNELS_FIRST, is_depthwise, is_pointwise, kernel_of
+from fastsep.onnx._optimise.layers import is_depthwise, is_pointwise, kernel_of
 from fastsep.onnx._optimise.separable import depthwise_kernel, geometry
 
 

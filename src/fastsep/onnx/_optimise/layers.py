@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 
 from fastsep.onnx._graph import Array, Graph, Node
-from fastsep.onnx._optimise._facts import pairs_of
+from fastsep.onnx._operators.fused import CHANNELS_FIRST, RESIDUAL
+from fastsep.onnx._optimise._facts import padding_of, per_axis
 from fastsep.onnx._optimise._rewrite import Draft, fused, origin, rewrite
-
-CHANNELS_FIRST = "NC…"
-CHANNELS_LAST = "N…C"
 
 
 def make_layers(graph: Graph) -> Graph:
@@ -25,21 +23,6 @@ def _layer(draft: Draft, node: Node) -> list[Node] | None:
     if node.op == "MatMul":
         return _matmul(draft, node)
     return _gemm(draft, node) if node.op == "Gemm" else None
-
-
-def padding_of(node: Node, spatial: int) -> str | tuple[tuple[int, int], ...]:
-    """Return the padding of a convolution or pool as fastsep takes it."""
-    named = {"SAME_UPPER": "same", "SAME_LOWER": "same_lower"}.get(node.attributes.get("auto_pad", "NOTSET"))
-    if named is not None:
-        return named
-    if node.attributes.get("auto_pad") == "VALID":
-        return ((0, 0),) * spatial
-    return pairs_of(node.attributes.get("pads") or (0,) * 2 * spatial)
-
-
-def per_axis(node: Node, name: str, spatial: int) -> tuple[int, ...]:
-    """Return an attribute with one number per spatial axis, 1 by default."""
-    return tuple(int(number) for number in node.attributes.get(name) or (1,) * spatial)
 
 
 def _conv(draft: Draft, node: Node) -> list[Node] | None:
@@ -108,10 +91,6 @@ def _row(value: Array | None, columns: int) -> Array | None:
 def has_room(node: Node) -> bool:
     """Return whether a layer ends with its sum, so that more can be added to it or done to it."""
     return node.attributes["activation"] is None and not node.inputs[RESIDUAL[node.op]]
-
-
-#: Where the layers have their residual among their inputs.
-RESIDUAL = {"fastsep.Conv": 3, "fastsep.Dense": 3, "fastsep.Separable": 5}
 
 
 def kernel_of(draft: Draft, node: Node) -> Array:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastsep.onnx._graph import Array, Graph, Node
+from fastsep.onnx._operators.fused import CHANNELS_FIRST, CHANNELS_LAST
 from fastsep.onnx._optimise._rewrite import Draft, fused, rewrite
-from fastsep.onnx._optimise.layers import CHANNELS_FIRST, CHANNELS_LAST
 from fastsep.onnx._optimise.scales import LINEAR, line_of, per_channel
 
 _RANKS = (3, 4, 5)

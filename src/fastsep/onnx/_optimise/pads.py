@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fastsep.onnx._graph import Graph, Node
+from fastsep.onnx._operators.fused import CHANNELS_FIRST
 from fastsep.onnx._optimise._facts import pairs_of
 from fastsep.onnx._optimise._rewrite import Draft, fused, origin, rewrite
 from fastsep.onnx._optimise.activations import clamp_of
-from fastsep.onnx._optimise.layers import CHANNELS_FIRST
 
 Pairs = tuple[tuple[int, int], ...]
 

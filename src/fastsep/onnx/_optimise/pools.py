@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fastsep.onnx._graph import Graph, Node
+from fastsep.onnx._operators.fused import CHANNELS_FIRST, CHANNELS_LAST
+from fastsep.onnx._optimise._facts import padding_of, per_axis
 from fastsep.onnx._optimise._rewrite import Draft, fused, rewrite
 from fastsep.onnx._optimise.identities import VIEWS
-from fastsep.onnx._optimise.layers import CHANNELS_FIRST, CHANNELS_LAST, padding_of, per_axis
 
 _KINDS = {
     "GlobalAveragePool": "average",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fastsep.onnx._graph import Array, Graph, Node
+from fastsep.onnx._operators.fused import CHANNELS_FIRST
 from fastsep.onnx._optimise._rewrite import Draft, fused, rewrite
-from fastsep.onnx._optimise.layers import CHANNELS_FIRST, has_room, is_padded, kernel_of
+from fastsep.onnx._optimise.layers import has_room, is_padded, kernel_of
 
 LINEAR = ("Add", "Sub", "Mul", "Div")
 
