@@ -39,20 +39,20 @@ def add_filter(commands: Any) -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument(
         "--sigma",
-        type=_numbers(float),
+        type=numbers(float),
         default=[1.0],
         help="gaussian: one, or one per axis: 1,2,2 (default: 1)",
     )
     parser.add_argument(
-        "--order", type=_numbers(int), default=[0], help="gaussian: derivative, one, or one per axis"
+        "--order", type=numbers(int), default=[0], help="gaussian: derivative, one, or one per axis"
     )
     parser.add_argument("--truncate", type=float, default=4.0, help="gaussian: radius in sigmas (default: 4)")
     parser.add_argument(
-        "--size", type=_numbers(int), default=[3], help="box: one, or one per axis (default: 3)"
+        "--size", type=numbers(int), default=[3], help="box: one, or one per axis (default: 3)"
     )
     parser.add_argument("--axis", type=int, help="sobel, prewitt, scharr: along this axis, signed")
     parser.add_argument("--kernel", type=Path, help="kernel: .npy, or a table of numbers as text; correlated")
-    parser.add_argument("--axes", type=_numbers(int), help="the filtered axes (default: those in space)")
+    parser.add_argument("--axes", type=numbers(int), help="the filtered axes (default: those in space)")
     parser.add_argument("--mode", choices=_MODES, default="reflect", help="default: %(default)s")
     parser.add_argument("--cval", type=float, default=0.0, help="beyond the ends, with --mode constant")
     parser.add_argument(
@@ -61,7 +61,7 @@ def add_filter(commands: Any) -> None:
     parser.add_argument("--threads", type=int, default=None, help="-1 is all; default: OpenMP's limit")
 
 
-def _numbers(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+def numbers(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
     """Numbers with commas between them."""
 
     def parse(text: str) -> list[Any]:

@@ -36,12 +36,12 @@ def read(path: Path) -> Image:
         values = np.load(path, allow_pickle=False)
         return Image(values, tuple(range(values.ndim)))
     if suffix in _TIFF:
-        with _package("tifffile").TiffFile(path) as file:
+        with package("tifffile").TiffFile(path) as file:
             series = file.series[0]
             # Tifffile's letters: samples of a pixel, channels, time.
             kinds = series.axes
             return Image(series.asarray(), tuple(i for i, kind in enumerate(kinds) if kind not in "SCT"))
-    values = np.asarray(_package("imageio.v3").imread(path))
+    values = np.asarray(package("imageio.v3").imread(path))
     colours = values.ndim > 2 and values.shape[-1] in (2, 3, 4)
     return Image(values, tuple(range(values.ndim - colours)))
 
@@ -64,14 +64,15 @@ def write(path: Path, values: Array) -> None:
         return
     if suffix in _TIFF:
         colours = values.ndim > 2 and values.shape[-1] in (3, 4) and values.dtype in (np.uint8, np.uint16)
-        _package("tifffile").imwrite(path, values, photometric="rgb" if colours else "minisblack")
+        package("tifffile").imwrite(path, values, photometric="rgb" if colours else "minisblack")
         return
     if values.dtype.kind == "f":
         raise ValueError(f"{path.name}: {suffix} holds no {values.dtype}; write .tif or .npy")
-    _package("imageio.v3").imwrite(path, values)
+    package("imageio.v3").imwrite(path, values)
 
 
-def _package(name: str) -> Any:
+def package(name: str) -> Any:
+    """Return a package of the extra, or say how to get it."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

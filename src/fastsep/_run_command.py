@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsep._filter_command import numbers
+
 if TYPE_CHECKING:
     from fastsep.onnx import InferenceSession, NodeArg
 
@@ -45,22 +47,15 @@ def add_run(commands: Any) -> None:
         "--size", type=_size, help="height and width: 224, or 224,320 (default: the model's, or 224)"
     )
     parser.add_argument(
-        "--mean", type=_numbers, help=f"of the channels, of values in 0…1 (default: {_joined(_MEAN)})"
+        "--mean", type=numbers(float), help=f"of the channels, of values in 0…1 (default: {_joined(_MEAN)})"
     )
-    parser.add_argument("--std", type=_numbers, help=f"of the channels (default: {_joined(_STD)})")
+    parser.add_argument("--std", type=numbers(float), help=f"of the channels (default: {_joined(_STD)})")
     parser.add_argument(
         "--layout", choices=("nchw", "nhwc"), help="of the input (default: by where it has 1 or 3 channels)"
     )
     parser.add_argument("--profile", action="store_true", help="a table of all steps")
     parser.add_argument("--batch", type=int, default=1, help="where the model leaves it open (default: 1)")
     parser.add_argument("--threads", type=int, default=None, help="-1 is all; default: OpenMP's limit")
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(item) for item in text.split(","))
-
-
-_numbers.__name__ = "number or list of them"
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -194,10 +189,9 @@ def _prepared(
 
 def _resized(path: Path, size: tuple[int, int], channels: int) -> tuple[Array, tuple[int, int]]:
     """Return the middle of an image at a size, as float64 in 0…255, and how many pixels it had."""
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise ImportError(f"{error}; images need `pip install 'fastsep[image]'`") from None
+    from fastsep import _images
+
+    Image, ImageOps = _images.package("PIL.Image"), _images.package("PIL.ImageOps")
     with Image.open(path) as file:
         image = ImageOps.exif_transpose(file).convert("L" if channels == 1 else "RGB")
     high, wide = size
