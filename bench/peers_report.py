@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -173,6 +173,30 @@ def row_table(rows: Sequence[Row]) -> Table:
         return filter_table(rows)
     if all(row.batch is not None for row in rows):
         return network_table(rows)
+    return beside_table(
+        rows,
+        "row",
+        "µs",
+        microseconds,
+        {
+            "GFLOP/s": lambda row: f"{row.flops_per_second / 1e9:.1f}",
+            "of FMA peak": lambda row: f"{row.peak_share:.0%}",
+            "of roofline": lambda row: f"{row.roofline_share:.0%}",
+            "in": lambda row: ", ".join(row.networks),
+        },
+        text="in",
+    )
+
+
+def beside_table(
+    rows: Sequence[Row],
+    subject: str,
+    unit: str,
+    in_unit: Callable[[float], str],
+    more: Mapping[str, Callable[[Row], str]],
+    text: str,
+) -> Table:
+    """Return rows, those we lose first: ours, each peer, ratio, and more columns, one of which holds text."""
     names = list(dict.fromkeys(peer.name for row in rows for peer in row.peers))
     names = sorted(names, key=lambda name: name == NAIVE)
     listed = losers_first(rows)
@@ -183,18 +207,15 @@ def row_table(rows: Sequence[Row]) -> Table:
             [
                 row.label,
                 str(row.threads),
-                microseconds(row.seconds),
-                *(microseconds(times[name]) if name in times else "–" for name in names),
+                in_unit(row.seconds),
+                *(in_unit(times[name]) if name in times else "–" for name in names),
                 f"{row.ratio:.2f}×",
-                f"{row.flops_per_second / 1e9:.1f}",
-                f"{row.peak_share:.0%}",
-                f"{row.roofline_share:.0%}",
-                ", ".join(row.networks),
+                *(show(row) for show in more.values()),
             ]
         )
-    titles = ["row", "threads", "µs, fastsep", *names, "ratio", "GFLOP/s", "of FMA peak", "of roofline", "in"]
+    titles = [subject, "threads", f"{unit}, fastsep", *names, "ratio", *more]
     bad = frozenset(index for index, row in enumerate(listed) if row.lost)
-    return Table(titles, cells, bad, frozenset({0, len(titles) - 1}))
+    return Table(titles, cells, bad, frozenset({0, titles.index(text)}))
 
 
 def filter_table(rows: Sequence[Row]) -> Table:
@@ -289,26 +310,18 @@ def filters_section(results: Results) -> Iterator[Block]:
 
 def network_table(rows: Sequence[Row]) -> Table:
     """Return whole networks, those we lose first: ours, each peer, ratio, shares."""
-    names = list(dict.fromkeys(peer.name for row in rows for peer in row.peers))
-    listed = losers_first(rows)
-    cells = []
-    for row in listed:
-        times = {peer.name: peer.seconds for peer in row.peers}
-        cells.append(
-            [
-                row.label,
-                str(row.threads),
-                milliseconds(row.seconds),
-                *(milliseconds(times[name]) if name in times else "–" for name in names),
-                f"{row.ratio:.2f}×",
-                row.best_peer,
-                f"{row.peak_share:.0%}",
-                f"{row.roofline_share:.0%}",
-            ]
-        )
-    titles = ["network", "threads", "ms, fastsep", *names, "ratio", "best peer", "of FMA peak", "of roofline"]
-    bad = frozenset(index for index, row in enumerate(listed) if row.lost)
-    return Table(titles, cells, bad, frozenset({0, titles.index("best peer")}))
+    return beside_table(
+        rows,
+        "network",
+        "ms",
+        milliseconds,
+        {
+            "best peer": lambda row: row.best_peer,
+            "of FMA peak": lambda row: f"{row.peak_share:.0%}",
+            "of roofline": lambda row: f"{row.roofline_share:.0%}",
+        },
+        text="best peer",
+    )
 
 
 def footprint_table(results: Results, figure: str, unit: float) -> Table:

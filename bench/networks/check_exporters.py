@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -38,22 +39,27 @@ def compare(path: Path, *xs: np.ndarray) -> None:
             np.testing.assert_allclose(y, z, rtol=0, atol=TOLERANCE * np.abs(z).max())
 
 
-@pytest.mark.parametrize("opset", OPSETS)
-@pytest.mark.parametrize("name", MODELS)
-def test_torchscript(tmp_path: Path, name: str, opset: int) -> None:
-    network = with_statistics(MODELS[name](), SIZE)
-    path = tmp_path / "network.onnx"
-    axes = {0: "batch", 2: "height", 3: "width"}
-    # The shuffle's view knows its sizes as numbers if they are fixed, and computes them if not.
+def export(folder: Path, name: str, **options: Any) -> Path:
+    """Write a network by one of the exporters; return where."""
+    path = folder / "network.onnx"
     torch.onnx.export(
-        network,
+        with_statistics(MODELS[name](), SIZE),
         (torch.from_numpy(images(2)),),
         str(path),
         input_names=["x"],
         output_names=["y"],
-        dynamic_axes={"x": axes, "y": {0: "batch"}},
-        opset_version=opset,
-        dynamo=False,
+        **options,
+    )
+    return path
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("name", MODELS)
+def test_torchscript(tmp_path: Path, name: str, opset: int) -> None:
+    axes = {0: "batch", 2: "height", 3: "width"}
+    # The shuffle's view knows its sizes as numbers if they are fixed, and computes them if not.
+    path = export(
+        tmp_path, name, dynamic_axes={"x": axes, "y": {0: "batch"}}, opset_version=opset, dynamo=False
     )
     compare(path, images(1), images(3), images(2, 96))
 
@@ -61,18 +67,7 @@ def test_torchscript(tmp_path: Path, name: str, opset: int) -> None:
 @pytest.mark.parametrize("external", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 def test_dynamo(tmp_path: Path, name: str, external: bool) -> None:
-    network = with_statistics(MODELS[name](), SIZE)
-    path = tmp_path / "network.onnx"
-    torch.onnx.export(
-        network,
-        (torch.from_numpy(images(2)),),
-        str(path),
-        input_names=["x"],
-        output_names=["y"],
-        dynamic_shapes={"input": {0: torch.export.Dim("batch")}},
-        external_data=external,
-        dynamo=True,
-        verbose=False,
-    )
+    shapes = {"input": {0: torch.export.Dim("batch")}}
+    path = export(tmp_path, name, dynamic_shapes=shapes, external_data=external, dynamo=True, verbose=False)
     assert path.with_suffix(".onnx.data").exists() == external
     compare(path, images(1), images(3))
