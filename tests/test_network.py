@@ -311,10 +311,10 @@ def test_a_forked_child_runs_a_network_of_its_parent() -> None:
 def test_interrupt_stops_a_long_network(many: bool, threads: int) -> None:
     """Ctrl-C between steps or within one: something is left to do, and the network works after it."""
     program = f"""
-        import os, signal, threading
         import numpy as np
         import fastsep
         from fastsep._network import Network
+        from interrupting import interrupt_once_written
         fastsep.set_isa("generic")
         plan = fastsep.Conv(np.ones((5, 5, 16, 16)), 1, "same")._compiled(16)
         count, size = (60, 64) if {many} else (1, 700)
@@ -324,13 +324,7 @@ def test_interrupt_stops_a_long_network(many: bool, threads: int) -> None:
         network = Network(steps, {threads})
         first, last = outs[0].reshape(-1), outs[-1].reshape(-1)
 
-        def interrupt():
-            while np.isnan(first[0]):
-                pass
-            os.kill(os.getpid(), signal.SIGINT)
-
-        watcher = threading.Thread(target=interrupt)
-        watcher.start()
+        watcher = interrupt_once_written(first)
         try:
             network.run()
             print("not interrupted")

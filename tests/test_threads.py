@@ -254,11 +254,11 @@ def test_interrupt_stops_a_long_call(family: str, options: dict[str, int], threa
     most of the call is still to be done.
     """
     program = f"""
-        import os, signal, threading
         import numpy as np
         import fastsep
         from bounds import assert_same_bits
         from calls import CASES, PLANS
+        from interrupting import interrupt_once_written
         fastsep.set_isa("generic")
         case = CASES[{family!r}](np.float64, **{options!r})
         case.options["activation"] = None
@@ -271,13 +271,7 @@ def test_interrupt_stops_a_long_call(family: str, options: dict[str, int], threa
         out = np.full((*inputs.shape[:-1], before.shape[-1]), np.nan)
         first = out.reshape(-1, out.shape[-1])[0]
 
-        def interrupt():
-            while np.isnan(first[0]):
-                pass
-            os.kill(os.getpid(), signal.SIGINT)
-
-        watcher = threading.Thread(target=interrupt)
-        watcher.start()
+        watcher = interrupt_once_written(first)
         try:
             plan(inputs, out, threads={threads})
         except KeyboardInterrupt:
