@@ -2,7 +2,7 @@
 # fastsep for 64-bit Arm on an x86-64 Debian: cross-compiled, and run under qemu's user emulation.
 #
 #   tools/arm64.sh fetch   Debian's Python for arm64, into build/arm64, unless it is there
-#   tools/arm64.sh build   NumPy, pytest and the wheel of fastsep for arm64, installed there
+#   tools/arm64.sh build   NumPy, what the tests need and the wheel of fastsep for arm64, installed there
 #   tools/arm64.sh test    the machine code, what is compiled in, the self-test, the tests of the kernels
 #
 # Needs gcc-aarch64-linux-gnu, qemu-user and apt-get, but not root: apt gets a state of its own and the packages
@@ -73,7 +73,7 @@ build() {
         PYTHONPATH="$work/sysconfig" _PYTHON_SYSCONFIGDATA_NAME=$data _PYTHON_HOST_PLATFORM=linux-aarch64 \
         "$host_python" -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir "$work/dist" .
     rm -rf "$site"
-    install_for_arm64 pytest hypothesis "$work"/dist/fastsep-*.whl
+    install_for_arm64 pytest hypothesis threadpoolctl "$work"/dist/fastsep-*.whl
 }
 
 run_tests() {
