@@ -11,6 +11,7 @@ import pytest
 from onnx import helper, numpy_helper, shape_inference
 
 import fastsep
+import fastsep.onnx
 from bench.blocks import Array
 from bench.measure import TOLERANCE
 from bench.network_rows import NetworkRow, all_network_rows, images
@@ -161,6 +162,12 @@ def test_wrong_options_are_refused() -> None:
         build("mobilenet_v2", opset=11)
     with pytest.raises(ValueError, match="no room for size=64"):
         build("mobilenet_v2", size=64, dynamic_size=True)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_step_of_a_network_is_left_to_numpy(name: str) -> None:
+    session = fastsep.onnx.InferenceSession(build(name, size=96), threads=2)
+    assert [step.op for step in session.summary().steps if step.runs_as == "NumPy"] == []
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -13,6 +13,7 @@ from fastsep.onnx._graph import Graph, Node
 from fastsep.onnx._optimise.activations import fuse_activations
 from fastsep.onnx._optimise.batch_norms import fold_batch_norms
 from fastsep.onnx._optimise.constants import fold_constants
+from fastsep.onnx._optimise.elementwise import make_elementwise
 from fastsep.onnx._optimise.epilogues import fuse_epilogues
 from fastsep.onnx._optimise.identities import without_identities
 from fastsep.onnx._optimise.inverted_residuals import fuse_inverted_residuals
@@ -934,3 +935,37 @@ def test_a_block_with_an_output_inside(place: int) -> None:
     applied(b.graph(y, inside), *FUSE)
     b("Relu", inside)
     applied(b.graph(y, b.nodes[-1].outputs[0]), *FUSE)
+
+
+# --- element by element ---
+
+
+@pytest.mark.parametrize(("op", "made"), [("Add", "fastsep.Add"), ("Mul", "fastsep.Multiply")])
+@pytest.mark.parametrize("shape", [("N", 4, "H", "W"), ("N", 4, 1, 1), ("N", 1, "H", "W"), (4, 1, 1)])
+def test_an_activation_joins_sums_and_products(op: str, made: str, shape: tuple[Any, ...]) -> None:
+    b = Builder()
+    y = b("Relu", b(op, b.input(*shape), b.input("N", 4, "H", "W")))
+    node = only(applied(b.graph(y), fuse_activations, make_elementwise))
+    assert node.op == made
+    assert node.attributes["activation"] == "relu"
+
+
+def test_a_sum_that_is_read_elsewhere_keeps_its_activation_apart() -> None:
+    b = Builder()
+    y = b("Add", b.input("N", 4, 6, 6), b.input("N", 4, 6, 6))
+    after = applied(b.graph(b("Sigmoid", y), y), fuse_activations, make_elementwise)
+    assert operators(after) == ["fastsep.Add", "fastsep.Activation"]
+
+
+def test_one_activation_alone_joins_a_sum() -> None:
+    b = Builder()
+    y = b("Add", b.input("N", 4, 6, 6), b.input("N", 4, 6, 6))
+    after = applied(b.graph(b("Sigmoid", b("Relu", y))), fuse_activations, make_elementwise)
+    assert operators(after) == ["fastsep.Add", "fastsep.Activation"]
+    assert [node.attributes["activation"] for node in after.nodes] == ["relu", "sigmoid"]
+
+
+def test_sums_of_integers_stay() -> None:
+    b = Builder()
+    y = b("Add", b.input("N", 4, dtype=np.int64), b.input("N", 4, dtype=np.int64))
+    assert operators(make_elementwise(b.graph(y))) == ["Add"]

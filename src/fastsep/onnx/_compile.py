@@ -7,16 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from fastsep import layers
+from fastsep import _validate, layers
+from fastsep._activations import epilogue
+from fastsep._elementwise import ElementwisePlan
+from fastsep._isa import get_isa
 from fastsep._job import CompiledPlan
+from fastsep._pooling import GlobalPoolPlan, PoolPlan
 from fastsep._squeeze_excite import SqueezeExcite
 from fastsep.onnx._graph import Array, Node, Spec
 from fastsep.onnx._operators.fused import CHANNELS_FIRST, RESIDUAL
 
-View = Callable[[Array], Array]
+Order = tuple[int, ...]
+Operands = tuple[Array, Array, Array | None]
+# Axes that the kernels know: batch, three of space, channels.
+_MOST_AXES = 5
 
 
-def compiled(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
+def compiled(node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPlan | None:
     """Return the plan of a node, or None if NumPy runs it.
 
     Parameters
@@ -24,23 +31,75 @@ def compiled(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
     node : Node
     specs : dict of Spec
         Of all values; those of the weights hold them.
+    order : tuple of int
+        How what the node makes lies in memory: logical axes, the last being contiguous.
     """
+    if node.op in _ELEMENTWISE:
+        return _elementwise(node, specs, order)
     make = _MAKERS.get(node.op)
     return None if make is None else make(node, specs)
 
 
 def plan_key(node: Node, specs: Mapping[str, Spec]) -> tuple[str, int, int] | None:
-    """Return what a node's plan depends on: node, rank and channels of its inputs; None without a plan."""
-    if node.op not in _MAKERS:
+    """Return what packed weights depend on: node, rank and channels of its image; None without weights."""
+    if node.op not in _WEIGHTED:
         return None
-    x = specs[node.inputs[0]]
-    seen = channels_last(node)(stand_in(x)) if x.shape else stand_in(x)
-    return node.outputs[0], seen.ndim, seen.shape[-1] if seen.ndim else 0
+    shape = specs[node.inputs[0]].shape
+    return node.outputs[0], len(shape), _channels(node, shape) if shape else 0
 
 
-def channels_last(node: Node) -> View:
-    """Return what makes (batch, *spatial, channels), a view, of an array that the node reads or writes."""
-    return _VIEWS[node.op](node)
+def operands(node: Node, order: Order, arrays: Mapping[str, Array]) -> Operands:
+    """Return the arrays of a compiled node as its plan sees them: input, output, residual.
+
+    Parameters
+    ----------
+    node : Node
+    order : tuple of int
+        As for `compiled`.
+    arrays : dict of ndarray
+        By name, in the shapes of the graph.
+    """
+    x, out = arrays[node.inputs[0]], arrays[node.outputs[0]]
+    residual = residual_of(node)
+    added = arrays[residual] if residual else None
+    if node.op in _ELEMENTWISE:
+        if x.shape != out.shape and added is not None:
+            x, added = added, x
+        repeated = None if added is None else _in_order(np.broadcast_to(added, out.shape), order)
+        return _in_order(x, order), _in_order(out, order), repeated
+    if node.op == "fastsep.Dense":
+        see = _one_image
+    elif node.attributes["layout"] == CHANNELS_FIRST:
+        see = _channels_last
+    else:
+        see = _same
+    seen = see(x)
+    if node.op == "fastsep.GlobalPool" and not node.attributes["keepdims"]:
+        return seen, out[(slice(None), *(np.newaxis,) * (x.ndim - 2))], None
+    return seen, see(out), None if added is None else see(added)
+
+
+def _channels_last(array: Array) -> Array:
+    return np.moveaxis(array, 1, -1)
+
+
+def _same(array: Array) -> Array:
+    return array
+
+
+def _one_image(array: Array) -> Array:
+    """A matrix is one image of one row."""
+    return array[np.newaxis] if array.ndim == 2 else array
+
+
+def _in_order(array: Array, order: Order) -> Array:
+    """Turn axes to how they lie in memory, so that channels are neighbours; few axes are those of a row."""
+    turned = array.transpose(order)
+    return turned[(np.newaxis,) * max(0, 3 - turned.ndim)]
+
+
+def _channels(node: Node, shape: tuple[int, ...]) -> int:
+    return shape[1 if node.attributes.get("layout") == CHANNELS_FIRST else -1]
 
 
 def _weights(node: Node, specs: Mapping[str, Spec], first: int, last: int) -> list[Array | None] | None:
@@ -74,7 +133,7 @@ def _conv(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
         return None
     kernel, bias = _array(weights[0]), weights[1]
     layer = layers.Conv(kernel, bias=bias, **_options(node, *_GEOMETRY))
-    return layer._compiled(channels_last(node)(stand_in(specs[node.inputs[0]])).shape[-1])
+    return layer._compiled(_channels(node, specs[node.inputs[0]].shape))
 
 
 def _separable(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
@@ -132,41 +191,59 @@ def _dense(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
     return layers.PointwiseConv(kernel, bias=bias, **_options(node, "activation"))._plan
 
 
-def stand_in(spec: Spec) -> Array:
-    """Return an array of a shape, for what can be read off its views; its memory is never touched."""
-    return np.lib.stride_tricks.as_strided(np.empty(1, spec.dtype), spec.shape, (0,) * len(spec.shape))
+def _pool(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
+    x = specs[node.inputs[0]]
+    window = _validate.window(
+        node.attributes["taps"],
+        node.attributes["strides"],
+        node.attributes["padding"],
+        node.attributes["dilation_rate"],
+    )
+    kind, ceil_mode = node.attributes["kind"], node.attributes["ceil_mode"]
+    return PoolPlan(kind, window, _channels(node, x.shape), x.dtype, get_isa(), ceil_mode)
 
 
-def _image_view(node: Node) -> View:
-    if node.attributes["layout"] == CHANNELS_FIRST:
-        return lambda array: np.moveaxis(array, 1, -1)
-    return lambda array: array
+def _global_pool(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
+    x = specs[node.inputs[0]]
+    if len(x.shape) > _MOST_AXES:
+        return None
+    return GlobalPoolPlan(node.attributes["kind"], _channels(node, x.shape), x.dtype, get_isa())
 
 
-def _dense_view(node: Node) -> View:
-    # A matrix is one image of one row.
-    return lambda array: array[np.newaxis] if array.ndim == 2 else array
+def _elementwise(node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPlan | None:
+    """Return the plan where one operand, at least, has the shape of the output."""
+    out = specs[node.outputs[0]]
+    if len(out.shape) > _MOST_AXES or all(specs[name].shape != out.shape for name in node.inputs):
+        return None
+    curve = epilogue(node.attributes["activation"], "activation", out.dtype)
+    channels = out.shape[order[-1]] if order else 1
+    return ElementwisePlan(_ELEMENTWISE[node.op], channels, curve, out.dtype, get_isa())
 
 
-_MAKERS: Mapping[str, Callable[[Node, Mapping[str, Spec]], CompiledPlan | None]] = {
+_WEIGHTED: Mapping[str, Callable[[Node, Mapping[str, Spec]], CompiledPlan | None]] = {
     "fastsep.Conv": _conv,
     "fastsep.Separable": _separable,
     "fastsep.InvertedResidual": _inverted_residual,
     "fastsep.Dense": _dense,
 }
-_VIEWS: Mapping[str, Callable[[Node], View]] = {
-    "fastsep.Conv": _image_view,
-    "fastsep.Separable": _image_view,
-    "fastsep.InvertedResidual": _image_view,
-    "fastsep.Dense": _dense_view,
+_MAKERS: Mapping[str, Callable[[Node, Mapping[str, Spec]], CompiledPlan | None]] = {
+    **_WEIGHTED,
+    "fastsep.Pool": _pool,
+    "fastsep.GlobalPool": _global_pool,
+}
+# What the plan does with the second operand; a curve alone adds none.
+_ELEMENTWISE: Mapping[str, str] = {
+    "fastsep.Add": "add",
+    "fastsep.Multiply": "multiply",
+    "fastsep.Activation": "add",
 }
 
 
 def residual_of(node: Node) -> str:
-    """Return the name of the value that a compiled node adds, or ""."""
+    """Return the name of the value that a compiled node adds, or multiplies by, or ""."""
     if node.op == "fastsep.InvertedResidual":
         return node.inputs[0] if node.attributes.get("residual") else ""
-    at = RESIDUAL.get(node.op, len(node.inputs))
+    at = 1 if node.op in _ELEMENTWISE else RESIDUAL.get(node.op, len(node.inputs))
     return node.inputs[at] if at < len(node.inputs) else ""
 
 

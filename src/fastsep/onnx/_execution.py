@@ -10,9 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from fastsep._network import Network
+from fastsep.onnx._compile import operands
 from fastsep.onnx._graph import Array, Node
 from fastsep.onnx._operators import OPERATORS
-from fastsep.onnx._schedule import Schedule, Step, operands
+from fastsep.onnx._schedule import Schedule, Step
 
 _PAGE_BYTES = 4096
 
@@ -112,12 +113,17 @@ class _CompiledPart:
     def _prepared(self, arrays: Mapping[str, Array]) -> Network:
         if self._network is None:
             self._network = Network(
-                [(step.plan, *operands(step, arrays)) for step in self._steps if step.plan is not None],
+                [
+                    (step.plan, *operands(step.node, step.order, arrays))
+                    for step in self._steps
+                    if step.plan is not None
+                ],
                 self._threads,
             )
         else:
             for index in self._changing:
-                self._network.bind(index, *operands(self._steps[index], arrays))
+                step = self._steps[index]
+                self._network.bind(index, *operands(step.node, step.order, arrays))
         return self._network
 
     def run(self, arrays: Mapping[str, Array]) -> None:

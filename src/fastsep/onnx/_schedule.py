@@ -14,7 +14,7 @@ import numpy as np
 
 from fastsep._job import CompiledPlan
 from fastsep.onnx._arena import Block, place
-from fastsep.onnx._compile import channels_last, residual_of, sources
+from fastsep.onnx._compile import Order, sources
 from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._operators.fused import CHANNELS_FIRST
@@ -22,10 +22,11 @@ from fastsep.onnx._operators.fused import CHANNELS_FIRST
 
 @dataclass(frozen=True)
 class Step:
-    """One node at work. `plan` is None where NumPy runs it."""
+    """One node at work. `plan` is None where NumPy runs it; `order` is how its output lies in memory."""
 
     node: Node
     plan: CompiledPlan | None
+    order: Order
     reads: tuple[str, ...]
     makes: tuple[str, ...]
 
@@ -36,7 +37,7 @@ class Place:
 
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
-    order: tuple[int, ...]
+    order: Order
     offset: int
 
     @property
@@ -81,7 +82,7 @@ class Schedule:
 def schedule(
     graph: Graph,
     specs: Mapping[str, Spec],
-    plan_of: Callable[[Node, Mapping[str, Spec]], CompiledPlan | None],
+    plan_of: Callable[[Node, Mapping[str, Spec], Order], CompiledPlan | None],
 ) -> Schedule:
     """Plan the run of a graph whose specs are known.
 
@@ -90,7 +91,7 @@ def schedule(
     graph : Graph
     specs : dict of Spec
     plan_of : callable
-        The compiled plan of a node, or None.
+        The compiled plan of a node whose output lies in memory in a certain order, or None.
     """
     trial = _Trial(specs)
     steps: list[Step] = []
@@ -99,14 +100,15 @@ def schedule(
         makes = tuple(name for name in node.outputs if name)
         if all(specs[name].value is not None for name in makes):
             continue
-        plan = plan_of(node, specs)
-        if plan is None and OPERATORS[node.op].view and trial.views(node):
+        if OPERATORS[node.op].view and trial.views(node):
             views.append(node)
             continue
+        orders = [_order(node, name, trial) for name in makes]
+        plan = plan_of(node, specs, orders[0])
         reads = sources(node) if plan is not None else [name for name in node.inputs if name]
-        for name in makes:
-            trial.make(name, _order(node, plan, name, trial))
-        steps.append(Step(node, plan, tuple(reads), makes))
+        for name, order in zip(makes, orders, strict=True):
+            trial.make(name, order)
+        steps.append(Step(node, plan, orders[0], tuple(reads), makes))
     read = {name for step in steps for name in step.reads} | {node.inputs[0] for node in views}
     made = {name for step in steps for name in step.makes}
     direct = frozenset(port.name for port in graph.outputs if port.name in made - read)
@@ -121,7 +123,7 @@ class _Trial:
         self.specs = specs
         self.arrays: dict[str, Array] = {}
         self.roots: dict[str, str] = {}
-        self.orders: dict[str, tuple[int, ...]] = {}
+        self.orders: dict[str, Order] = {}
 
     def array(self, name: str) -> Array:
         """Return a stand-in for a value, or the value if it is known."""
@@ -131,7 +133,7 @@ class _Trial:
             self.roots[name] = name
         return self.arrays[name]
 
-    def make(self, name: str, order: tuple[int, ...]) -> None:
+    def make(self, name: str, order: Order) -> None:
         """Give a value memory of its own."""
         spec = self.specs[name]
         stored = np.empty([spec.shape[axis] for axis in order], spec.dtype)
@@ -164,13 +166,13 @@ _MAY_COPY = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 _MOST_TRIED = 1 << 20
 
 
-def _order(node: Node, plan: CompiledPlan | None, name: str, trial: _Trial) -> tuple[int, ...]:
+def _order(node: Node, name: str, trial: _Trial) -> Order:
     """Return how a value that a step makes lies in memory."""
     rank = len(trial.specs[name].shape)
     plain = tuple(range(rank))
-    if plan is not None:
-        if node.attributes.get("layout") == CHANNELS_FIRST:
-            return (0, *range(2, rank), 1)
+    if "layout" in node.attributes:
+        return (0, *range(2, rank), 1) if node.attributes["layout"] == CHANNELS_FIRST else plain
+    if node.op == "fastsep.Dense":
         return plain
     # As its largest source of the same rank lies: NumPy's loops then run along memory.
     largest = None
@@ -213,14 +215,3 @@ def _placed(
         for name, draft, offset in zip(names, drafts, offsets, strict=True)
     }
     return places, size
-
-
-def operands(step: Step, arrays: Mapping[str, Array]) -> tuple[Array, Array, Array | None]:
-    """Return the arrays of a compiled step as its plan sees them: inputs, outputs, residual."""
-    see = channels_last(step.node)
-    residual = residual_of(step.node)
-    return (
-        see(arrays[step.node.inputs[0]]),
-        see(arrays[step.node.outputs[0]]),
-        see(arrays[residual]) if residual else None,
-    )

@@ -11,7 +11,7 @@ from typing import Any
 from fastsep._job import CompiledPlan
 from fastsep._threads import check as check_threads
 from fastsep.onnx import _file, _options, _ports
-from fastsep.onnx._compile import compiled, plan_key
+from fastsep.onnx._compile import Order, compiled, plan_key
 from fastsep.onnx._execution import Execution
 from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._ports import NodeArg
@@ -211,13 +211,13 @@ class InferenceSession:
                 self._runs.popitem(last=False)
             return self._runs[key]
 
-    def _plan_of(self, node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
-        """Return a node's plan, packed once for all shapes it serves."""
+    def _plan_of(self, node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPlan | None:
+        """Return a node's plan, weights packed once for all shapes they serve."""
         key = plan_key(node, specs)
         if key is None:
-            return None
+            return compiled(node, specs, order)
         if key not in self._plans:
-            self._plans[key] = compiled(node, specs)
+            self._plans[key] = compiled(node, specs, order)
         return self._plans[key]
 
 

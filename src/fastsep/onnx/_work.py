@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from fastsep.onnx._compile import channels_last, stand_in
 from fastsep.onnx._graph import Node, Spec
+from fastsep.onnx._operators.fused import CHANNELS_FIRST
 
 
 def work(node: Node, specs: Mapping[str, Spec]) -> tuple[int, int]:
@@ -26,7 +26,9 @@ def _elements(spec: Spec) -> int:
 
 def _pixels(node: Node, name: str, specs: Mapping[str, Spec]) -> int:
     """Positions of an image, batch included."""
-    return math.prod(channels_last(node)(stand_in(specs[name])).shape[:-1])
+    shape = specs[name].shape
+    channels = 1 if node.attributes.get("layout") == CHANNELS_FIRST else len(shape) - 1
+    return math.prod(size for axis, size in enumerate(shape) if axis != channels)
 
 
 def _weights(node: Node, at: int, specs: Mapping[str, Spec]) -> int:

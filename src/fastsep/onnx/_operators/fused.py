@@ -18,6 +18,8 @@ fastsep.Conv takes them.
                               taps, strides, padding, dilation_rate, ceil_mode,
                               layout
     fastsep.GlobalPool        x; kind "max" or "average", layout, keepdims
+    fastsep.Add               x, other; activation (of the sum)
+    fastsep.Multiply          x, other; activation (of the product)
     fastsep.Activation        x; activation
 """
 
@@ -35,7 +37,7 @@ from fastsep._squeeze_excite import SqueezeExcite
 from fastsep.onnx._graph import Array, Node, Spec
 from fastsep.onnx._operators import pooling
 from fastsep.onnx._operators._operator import Operator
-from fastsep.onnx._operators._specs import floating, given, optional, same_dtype
+from fastsep.onnx._operators._specs import broadcast, floating, given, optional, same_dtype
 from fastsep.onnx._operators._windows import windows_of
 
 CHANNELS_FIRST = "NC…"
@@ -288,6 +290,19 @@ def _activation_into(node: Node, inputs: Sequence[Array | None], outputs: Sequen
         )
 
 
+def _elementwise_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
+    x, other = floating(node, given(node, specs, 0)), given(node, specs, 1)
+    return [Spec(broadcast(node, x.shape, other.shape), same_dtype(node, specs))]
+
+
+def _elementwise(combine: np.ufunc) -> Operator:
+    def compute(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        result = np.asarray(combine(given(node, inputs, 0), given(node, inputs, 1)))
+        return [result] if node.attributes["activation"] is None else _activation(node, [result])
+
+    return Operator(_elementwise_infer, compute)
+
+
 OPERATORS = {
     "fastsep.Conv": Operator(_conv_infer, _conv),
     "fastsep.Separable": Operator(_separable_infer, _separable),
@@ -295,5 +310,7 @@ OPERATORS = {
     "fastsep.Dense": Operator(_dense_infer, _dense),
     "fastsep.Pool": Operator(_pool_infer, _pool),
     "fastsep.GlobalPool": Operator(_global_pool_infer, _global_pool),
+    "fastsep.Add": _elementwise(np.add),
+    "fastsep.Multiply": _elementwise(np.multiply),
     "fastsep.Activation": Operator(_activation_infer, _activation, _activation_into),
 }

@@ -11,6 +11,7 @@ from fastsep.onnx._graph import Graph, without_dead_code
 from fastsep.onnx._optimise.activations import fuse_activations
 from fastsep.onnx._optimise.batch_norms import fold_batch_norms
 from fastsep.onnx._optimise.constants import fold_constants
+from fastsep.onnx._optimise.elementwise import make_elementwise
 from fastsep.onnx._optimise.epilogues import fuse_epilogues
 from fastsep.onnx._optimise.identities import without_identities
 from fastsep.onnx._optimise.inverted_residuals import fuse_inverted_residuals
@@ -36,7 +37,14 @@ _REPEATED = (
     fuse_epilogues,
 )
 #: Once, on what is left.
-_LAST = (fuse_lines, fold_scales, fuse_epilogues, fuse_inverted_residuals, fuse_separable)
+_LAST = (
+    fuse_lines,
+    fold_scales,
+    fuse_epilogues,
+    fuse_inverted_residuals,
+    fuse_separable,
+    make_elementwise,
+)
 _MOST_ROUNDS = 8
 
 

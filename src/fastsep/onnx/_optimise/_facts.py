@@ -480,7 +480,7 @@ _RULES: dict[str, Rule] = _table(
             "Ceil Round BatchNormalization InstanceNormalization LayerNormalization fastsep.Activation",
             _first,
         ),
-        ("Add Sub Mul Div Max Min Mean Sum Pow", _elementwise),
+        ("Add Sub Mul Div Max Min Mean Sum Pow fastsep.Add fastsep.Multiply", _elementwise),
         ("Equal Greater Less GreaterOrEqual LessOrEqual", _comparison),
         ("Where", _where),
         ("Cast", _cast),
