@@ -63,12 +63,17 @@ class Spec:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in an order in which they can run, and the constants they read."""
+    """Nodes in an order in which they can run, and the constants they read.
+
+    `facts` is what the optimiser found out about values, by name. As values keep their meaning, all graphs
+    that are made of one share it.
+    """
 
     nodes: tuple[Node, ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     constants: Mapping[str, Array]
+    facts: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def producers(self) -> dict[str, Node]:
         """Return the node that makes each value."""

@@ -7,6 +7,8 @@ given.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastsep.onnx._graph import Graph, without_dead_code
 from fastsep.onnx._optimise.activations import fuse_activations
 from fastsep.onnx._optimise.batch_norms import fold_batch_norms
@@ -70,4 +72,4 @@ def optimise(graph: Graph) -> Graph:
             break
     for stage in _LAST:
         graph = stage(graph)
-    return graph
+    return replace(graph, facts={})

@@ -96,6 +96,11 @@ def known(sizes: Iterable[Dim]) -> bool:
     return all(isinstance(size, int) for size in sizes)
 
 
+def settled(size: Dim) -> bool:
+    """Return whether nothing more can be found out about a size: no part of it is unknown."""
+    return not isinstance(size, tuple) or (size[:1] != ("unknown",) and all(map(settled, size)))
+
+
 def count(sizes: Iterable[Dim]) -> int | None:
     """Return the product of sizes that are numbers; None if one is a symbol."""
     sizes = tuple(sizes)

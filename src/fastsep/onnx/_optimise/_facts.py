@@ -36,6 +36,13 @@ class Fact:
         """Whether fastsep's kernels take the dtype."""
         return self.dtype in (np.float32, np.float64)
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more can be found out, whatever becomes of the nodes that make the value."""
+        if self.dtype is None or self.shape is None or not all(map(_dims.settled, self.shape)):
+            return False
+        return self.dtype.kind == "f" or (self.value is not None and all(map(_dims.settled, self.value)))
+
 
 NOTHING = Fact()
 INT64 = np.dtype(np.int64)

@@ -38,9 +38,11 @@ class Draft:
         self._uses = graph.uses()
         self._makers: dict[str, Node] = {}
         self._places: dict[str, int] = {}
+        self._settled: dict[str, Fact] = graph.facts
         self._facts = {port.name: _facts.of_port(port) for port in graph.inputs}
         self._taken = {name for node in graph.nodes for name in node.outputs}
-        self._taken.update(self._facts, self.constants)
+        # A name that an earlier pass gave to something else must not be given again: its facts are known.
+        self._taken.update(self._settled, self._facts, self.constants)
 
     def maker(self, value: str, *ops: str) -> Node | None:
         """Return the node that makes a value, if it is one of these operators."""
@@ -74,7 +76,7 @@ class Draft:
 
     def fact(self, value: str) -> Fact:
         """Return what is known of a value."""
-        found = self._facts.get(value)
+        found = self._settled.get(value) or self._facts.get(value)
         if found is None and value in self.constants:
             found = self._facts[value] = _facts.of_constant(self.constants[value])
         return NOTHING if found is None else found
@@ -98,13 +100,20 @@ class Draft:
 
     def learn(self, node: Node) -> None:
         """Take note of a node that the graph holds now."""
-        facts = _facts.of_node(node, [self.fact(name) for name in node.inputs], self.constants)
-        for name, fact in zip(node.outputs, facts, strict=True):
+        new = False
+        for name in node.outputs:
             self._makers[name] = node
             self._places[name] = len(self._places)
+            new = new or name not in self._settled
+        if not new:
+            return
+        facts = _facts.of_node(node, [self.fact(name) for name in node.inputs], self.constants)
+        for name, fact in zip(node.outputs, facts, strict=True):
             known = self._facts.get(name)
             if known is None or known.shape is None:
                 self._facts[name] = fact
+                if fact.settled and name:
+                    self._settled[name] = fact
 
     def merge(self, old: Node, value: str) -> None:
         """Count the uses of values anew: who read the first output of `old` reads `value` now."""
@@ -127,14 +136,23 @@ class Draft:
                     gone.append(maker)
 
 
-def rewrite(graph: Graph, rule: Rule) -> Graph:
+def rewrite(graph: Graph, rule: Rule, *needs: str) -> Graph:
     """Apply a rule to each node in turn, and leave out what nothing reads any more.
+
+    Parameters
+    ----------
+    graph : Graph
+    rule : callable
+    *needs : str
+        Operators without any of which the rule never applies.
 
     Returns
     -------
     Graph
         The graph itself if the rule never applied.
     """
+    if needs and not any(node.op in needs for node in graph.nodes):
+        return graph
     draft = Draft(graph)
     nodes: list[Node] = []
     names: dict[str, str] = {}

@@ -17,7 +17,7 @@ def fold_batch_norms(graph: Graph) -> Graph:
 
     Weights are computed in float64 and rounded once.
     """
-    return rewrite(graph, _batch_norm)
+    return rewrite(graph, _batch_norm, "BatchNormalization")
 
 
 def _batch_norm(draft: Draft, node: Node) -> list[Node] | None:

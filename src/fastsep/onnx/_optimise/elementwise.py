@@ -13,7 +13,7 @@ def make_elementwise(graph: Graph) -> Graph:
 
     Other passes look for Add and Mul: this one comes last.
     """
-    return rewrite(graph, _elementwise)
+    return rewrite(graph, _elementwise, *_KINDS)
 
 
 def _elementwise(draft: Draft, node: Node) -> list[Node] | None:

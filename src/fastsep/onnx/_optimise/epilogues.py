@@ -12,7 +12,7 @@ _LAYERS = tuple(RESIDUAL)
 
 def fuse_epilogues(graph: Graph) -> Graph:
     """Fuse Add, and then fastsep.Activation, into the layer that makes what they read."""
-    return rewrite(graph, _epilogue)
+    return rewrite(graph, _epilogue, "fastsep.Activation", "Add")
 
 
 def _epilogue(draft: Draft, node: Node) -> list[Node] | None:

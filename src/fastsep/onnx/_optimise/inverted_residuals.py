@@ -21,7 +21,7 @@ from fastsep.onnx._optimise.separable import depthwise_kernel, geometry
 
 def fuse_inverted_residuals(graph: Graph) -> Graph:
     """Fuse blocks of expansion, depthwise convolution, squeeze-and-excite, projection and residual."""
-    return rewrite(graph, _block)
+    return rewrite(graph, _block, "fastsep.Conv")
 
 
 @dataclass(frozen=True)

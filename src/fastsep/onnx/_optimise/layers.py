@@ -14,7 +14,7 @@ from fastsep.onnx._optimise._rewrite import Draft, fused, origin, rewrite
 
 def make_layers(graph: Graph) -> Graph:
     """Turn Conv, MatMul and Gemm with constant weights into fastsep.Conv and fastsep.Dense."""
-    return rewrite(graph, _layer)
+    return rewrite(graph, _layer, "Conv", "MatMul", "Gemm")
 
 
 def _layer(draft: Draft, node: Node) -> list[Node] | None:

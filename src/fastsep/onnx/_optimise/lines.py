@@ -18,7 +18,7 @@ _RANKS = (3, 4, 5)
 
 def fuse_lines(graph: Graph) -> Graph:
     """Turn Adds, Subs, Muls, Divs by constants per channel, or one and its activation, into fastsep.Conv."""
-    return rewrite(graph, _fuse)
+    return rewrite(graph, _fuse, *LINEAR)
 
 
 def _fuse(draft: Draft, node: Node) -> list[Node] | None:

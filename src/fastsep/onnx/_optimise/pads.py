@@ -17,7 +17,7 @@ Pairs = tuple[tuple[int, int], ...]
 
 def fold_pads(graph: Graph) -> Graph:
     """Fold Pad into the fastsep.Conv or fastsep.Pool behind it, also with a Transpose between."""
-    return rewrite(graph, _fold)
+    return rewrite(graph, _fold, "Pad")
 
 
 def _fold(draft: Draft, node: Node) -> list[Node] | None:

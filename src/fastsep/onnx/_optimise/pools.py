@@ -20,7 +20,7 @@ _KINDS = {
 
 def make_pools(graph: Graph) -> Graph:
     """Turn pools into fastsep.Pool; pools and reductions over all pixels into fastsep.GlobalPool."""
-    return rewrite(graph, _pool)
+    return rewrite(graph, _pool, *_KINDS, "fastsep.GlobalPool")
 
 
 def _pool(draft: Draft, node: Node) -> list[Node] | None:

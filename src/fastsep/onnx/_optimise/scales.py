@@ -18,7 +18,7 @@ def fold_scales(graph: Graph) -> Graph:
     What is added before a convolution with padding stays: the padding would have to hold other numbers than
     0. Weights are computed in float64 and rounded once for each node folded.
     """
-    return rewrite(graph, _fold)
+    return rewrite(graph, _fold, *LINEAR)
 
 
 def _fold(draft: Draft, node: Node) -> list[Node] | None:

@@ -11,7 +11,7 @@ from fastsep.onnx._optimise.layers import is_depthwise, is_pointwise, kernel_of
 
 def fuse_separable(graph: Graph) -> Graph:
     """Fuse depthwise and pointwise fastsep.Conv into fastsep.Separable."""
-    return rewrite(graph, _separable)
+    return rewrite(graph, _separable, "fastsep.Conv")
 
 
 def _separable(draft: Draft, node: Node) -> list[Node] | None:

@@ -54,7 +54,7 @@ Perm = tuple[int, ...]
 
 def sink_transposes(graph: Graph) -> Graph:
     """Compose transposes, and move them behind elementwise operators, reductions, pads and concatenations."""
-    return rewrite(graph, _sink)
+    return rewrite(graph, _sink, "Transpose")
 
 
 def _sink(draft: Draft, node: Node) -> Sequence[Node] | Same | None:
