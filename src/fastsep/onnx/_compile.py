@@ -12,6 +12,7 @@ from fastsep._activations import epilogue
 from fastsep._elementwise import ElementwisePlan
 from fastsep._isa import get_isa
 from fastsep._job import CompiledPlan
+from fastsep._make import ConvParts, contiguous, make_pointwise, make_separable
 from fastsep._pooling import GlobalPoolPlan, PoolPlan
 from fastsep._squeeze_excite import SqueezeExcite
 from fastsep.onnx._graph import Array, Node, Spec
@@ -132,8 +133,8 @@ def _conv(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
     if weights is None or weights[0] is None:
         return None
     kernel, bias = _array(weights[0]), weights[1]
-    layer = layers.Conv(kernel, bias=bias, **_options(node, *_GEOMETRY))
-    return layer._compiled(_channels(node, specs[node.inputs[0]].shape))
+    parts = ConvParts(contiguous, kernel, bias=bias, **_options(node, *_GEOMETRY))
+    return parts.pack(_channels(node, specs[node.inputs[0]].shape))
 
 
 def _separable(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
@@ -142,14 +143,15 @@ def _separable(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
         return None
     depthwise, pointwise = _array(weights[0]), _array(weights[1])
     between, bias = weights[2:]
-    layer = layers.SeparableConv(
+    plan, *_ = make_separable(
+        contiguous,
         depthwise,
         pointwise,
         depthwise_bias=between,
         bias=bias,
         **_options(node, *_GEOMETRY, "depthwise_activation"),
     )
-    return layer._plan
+    return plan
 
 
 def _inverted_residual(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
@@ -188,7 +190,8 @@ def _dense(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
     if weights is None or weights[0] is None or len(x.shape) < 2 or len(x.shape) > 5:
         return None
     kernel, bias = _array(weights[0]), weights[1]
-    return layers.PointwiseConv(kernel, bias=bias, **_options(node, "activation"))._plan
+    plan, *_ = make_pointwise(contiguous, kernel, bias, **_options(node, "activation"))
+    return plan
 
 
 def _pool(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import mmap
 import os
+import stat
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from fastsep.onnx._forms import Forms
 from fastsep.onnx._graph import Array, Graph, Node, Port, in_order
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._tensors import ExternalFiles, element_type, to_array
+from fastsep.onnx._wire import split
 
 _OLDEST_OPSET = 11
 # A size that no array reaches is a mistake in the file.
@@ -41,7 +46,8 @@ def load(source: str | os.PathLike[str] | bytes | Any, folder: str | os.PathLike
     Returns
     -------
     Graph
-        Nodes in order of execution and in their one form; weights in external files are mapped into memory.
+        Nodes in order of execution and in their one form. Weights are not copied: they lie in the bytes, or
+        in the mapped file, which must not change as long as they are used; see `independent`.
 
     Raises
     ------
@@ -62,12 +68,48 @@ def load(source: str | os.PathLike[str] | bytes | Any, folder: str | os.PathLike
             )
         path = Path(source)
         folder = path.parent if folder is None else folder
-        source = path.read_bytes()
+        source = _mapped(path)
     try:
-        model = source if isinstance(source, package.ModelProto) else _parse(package, bytes(source))
-        return _graph_of(package, model, ExternalFiles(None if folder is None else Path(folder)))
+        raw: Sequence[memoryview | None] = ()
+        if isinstance(source, package.ModelProto):
+            model = source
+        else:
+            rest, raw = split(memoryview(source).cast("B"))
+            model = _parse(package, rest, len(source))
+        return _graph_of(package, model, ExternalFiles(None if folder is None else Path(folder)), raw)
     except UnicodeDecodeError as error:
         raise ModelError(f"the model holds text that is not UTF-8: {error.object[:40]!r}") from None
+
+
+class _ModelMap(mmap.mmap):
+    """A mapped model file."""
+
+
+def _mapped(path: Path) -> _ModelMap | bytes:
+    """Map a file into memory; what cannot be mapped is read."""
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
+            return file.read()
+        return _ModelMap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def independent(graph: Graph) -> Graph:
+    """Copy the constants that lie in the model's file or bytes: whoever has these may change or drop them.
+
+    External data files stay mapped, so that processes share their pages.
+    """
+    copies = {name: value.copy() for name, value in graph.constants.items() if _lies_in_a_model(value)}
+    for value in copies.values():
+        value.flags.writeable = False
+    return replace(graph, constants={**graph.constants, **copies})
+
+
+def _lies_in_a_model(value: Array) -> bool:
+    owner: Any = value
+    while isinstance(owner, np.ndarray | memoryview):
+        owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
+    return isinstance(owner, _ModelMap | bytes | bytearray)
 
 
 def _package() -> Any:
@@ -80,17 +122,17 @@ def _package() -> Any:
     return package
 
 
-def _parse(package: Any, data: bytes) -> Any:
+def _parse(package: Any, data: bytes, size: int) -> Any:
     decode_error = importlib.import_module("google.protobuf.message").DecodeError
     try:
         return package.ModelProto.FromString(data)
     except decode_error:
         raise ModelError(
-            f"these {len(data)} bytes are no ONNX model: they cannot be parsed, or the file is truncated"
+            f"these {size} bytes are no ONNX model: they cannot be parsed, or the file is truncated"
         ) from None
 
 
-def _graph_of(package: Any, model: Any, files: ExternalFiles) -> Graph:
+def _graph_of(package: Any, model: Any, files: ExternalFiles, raw: Sequence[memoryview | None]) -> Graph:
     if not model.HasField("graph"):
         raise ModelError("this is no ONNX model: it has no graph")
     opset = _opset(package, model)
@@ -109,8 +151,9 @@ def _graph_of(package: Any, model: Any, files: ExternalFiles) -> Graph:
 
     ports = {value.name: _port(package, value, "input") for value in model.graph.input}
     constants: dict[str, Array] = {}
-    for tensor in model.graph.initializer:
-        array = to_array(package, tensor, files, f"initialiser {tensor.name!r}")
+    for index, tensor in enumerate(model.graph.initializer):
+        taken = raw[index] if index < len(raw) else None
+        array = to_array(package, tensor, files, f"initialiser {tensor.name!r}", taken)
         _check_declared(tensor.name, array, ports.pop(tensor.name, None))
         constants[tensor.name] = array
     outputs = tuple(_port(package, value, "output") for value in model.graph.output)

@@ -70,11 +70,11 @@ class InferenceSession:
         threads: int | None = None,
     ) -> None:
         # What only a model needs: a saved network starts without it.
-        from fastsep.onnx._load import load
+        from fastsep.onnx._load import independent, load
         from fastsep.onnx._optimise import optimise
 
         _options.check_providers(providers, provider_options)
-        self._begin(optimise(load(path_or_bytes)), _options.threads_of(sess_options, threads))
+        self._begin(independent(optimise(load(path_or_bytes))), _options.threads_of(sess_options, threads))
 
     @classmethod
     def _of(cls, graph: Graph, threads: int | None) -> InferenceSession:

@@ -51,7 +51,9 @@ def element_type(package: Any, number: int, what: str) -> np.dtype[Any]:
     )
 
 
-def to_array(package: Any, tensor: Any, files: ExternalFiles, what: str) -> Array:
+def to_array(
+    package: Any, tensor: Any, files: ExternalFiles, what: str, taken: memoryview | None = None
+) -> Array:
     """A tensor of the file, as a read-only array of native byte order.
 
     Parameters
@@ -63,6 +65,8 @@ def to_array(package: Any, tensor: Any, files: ExternalFiles, what: str) -> Arra
         Where data outside of the file lie.
     what : str
         How messages name the tensor.
+    taken : memoryview or None
+        Its raw data, if they were left out when the model was parsed.
 
     Raises
     ------
@@ -85,8 +89,8 @@ def to_array(package: Any, tensor: Any, files: ExternalFiles, what: str) -> Arra
     if tensor.data_location == package.TensorProto.EXTERNAL:
         entries = {entry.key: entry.value for entry in tensor.external_data}
         values = _from_bytes(files.read(entries, wanted, what), dtype)
-    elif tensor.HasField("raw_data"):
-        raw = tensor.raw_data
+    elif taken is not None or tensor.HasField("raw_data"):
+        raw = tensor.raw_data if taken is None else taken
         if len(raw) != wanted:
             raise ModelError(f"{what} holds {len(raw)} bytes; {dtype} of dims {shape} takes {wanted}")
         values = _from_bytes(np.frombuffer(raw, np.uint8), dtype)

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastsep.onnx._graph import Array, Graph, Node
 from fastsep.onnx._optimise._rewrite import Draft, fused, origin, rewrite
-from fastsep.onnx._optimise.layers import has_room, kernel_of
+from fastsep.onnx._optimise.layers import has_room, kernel_of, scaled
 from fastsep.onnx._optimise.scales import with_weights
 
 _EPSILON = 1e-5
@@ -33,7 +33,7 @@ def _batch_norm(draft: Draft, node: Node) -> list[Node] | None:
         kernel = kernel_of(draft, layer)
         if kernel.shape[-1] == slope.size:
             bias = draft.constants[layer.inputs[2]] if layer.inputs[2] else np.zeros(slope.size)
-            return [with_weights(draft, layer, node, kernel * slope, bias * slope + offset)]
+            return [with_weights(draft, layer, node, scaled(kernel, slope), bias * slope + offset)]
     if rank is None or rank < 2:
         return None
     return _product_and_sum(draft, node, slope, offset, rank)

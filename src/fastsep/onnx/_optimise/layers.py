@@ -36,7 +36,8 @@ def _conv(draft: Draft, node: Node) -> list[Node] | None:
     padding = padding_of(node, spatial)
     if not isinstance(padding, str) and min(map(min, padding)) < 0:
         return None
-    keras = np.ascontiguousarray(np.moveaxis(kernel, (0, 1), (-1, -2)))
+    # A view: weights are turned once, where they are packed or saved.
+    keras = np.moveaxis(kernel, (0, 1), (-1, -2))
     attributes: dict[str, Any] = {
         "strides": per_axis(node, "strides", spatial),
         "padding": padding,
@@ -71,7 +72,7 @@ def _gemm(draft: Draft, node: Node) -> list[Node] | None:
         if row is None:
             return None
         bias = draft.add(f"{addend}.row", scaled(row, beta))
-    name = draft.add(f"{node.inputs[1]}.keras", scaled(np.ascontiguousarray(kernel), alpha))
+    name = draft.add(f"{node.inputs[1]}.keras", scaled(kernel, alpha))
     x, before = node.inputs[0], []
     if node.attributes.get("transA", 0):
         x = draft.fresh(f"{x}.transposed")
@@ -117,9 +118,12 @@ def is_depthwise(draft: Draft, node: Node) -> bool:
     return bool(node.attributes["groups"] > 1) and kernel_of(draft, node).shape[-2] == 1
 
 
-def scaled(value: Array, factor: float) -> Array:
+def scaled(value: Array, factor: float | Array) -> Array:
     """Return factor · value, computed in float64 and rounded once."""
-    return value if factor == 1.0 else (value.astype(np.float64) * factor).astype(value.dtype)
+    if isinstance(factor, float) and factor == 1.0:
+        return value
+    out = np.empty_like(value)
+    return np.multiply(value, factor, out=out, dtype=np.float64, casting="unsafe")
 
 
 def _real(value: Array) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from fastsep.onnx._graph import Array, Graph, Node
 from fastsep.onnx._operators.fused import CHANNELS_FIRST
 from fastsep.onnx._optimise._rewrite import Draft, fused, rewrite
-from fastsep.onnx._optimise.layers import has_room, is_padded, kernel_of
+from fastsep.onnx._optimise.layers import has_room, is_padded, kernel_of, scaled
 
 LINEAR = ("Add", "Sub", "Mul", "Div")
 
@@ -32,12 +32,12 @@ def _fold(draft: Draft, node: Node) -> list[Node] | None:
     return None if layer is node else [layer]
 
 
-def with_weights(draft: Draft, layer: Node, last: Node, kernel: Array, bias: Array) -> Node:
+def with_weights(draft: Draft, layer: Node, last: Node, kernel: Array, bias: Array | float) -> Node:
     """Return a layer with other weights, in the place of it and of another node."""
-    dtype = kernel_of(draft, layer).dtype
+    dtype, outputs = kernel.dtype, kernel.shape[-1]
     names = (
-        draft.add(f"{last.outputs[0]}.kernel", kernel.astype(dtype)),
-        draft.add(f"{last.outputs[0]}.bias", bias.astype(dtype)),
+        draft.add(f"{last.outputs[0]}.kernel", kernel),
+        draft.add(f"{last.outputs[0]}.bias", np.broadcast_to(bias, outputs).astype(dtype)),
     )
     return fused(layer.op, (layer.inputs[0], *names, layer.inputs[3]), last, dict(layer.attributes), layer)
 
@@ -54,7 +54,7 @@ def _into_layer_before(draft: Draft, node: Node) -> list[Node] | None:
             continue
         slope, offset = line_of(node.op, number, side)
         bias = draft.constants[layer.inputs[2]].astype(np.float64) if layer.inputs[2] else 0.0
-        return [with_weights(draft, layer, node, kernel * slope, bias * slope + offset)]
+        return [with_weights(draft, layer, node, scaled(kernel, slope), bias * slope + offset)]
     return None
 
 
@@ -86,9 +86,9 @@ def _with_what_is_before(draft: Draft, layer: Node) -> Node | None:
         slope, offset = (_by_group(line, kernel, groups) for line in line_of(node.op, number, side))
         if offset.any() and layer.op == "fastsep.Conv" and is_padded(draft, layer):
             continue
-        added = (kernel * offset).sum(axis=tuple(range(kernel.ndim - 1)))
+        added = (kernel * offset).sum(axis=tuple(range(kernel.ndim - 1))) if offset.any() else 0.0
         bias = draft.constants[layer.inputs[2]] if layer.inputs[2] else 0.0
-        new = with_weights(draft, layer, layer, kernel * slope, bias + added)
+        new = with_weights(draft, layer, layer, scaled(kernel, slope), bias + added)
         inputs = (node.inputs[side], *new.inputs[1:])
         return fused(layer.op, inputs, layer, dict(layer.attributes), node)
     return None
