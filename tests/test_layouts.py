@@ -58,6 +58,19 @@ def test_channels_first_is_a_layout_of_the_same_numbers(family: str, layout: str
         assert_same_bits(compute(family, Case(moved, first.options)), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("channels", range(1, 10))
+def test_channels_first_of_every_remainder_of_a_square(channels: int, dtype: Any) -> None:
+    # Squares of 4 × 4 or 2 × 2 numbers are transposed at a time; what is left over goes another way.
+    kernel = numbers(1, (3, 3, channels, 5), dtype)
+    for width in range(1, 11):
+        x = numbers(width, (2, 4, width, channels), dtype)
+        last = fastsep.conv(x, kernel, padding="same")
+        first = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+        result = fastsep.conv(first, kernel, padding="same", data_format="channels_first")
+        assert_same_bits(np.moveaxis(result, 1, -1), last)
+
+
 @given(depthwise_cases(), st.sampled_from([layout for layout in LAYOUTS if layout != "zero strides"]))
 def test_layouts_with_every_geometry(case: Case, layout: str) -> None:
     moved = Case({name: in_layout(array, layout) for name, array in case.operands.items()}, case.options)

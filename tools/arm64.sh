@@ -5,9 +5,9 @@
 #   tools/arm64.sh build   NumPy, what the tests need and the wheel of fastsep for arm64, installed there
 #   tools/arm64.sh test    the machine code, what is compiled in, the self-test, the tests of the kernels
 #
-# Needs gcc-aarch64-linux-gnu, qemu-user and apt-get, but not root: apt gets a state of its own and the packages
-# are unpacked, not installed, so that the machine's packages and architectures stay as they are. Python for the
-# build is .venv's, with the build requirements in it (`make test-arm64` sees to that).
+# Needs gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user and apt-get, but not root: apt gets a state of its
+# own and the packages are unpacked, not installed, so that the machine's packages and architectures stay as they
+# are. Python for the build is .venv's, with the build requirements in it (`make test-arm64` sees to that).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -38,10 +38,13 @@ def test_keras(exported: Path, name: str) -> None:
     path = str(exported / f"{name}.onnx")
     ours = fastsep.onnx.InferenceSession(path)
     theirs = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (given,) = theirs.get_inputs()
+    # The image, and what tf2onnx leaves of constants that it folded: unread, but every caller must pass it.
+    given, *unread = theirs.get_inputs()
+    assert [each.name for each in ours.get_inputs()] == [each.name for each in theirs.get_inputs()]
+    others = {each.name: np.ones(each.shape, np.float32) for each in unread}
     random = np.random.default_rng(0)
     for batch in (1, 3) if isinstance(given.shape[0], str) else (given.shape[0],):
         x = random.uniform(0, 255, (batch, SIZE, SIZE, 3)).astype(np.float32)
-        (found,), (expected,) = (each.run(None, {given.name: x}) for each in (ours, theirs))
+        (found,), (expected,) = (each.run(None, {given.name: x, **others}) for each in (ours, theirs))
         assert found.shape == expected.shape == (batch, 1000)
         np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max())

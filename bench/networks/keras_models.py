@@ -38,7 +38,12 @@ def main() -> None:
         model = network(name, int(size))
         # Only a model that was called can be exported.
         model(np.zeros((1, int(size), int(size), 3), np.float32))
-        model.export(str(Path(folder, f"{name}.onnx")), format="onnx", verbose=False)
+        # By PyTorch Keras exports fixed shapes only: its "same" computes padding from the sizes.
+        fixed = [keras.InputSpec(shape=(1, int(size), int(size), 3), dtype="float32")]
+        signature = fixed if keras.backend.backend() == "torch" else None
+        model.export(
+            str(Path(folder, f"{name}.onnx")), format="onnx", verbose=False, input_signature=signature
+        )
 
 
 if __name__ == "__main__":

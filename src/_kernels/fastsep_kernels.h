@@ -42,6 +42,8 @@ struct fs_panel {
     const char *const *residual; /* [pixels] or NULL */
     int64_t output_offset;       /* added to every out and residual pointer: the panel's first channel */
     int cold;                    /* the outputs lie beyond L2: fetch a tile's lines for writing before its sums */
+    const char *ahead;           /* the weights that are needed next, to be brought to L2 meanwhile */
+    int64_t ahead_bytes;
     const struct fs_epilogue *epilogue;
 };
 

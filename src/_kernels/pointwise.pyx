@@ -103,13 +103,20 @@ cdef void run_panels(const panels *p, int64_t group, int64_t first_panel, int64_
                      int64_t output_offset) noexcept nogil:
     """Every panel of a range over the pixels of `work`: the panel outside, so that its weights stay in L1 while
     the pixels' rows stream from L1 or L2. `output_offset` is added to where the first panel writes."""
-    cdef int64_t index, first, begin = first_panel * p.kernels.panel_vectors * p.kernels.lanes
+    cdef int64_t index, next_index, first, begin = first_panel * p.kernels.panel_vectors * p.kernels.lanes
+    cdef int64_t row_bytes = p.taps * p.inputs * p.kernels.bytes
+    cdef const char *weights = p.weights + group * p.group_bytes
     work.taps = p.taps
     work.channels = p.inputs
     work.channel_offset = group * p.inputs * p.kernels.bytes
     for index in range(first_panel, last_panel):
+        # After the last panel the first one again, for the next block of pixels.
+        next_index = index + 1 if index + 1 < last_panel else first_panel
+        panel_at(p, next_index, &first, &work.vectors, &work.outputs)
+        work.ahead = weights + first * row_bytes
+        work.ahead_bytes = work.vectors * p.kernels.lanes * row_bytes
         panel_at(p, index, &first, &work.vectors, &work.outputs)
-        work.weights = p.weights + group * p.group_bytes + first * p.taps * p.inputs * p.kernels.bytes
+        work.weights = weights + first * row_bytes
         work.bias = p.bias + group * p.group_biases + first * p.kernels.bytes
         work.output_offset = output_offset + (first - begin) * p.kernels.bytes
         p.kernels.pointwise_panel(work)

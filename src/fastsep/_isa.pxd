@@ -25,6 +25,8 @@ cdef extern from "fastsep_kernels.h" nogil:
         const char *const *residual
         int64_t output_offset
         int cold
+        const char *ahead
+        int64_t ahead_bytes
         const fs_epilogue *epilogue
 
     struct fs_row:
