@@ -86,40 +86,56 @@ cdef extern from *:
     void __builtin_prefetch(const void *at, int to_write, int locality) nogil
 
 
+cdef void run_panel(const panels *p, int64_t group, int64_t index, fs_panel *work, int64_t output_offset) noexcept nogil:
+    """One panel over the pixels of `work`; `output_offset` is where it writes."""
+    cdef int64_t first, row_bytes = p.taps * p.inputs * p.kernels.bytes
+    panel_at(p, index, &first, &work.vectors, &work.outputs)
+    work.taps = p.taps
+    work.channels = p.inputs
+    work.channel_offset = group * p.inputs * p.kernels.bytes
+    work.weights = p.weights + group * p.group_bytes + first * row_bytes
+    work.bias = p.bias + group * p.group_biases + first * p.kernels.bytes
+    work.output_offset = output_offset
+    p.kernels.pointwise_panel(work)
+
+
 cdef void run_panels_ahead(const panels *p, fs_panel *work, const char *ahead, int64_t bytes) noexcept nogil:
-    """All panels over the pixels of `work`, and before each of them a part of the `bytes` of input that the next block
-    reads is brought to L2: a register tile reads nine rows at once, a number at a time, which is no stream for the
-    hardware's prefetchers (Zen 4, 56² × 256 from L3: 44 % of the FMA peak without, where 40² reaches 92)."""
+    """All panels over the pixels of `work`, and meanwhile, a part a panel, the `bytes` of input that the next block
+    reads are brought to L2: a register tile reads six or nine rows at once, a number at a time, which is no stream for
+    the hardware's prefetchers (Zen 4, 56² × 256 from L3: 44 % of the FMA peak without, where 40² reaches 92). Weights
+    that stay in L2 leave the register tile's own prefetches to the input; beside others it comes in a burst."""
     cdef int64_t index, part = (bytes // p.count + 63) // 64 * 64, at = 0, end
+    cdef bint held = p.group_bytes <= caches().level2 // 2
     for index in range(p.count):
         end = bytes if index + 1 == p.count else min(bytes, at + part)
-        while at < end:
-            __builtin_prefetch(ahead + at, 0, 2)
-            at += 64
-        run_panels(p, 0, index, index + 1, work, index * p.kernels.panel_vectors * p.kernels.lanes * p.kernels.bytes)
+        if held:
+            work.ahead, work.ahead_bytes = ahead + at, end - at
+        else:
+            fetch_weights_ahead(p, 0, index, 0, p.count, work)
+            while at < end:
+                __builtin_prefetch(ahead + at, 0, 2)
+                at += 64
+        run_panel(p, 0, index, work, index * p.kernels.panel_vectors * p.kernels.lanes * p.kernels.bytes)
+        at = end
+
+
+cdef void fetch_weights_ahead(const panels *p, int64_t group, int64_t index, int64_t first_panel, int64_t last_panel,
+                              fs_panel *work) noexcept nogil:
+    """While panel `index` is used, the next one comes to L2; after the last one the first again, for the next pixels."""
+    cdef int64_t row_bytes = p.taps * p.inputs * p.kernels.bytes, first
+    panel_at(p, index + 1 if index + 1 < last_panel else first_panel, &first, &work.vectors, &work.outputs)
+    work.ahead = p.weights + group * p.group_bytes + first * row_bytes
+    work.ahead_bytes = work.vectors * p.kernels.lanes * row_bytes
 
 
 cdef void run_panels(const panels *p, int64_t group, int64_t first_panel, int64_t last_panel, fs_panel *work,
                      int64_t output_offset) noexcept nogil:
     """Every panel of a range over the pixels of `work`: the panel outside, so that its weights stay in L1 while
     the pixels' rows stream from L1 or L2. `output_offset` is added to where the first panel writes."""
-    cdef int64_t index, next_index, first, begin = first_panel * p.kernels.panel_vectors * p.kernels.lanes
-    cdef int64_t row_bytes = p.taps * p.inputs * p.kernels.bytes
-    cdef const char *weights = p.weights + group * p.group_bytes
-    work.taps = p.taps
-    work.channels = p.inputs
-    work.channel_offset = group * p.inputs * p.kernels.bytes
+    cdef int64_t index, width = p.kernels.panel_vectors * p.kernels.lanes * p.kernels.bytes
     for index in range(first_panel, last_panel):
-        # After the last panel the first one again, for the next block of pixels.
-        next_index = index + 1 if index + 1 < last_panel else first_panel
-        panel_at(p, next_index, &first, &work.vectors, &work.outputs)
-        work.ahead = weights + first * row_bytes
-        work.ahead_bytes = work.vectors * p.kernels.lanes * row_bytes
-        panel_at(p, index, &first, &work.vectors, &work.outputs)
-        work.weights = weights + first * row_bytes
-        work.bias = p.bias + group * p.group_biases + first * p.kernels.bytes
-        work.output_offset = output_offset + (first - begin) * p.kernels.bytes
-        p.kernels.pointwise_panel(work)
+        fetch_weights_ahead(p, group, index, first_panel, last_panel, work)
+        run_panel(p, group, index, work, output_offset + (index - first_panel) * width)
 
 
 cdef double panel_seconds(const panels *p, double pixels, double moved_bytes) noexcept nogil:
