@@ -99,24 +99,31 @@ cdef void run_panel(const panels *p, int64_t group, int64_t index, fs_panel *wor
     p.kernels.pointwise_panel(work)
 
 
-cdef void run_panels_ahead(const panels *p, fs_panel *work, const char *ahead, int64_t bytes) noexcept nogil:
-    """All panels over the pixels of `work`, and meanwhile, a part a panel, the `bytes` of input that the next block
-    reads are brought to L2: a register tile reads six or nine rows at once, a number at a time, which is no stream for
-    the hardware's prefetchers (Zen 4, 56² × 256 from L3: 44 % of the FMA peak without, where 40² reaches 92). Weights
-    that stay in L2 leave the register tile's own prefetches to the input; beside others it comes in a burst."""
-    cdef int64_t index, part = (bytes // p.count + 63) // 64 * 64, at = 0, end
-    cdef bint held = p.group_bytes <= caches().level2 // 2
+cdef void run_panels_ahead(const panels *p, fs_panel *work, const char *ahead, int64_t row_bytes, int64_t rows,
+                           int64_t row_stride) noexcept nogil:
+    """All panels over the pixels of `work`, and meanwhile, a part a panel, the rows of input that the next tile reads are
+    brought to L2: a register tile reads six or nine rows at once, a number at a time, which is no stream for the
+    hardware's prefetchers (Zen 4, 56² × 256 from L3: 44 % of the FMA peak without, where 40² reaches 92). Weights that
+    stay in L2 leave the register tile's own prefetches to the input; beside others it comes in bursts."""
+    cdef int64_t index, parts = max(1, p.count // rows), part = (row_bytes // parts + 63) // 64 * 64, row, at, end
+    cdef bint held = weights_stay(p)
     for index in range(p.count):
-        end = bytes if index + 1 == p.count else min(bytes, at + part)
+        row = min(index // parts, rows - 1)
+        at = min(row_bytes, index % parts * part)
+        end = row_bytes if index % parts + 1 == parts else min(row_bytes, at + part)
         if held:
-            work.ahead, work.ahead_bytes = ahead + at, end - at
+            work.ahead, work.ahead_bytes = ahead + row * row_stride + at, end - at
         else:
             fetch_weights_ahead(p, 0, index, 0, p.count, work)
             while at < end:
-                __builtin_prefetch(ahead + at, 0, 2)
+                __builtin_prefetch(ahead + row * row_stride + at, 0, 2)
                 at += 64
         run_panel(p, 0, index, work, index * p.kernels.panel_vectors * p.kernels.lanes * p.kernels.bytes)
-        at = end
+
+
+cdef bint weights_stay(const panels *p) noexcept nogil:
+    """Whether the weights remain in L2 from one tile to the next."""
+    return p.group_bytes <= caches().level2 // 2
 
 
 cdef void fetch_weights_ahead(const panels *p, int64_t group, int64_t index, int64_t first_panel, int64_t last_panel,
@@ -285,7 +292,7 @@ cdef void pointwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
     work.epilogue = &call.plan.epilogue
     i = min(call.block_pixels, call.pixels - pixel - pixels)
     if call.streams and i > 0:
-        run_panels_ahead(p, &work, rows[0] + pixels * x_pixel, i * x_pixel)
+        run_panels_ahead(p, &work, rows[0] + pixels * x_pixel, i * x_pixel, 1, 0)
     else:
         run_panels(p, 0, first_panel, last_panel, &work, 0)
 

@@ -19,11 +19,13 @@ from fastsep._arrays cimport (
     source,
     source_of_array,
     stage_window,
+    window,
+    window_range,
 )
 from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, depthwise_seconds, row_table_bytes, run_channels
 from fastsep._isa cimport caches, fs_panel, fs_row
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
-from fastsep._pointwise cimport PointwisePlan, panel_at, panels, run_panels
+from fastsep._pointwise cimport PointwisePlan, panel_at, panels, run_panels, run_panels_ahead, weights_stay
 from fastsep._separable cimport separable_call
 from fastsep._threads cimport threads_for
 
@@ -89,6 +91,8 @@ cdef void lay_out(separable_call *call, int threads) noexcept nogil:
     call.panel_blocks = (p.count + call.block_panels - 1) // call.block_panels
     call.row_blocks = (height + call.block_rows - 1) // call.block_rows
 
+    call.streams = streams(call)
+
     pixels = call.block_rows * call.block_columns
     call.pointers_at = row_table_bytes(d)
     call.depthwise_at = call.pointers_at + (3 * pixels * sizeof(char *) + 63) // 64 * 64
@@ -96,6 +100,34 @@ cdef void lay_out(separable_call *call, int threads) noexcept nogil:
     size = ring_bytes(&d.window, &call.x.shape[1], call.block_rows, call.block_columns, d.channels * item)
     call.scratch_bytes = lay_out_destination(&call.to, item, call.ring_at + (size + 63) // 64 * 64 * call.stage_x,
                                              pixels * p.outputs * item)
+
+
+cdef bint streams(const separable_call *call) noexcept nogil:
+    """Whether a tile's panels fetch what the next tile reads: rows that L2 does not hold, of pixels side by side."""
+    cdef const depthwise_plan *d = call.plan.depthwise
+    cdef const array *x = &call.x
+    return (not call.stage_x and call.panel_blocks == 1 and weights_stay(&call.plan.pointwise.panels)
+            and x.shape[1] == 1 and d.window.dilation[1] == 1 and x.strides[3] == d.channels * d.kernels.bytes
+            and x.shape[2] * x.shape[3] * x.strides[3] > caches().level2 // 2)
+
+
+cdef void run_panels_of(const separable_call *call, int64_t tile, fs_panel *work) noexcept nogil:
+    """All panels, and meanwhile what the next tile reads of the rows that the tiles above it have not seen."""
+    cdef const panels *p = &call.plan.pointwise.panels
+    cdef const window *w = &call.plan.depthwise.window
+    cdef const array *x = &call.x
+    cdef int64_t row, row_end, column, column_end
+    cdef rectangle r
+    cdef cursor at = place_tile(&call.to.out, tile + 1, call.block_rows, call.row_blocks, call.block_columns,
+                                call.column_blocks, &r)
+    window_range(w, call.before, &x.shape[1], 1, r.row, r.rows, &row, &row_end)
+    window_range(w, call.before, &x.shape[1], 2, r.column, r.columns, &column, &column_end)
+    row = max(row, row_end - r.rows * w.strides[1])
+    if at.batch < x.shape[0] and row < row_end and column < column_end:
+        run_panels_ahead(p, work, x.data + at.batch * x.strides[0] + row * x.strides[2] + column * x.strides[3],
+                         (column_end - column) * x.strides[3], row_end - row, x.strides[2])
+    else:
+        run_panels(p, 0, 0, p.count, work, 0)
 
 
 cdef void separable_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
@@ -140,7 +172,10 @@ cdef void separable_tile(const void *opaque, int64_t tile, char *scratch) noexce
     work.rows = <const char **>middle
     work.rows_stride = pixels
     work.epilogue = &call.plan.pointwise.epilogue
-    run_panels(p, 0, first, last, &work, 0)
+    if call.streams:
+        run_panels_of(call, tile, &work)
+    else:
+        run_panels(p, 0, first, last, &work, 0)
 
     flush_destination(p.kernels, &call.to, at, r.rows, r.columns, first_channel, channels, scratch)
 

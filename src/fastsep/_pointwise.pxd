@@ -15,6 +15,9 @@ cdef struct panels:
     const char *bias
 
 cdef void panel_at(const panels *p, int64_t index, int64_t *first, int64_t *vectors, int64_t *outputs) noexcept nogil
+cdef bint weights_stay(const panels *p) noexcept nogil
+cdef void run_panels_ahead(const panels *p, fs_panel *work, const char *ahead, int64_t row_bytes, int64_t rows,
+                           int64_t row_stride) noexcept nogil
 cdef void run_panels(const panels *p, int64_t group, int64_t first_panel, int64_t last_panel, fs_panel *work,
                      int64_t output_offset) noexcept nogil
 cdef Packed pack_panels(panels *p, str isa, int64_t groups, int64_t taps, object kernel, object bias)

@@ -18,7 +18,7 @@ cdef struct separable_call:
     int64_t before[3]
     int64_t block_rows, block_columns, row_blocks, column_blocks
     int64_t block_panels, panel_blocks
-    bint stage_x
+    bint stage_x, streams
     int64_t pointers_at, depthwise_at, ring_at, scratch_bytes
 
 cdef void separable_tile(const void *call, int64_t tile, char *scratch) noexcept nogil
