@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,9 @@ def model_files(row: NetworkRow, folder: Path) -> dict[str, Path]:
 def in_a_fresh_process(library: str, model: Path, image: Path, threads: int) -> dict[str, Any]:
     """Return what one process says."""
     command = [sys.executable, fresh.__file__, library, str(model), str(image), str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    # Packages that were installed have their bytecode; ours, in a source tree, may write its own as well.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-4000:]}")
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

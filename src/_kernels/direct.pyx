@@ -218,9 +218,9 @@ cdef void direct_tile(const void *opaque, int64_t tile, char *scratch) noexcept 
 cdef class DirectPlan(CompiledPlan):
     """Packed weights of a standard convolution; immutable.
 
-    `kernel` (*K, inputs a group, outputs) and `bias` are contiguous native arrays, `spec` = (taps, strides,
-    dilation_rate, padding) by axis, `activation` = (name, low, high), `isa` the table to use. All were checked by
-    the Python face.
+    `kernel` (*K, inputs a group, outputs), of any strides, and `bias`, contiguous, are native arrays, `spec` = (taps,
+    strides, dilation_rate, padding) by axis, `activation` = (name, low, high), `isa` the table to use. All were checked
+    by the Python face.
     """
 
     def __init__(self, kernel, bias, int64_t groups, spec, activation, str isa):

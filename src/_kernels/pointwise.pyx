@@ -23,7 +23,7 @@ from fastsep._arrays cimport (
     strided,
     unstage,
 )
-from fastsep._isa cimport caches, fs_panel, fs_real_kernels, panel_kernels
+from fastsep._isa cimport caches, fs_panel, fs_real_kernels, fs_relayout, panel_kernels
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._pointwise cimport panels, pointwise_call, pointwise_plan
 from fastsep._threads cimport threads_for
@@ -46,15 +46,18 @@ cdef void panel_at(const panels *p, int64_t index, int64_t *first, int64_t *vect
 
 
 cdef Packed pack_panels(panels *p, str isa, int64_t groups, int64_t taps, object kernel, object bias):
-    """Pack a contiguous kernel (…, groups · outputs), of taps · inputs rows, as
-    [group][panel][tap · input][vectors · lanes]."""
+    """Pack a kernel (…, inputs, groups · outputs) of any strides, of taps · inputs rows, as
+    [group][panel][tap · input][vectors · lanes]. A panel at a time: weights that lie as (outputs, inputs, …) are turned
+    on the way, each line of memory read while it is in L1 or L2."""
     cdef View source = strided(kernel)
     cdef View biases = ABSENT if bias is None else strided(bias)
-    cdef const char *values = <const char *>source.buffer.buf
-    cdef int64_t item = source.buffer.itemsize, columns = source.buffer.shape[source.buffer.ndim - 1]
-    cdef int64_t rows = source.buffer.len // item // columns
+    cdef int last = source.buffer.ndim - 1, axis
+    cdef int64_t item = source.buffer.itemsize, columns = source.buffer.shape[last]
+    cdef int64_t rows = source.buffer.len // item // columns, run = source.buffer.shape[last - 1]
+    cdef const char *values
+    cdef fs_relayout move
     cdef const fs_real_kernels *kernels = panel_kernels(isa, item, columns // groups)
-    cdef int64_t group, index, row, first, vectors, outputs, at, width
+    cdef int64_t group, index, row, left, first, vectors, outputs, width
     cdef Packed packed
     p.kernels = kernels
     p.groups = groups
@@ -74,11 +77,20 @@ cdef Packed pack_panels(panels *p, str isa, int64_t groups, int64_t taps, object
                    p.outputs * item)
         for index in range(p.count):
             panel_at(p, index, &first, &vectors, &outputs)
-            at = group * p.group_bytes + first * rows * item
-            for row in range(rows):
-                memcpy(<void *>(p.weights + at), values + (row * columns + group * p.outputs + first) * item,
-                       outputs * item)
-                at += vectors * kernels.lanes * item
+            move.pixels, move.channels, move.repeat = run, outputs, 1
+            move.from_pixel_stride = source.buffer.strides[last - 1]
+            move.from_channel_stride = source.buffer.strides[last]
+            move.to_pixel_stride, move.to_channel_stride = vectors * kernels.lanes * item, item
+            move.to = <char *>p.weights + group * p.group_bytes + first * rows * item
+            for row in range(rows // run):
+                values = <const char *>source.buffer.buf + (group * p.outputs + first) * source.buffer.strides[last]
+                left = row
+                for axis in range(last - 2, -1, -1):
+                    values += left % source.buffer.shape[axis] * source.buffer.strides[axis]
+                    left //= source.buffer.shape[axis]
+                move.from_ = values
+                kernels.relayout(&move)
+                move.to += run * move.to_pixel_stride
     return packed
 
 
@@ -309,8 +321,8 @@ cdef void pointwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
 cdef class PointwisePlan(CompiledPlan):
     """Packed weights of a pointwise convolution; immutable.
 
-    `kernel` (…, inputs, outputs) and `bias` (outputs,) are contiguous native arrays; `activation` is
-    (name, low, high), `isa` the table to use. All were checked by the Python face.
+    `kernel` (…, inputs, outputs), of any strides, and `bias` (outputs,), contiguous, are native arrays; `activation`
+    is (name, low, high), `isa` the table to use. All were checked by the Python face.
     """
 
     def __init__(self, kernel, bias, activation, str isa):

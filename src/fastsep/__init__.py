@@ -1,14 +1,28 @@
 """Separable convolutions on CPUs, for people who work in NumPy."""
 
+from typing import TYPE_CHECKING
+
 from fastsep._isa import available_isas, get_isa, set_isa
 from fastsep._load import load
 from fastsep._memory import empty
 from fastsep._squeeze_excite import SqueezeExcite
-from fastsep._version import __version__
 from fastsep.cost import Cost, Costs, cost, networks
 from fastsep.factor import ConvFactors, Factors, NotSeparableError, factorize, factorize_conv, is_separable
 from fastsep.layers import Conv, DepthwiseConv, InvertedResidual, PointwiseConv, SeparableConv
 from fastsep.ops import conv, depthwise_conv, pointwise_conv, separable_conv
+
+if TYPE_CHECKING:
+    from fastsep._version import __version__
+else:
+
+    def __getattr__(name):
+        # To look the version up takes as long as to import all the rest.
+        if name == "__version__":
+            from fastsep._version import __version__
+
+            return __version__
+        raise AttributeError(f"module 'fastsep' has no attribute {name!r}")
+
 
 __all__ = [
     "Conv",

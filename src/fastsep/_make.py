@@ -1,7 +1,7 @@
 """From arguments to compiled plans: what the constructors of layers.py and the functions of ops.py share.
 
 `hold` says what becomes of the weights once they are checked: `frozen` for a plan, which keeps a private
-copy, or `contiguous` for a function, whose weights are packed where they are.
+copy, or `borrowed` for a function, whose weights are packed where they are.
 """
 
 from __future__ import annotations
@@ -33,18 +33,21 @@ def frozen(value: Array) -> Array:
     return copy
 
 
-contiguous: Hold = np.ascontiguousarray
+def borrowed(value: Array) -> Array:
+    """The caller's own array: packing takes any strides, but for depthwise kernels and biases."""
+    return value
 
 
 def held_bias(
     hold: Hold, value: object, name: str, channels: int, dtype: np.dtype[Any], dtype_of: str = "kernel"
 ) -> Array | None:
     checked = _validate.bias(value, name, channels, dtype, dtype_of)
-    return None if checked is None else hold(checked)
+    return None if checked is None else np.ascontiguousarray(hold(checked))
 
 
 def held_depthwise_kernel(hold: Hold, value: object, name: str) -> Array:
-    return hold(_validate.kernel(value, name, "(*K, C, M) with one to three axes K", (1, 2, 3)))
+    weights = hold(_validate.kernel(value, name, "(*K, C, M) with one to three axes K", (1, 2, 3)))
+    return np.ascontiguousarray(weights)
 
 
 frozen_bias = partial(held_bias, frozen)
@@ -89,7 +92,8 @@ class ConvParts:
             return PointwisePlan(self.kernel, self.bias, self.curve, self.isa)
         if shape[-2] == 1 and count > 1:
             multiplier = shape[-1] // count
-            return DepthwisePlan(self.kernel, self.bias, multiplier, self.window, self.curve, self.isa)
+            kernel = np.ascontiguousarray(self.kernel)
+            return DepthwisePlan(kernel, self.bias, multiplier, self.window, self.curve, self.isa)
         return DirectPlan(self.kernel, self.bias, count, self.window, self.curve, self.isa)
 
 

@@ -15,7 +15,7 @@ from fastsep._activations import Activation
 from fastsep._job import CompiledPlan
 from fastsep._make import (
     ConvParts,
-    contiguous,
+    borrowed,
     make_depthwise,
     make_pointwise,
     make_separable,
@@ -64,7 +64,7 @@ def conv(
         An argument is wrong; the message names it, what it got and what would be right.
     """
     _same_dtype(inputs, kernel, "kernel")
-    parts = ConvParts(contiguous, kernel, strides, padding, dilation_rate, bias, activation)
+    parts = ConvParts(borrowed, kernel, strides, padding, dilation_rate, bias, activation)
     first = _validate.channels_first(data_format)
     weights = parts.kernel
     ranks = (weights.ndim - 2,)
@@ -111,9 +111,7 @@ def depthwise_conv(
         An argument is wrong; the message names it, what it got and what would be right.
     """
     _same_dtype(inputs, kernel, "kernel")
-    compiled, weights, _ = make_depthwise(
-        contiguous, kernel, strides, padding, dilation_rate, bias, activation
-    )
+    compiled, weights, _ = make_depthwise(borrowed, kernel, strides, padding, dilation_rate, bias, activation)
     first = _validate.channels_first(data_format)
     ranks = (weights.ndim - 2,)
     return _call(compiled, ranks, first, weights.dtype, "kernel", inputs, out, residual, threads)
@@ -161,7 +159,7 @@ def separable_conv(
     """
     _same_dtype(inputs, depthwise_kernel, "depthwise_kernel")
     compiled, weights, *_ = make_separable(
-        contiguous,
+        borrowed,
         depthwise_kernel,
         pointwise_kernel,
         strides,
@@ -211,7 +209,7 @@ def pointwise_conv(
         An argument is wrong; the message names it, what it got and what would be right.
     """
     _same_dtype(inputs, kernel, "kernel")
-    compiled, weights, _ = make_pointwise(contiguous, kernel, bias, activation)
+    compiled, weights, _ = make_pointwise(borrowed, kernel, bias, activation)
     first = _validate.channels_first(data_format)
     ranks = pointwise_ranks(weights)
     return _call(compiled, ranks, first, weights.dtype, "kernel", inputs, out, residual, threads)

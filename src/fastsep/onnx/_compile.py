@@ -12,7 +12,7 @@ from fastsep._activations import epilogue
 from fastsep._elementwise import ElementwisePlan
 from fastsep._isa import get_isa
 from fastsep._job import CompiledPlan
-from fastsep._make import ConvParts, contiguous, make_pointwise, make_separable
+from fastsep._make import ConvParts, borrowed, make_pointwise, make_separable
 from fastsep._pooling import GlobalPoolPlan, PoolPlan
 from fastsep._squeeze_excite import SqueezeExcite
 from fastsep.onnx._graph import Array, Node, Spec
@@ -33,7 +33,7 @@ def compiled(node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPla
     specs : dict of Spec
         Of all values; those of the weights hold them.
     order : tuple of int
-        How what the node makes lies in memory: logical axes, the last being contiguous.
+        How what the node makes lies in memory: logical axes, the last being borrowed.
     """
     if node.op in _ELEMENTWISE:
         return _elementwise(node, specs, order)
@@ -133,7 +133,7 @@ def _conv(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
     if weights is None or weights[0] is None:
         return None
     kernel, bias = _array(weights[0]), weights[1]
-    parts = ConvParts(contiguous, kernel, bias=bias, **_options(node, *_GEOMETRY))
+    parts = ConvParts(borrowed, kernel, bias=bias, **_options(node, *_GEOMETRY))
     return parts.pack(_channels(node, specs[node.inputs[0]].shape))
 
 
@@ -144,7 +144,7 @@ def _separable(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
     depthwise, pointwise = _array(weights[0]), _array(weights[1])
     between, bias = weights[2:]
     plan, *_ = make_separable(
-        contiguous,
+        borrowed,
         depthwise,
         pointwise,
         depthwise_bias=between,
@@ -190,7 +190,7 @@ def _dense(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
     if weights is None or weights[0] is None or len(x.shape) < 2 or len(x.shape) > 5:
         return None
     kernel, bias = _array(weights[0]), weights[1]
-    plan, *_ = make_pointwise(contiguous, kernel, bias, **_options(node, "activation"))
+    plan, *_ = make_pointwise(borrowed, kernel, bias, **_options(node, "activation"))
     return plan
 
 

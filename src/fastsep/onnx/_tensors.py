@@ -109,12 +109,12 @@ def _short(shape: tuple[int, ...]) -> str:
 
 
 def _from_bytes(data: Array, dtype: np.dtype[Any]) -> Array:
-    """Numbers as the file has them, little-endian; copied only where they can't be read in place."""
+    """Numbers as the file has them, little-endian and at any address; copied only where bytes are swapped."""
     values: Array = data.view(dtype.newbyteorder("<"))
     if dtype.kind == "b":
         # Any other byte than 0 and 1 would be a bool that is neither.
         return data != 0 if data.size and data.max() > 1 else values
-    return values if values.dtype.isnative and values.flags.aligned else values.astype(dtype)
+    return values if values.dtype.isnative else values.astype(dtype)
 
 
 def _from_numbers(numbers: Array, dtype: np.dtype[Any], what: str) -> Array:
