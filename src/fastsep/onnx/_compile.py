@@ -33,7 +33,7 @@ def compiled(node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPla
     specs : dict of Spec
         Of all values; those of the weights hold them.
     order : tuple of int
-        How what the node makes lies in memory: logical axes, the last being borrowed.
+        How what the node makes lies in memory: logical axes, the last being contiguous.
     """
     if node.op in _ELEMENTWISE:
         return _elementwise(node, specs, order)
