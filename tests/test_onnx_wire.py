@@ -16,6 +16,7 @@ from onnx_models import model, small_network, weight
 import fastsep
 from fastsep.onnx import InferenceSession
 from fastsep.onnx._load import independent, load
+from fastsep.onnx._mapped import give_back
 from fastsep.onnx._wire import split
 
 X = np.random.default_rng(0).standard_normal((1, 3, 32, 32)).astype(np.float32)
@@ -126,3 +127,50 @@ def test_weights_at_any_address(offset: int) -> None:
     (got,) = InferenceSession(proto.SerializeToString()).run(None, {"x": X})
     plain = np.einsum("oc,nchw->nohw", weights[name][:, :, 0, 0].astype(np.float64), X.astype(np.float64))
     np.testing.assert_allclose(got, np.maximum(plain, 0) * weights["factor"], rtol=0, atol=1e-5)
+
+
+def resident_bytes(path: Path) -> int:
+    """Bytes of a mapped file that are in this process's memory."""
+    inside, total = False, 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first = line.split()[0]
+        if "-" in first and not first.endswith(":"):
+            inside = line.endswith(str(path))
+        elif inside and first == "Rss:":
+            total += 1024 * int(line.split()[1])
+    return total
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux says which pages are there")
+def test_pages_of_packed_weights_are_given_back(tmp_path: Path) -> None:
+    path = tmp_path / "numbers"
+    numbers = np.arange(1 << 18, dtype=np.float32)
+    numbers.tofile(path)
+    mapped = np.asarray(np.memmap(path, np.float32, mode="r"))
+    assert np.array_equal(mapped, numbers)
+    before = resident_bytes(path)
+    give_back(mapped[3:-5])
+    # The first and the last page hold other numbers as well.
+    assert resident_bytes(path) <= before - numbers.nbytes + 2 * 65536
+    assert np.array_equal(mapped, numbers)
+
+
+def test_arrays_of_their_own_have_nothing_to_give_back() -> None:
+    for value in (np.ones(10000), np.frombuffer(bytes(80000), np.float32)):
+        before = value.copy()
+        give_back(value)
+        assert np.array_equal(value, before)
+
+
+def test_a_loaded_network_maps_its_file_but_does_not_keep_it_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "net.fastsep"
+    weights = {"w": weight(0, 512, 512, 3, 3)}
+    proto = model(
+        [helper.make_node("Conv", ["x", "w"], ["y"])], {"x": [1, 512, 3, 3]}, {"y": [1, 512, 1, 1]}, weights
+    )
+    InferenceSession(proto.SerializeToString()).save(path)
+    again = fastsep.load(path)
+    if Path("/proc/self/smaps").exists():
+        assert resident_bytes(path) < weights["w"].nbytes / 4
+    again.save(tmp_path / "copy.fastsep")
+    assert (tmp_path / "copy.fastsep").read_bytes() == path.read_bytes()

@@ -16,6 +16,7 @@ import numpy as np
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._forms import Forms
 from fastsep.onnx._graph import Array, Graph, Node, Port, in_order
+from fastsep.onnx._mapped import owner_of
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._tensors import ExternalFiles, element_type, to_array
 from fastsep.onnx._wire import split
@@ -106,10 +107,7 @@ def independent(graph: Graph) -> Graph:
 
 
 def _lies_in_a_model(value: Array) -> bool:
-    owner: Any = value
-    while isinstance(owner, np.ndarray | memoryview):
-        owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
-    return isinstance(owner, _ModelMap | bytes | bytearray)
+    return isinstance(owner_of(value), _ModelMap | bytes | bytearray)
 
 
 def _package() -> Any:
