@@ -16,6 +16,7 @@ import numpy as np
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._forms import Forms
 from fastsep.onnx._graph import Array, Graph, Node, Port, in_order
+from fastsep.onnx._mapped import owner_of
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._tensors import ExternalFiles, element_type, to_array
 from fastsep.onnx._wire import split
@@ -99,17 +100,14 @@ def independent(graph: Graph) -> Graph:
 
     External data files stay mapped, so that processes share their pages.
     """
-    copies = {name: value.copy() for name, value in graph.constants.items() if _lies_in_a_model(value)}
+    copies = {name: value.copy(order="K") for name, value in graph.constants.items() if _lies_in_a_model(value)}
     for value in copies.values():
         value.flags.writeable = False
     return replace(graph, constants={**graph.constants, **copies})
 
 
 def _lies_in_a_model(value: Array) -> bool:
-    owner: Any = value
-    while isinstance(owner, np.ndarray | memoryview):
-        owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
-    return isinstance(owner, _ModelMap | bytes | bytearray)
+    return isinstance(owner_of(value), _ModelMap | bytes | bytearray)
 
 
 def _package() -> Any:

@@ -14,6 +14,7 @@ from fastsep.onnx import _file, _options, _ports
 from fastsep.onnx._compile import Order, compiled, plan_key
 from fastsep.onnx._execution import Execution
 from fastsep.onnx._graph import Array, Graph, Node, Spec
+from fastsep.onnx._mapped import give_back
 from fastsep.onnx._ports import NodeArg
 from fastsep.onnx._schedule import Schedule, schedule
 from fastsep.onnx._specialise import specialise
@@ -218,6 +219,10 @@ class InferenceSession:
             return compiled(node, specs, order)
         if key not in self._plans:
             self._plans[key] = compiled(node, specs, order)
+            for name in node.inputs[1:]:
+                value = specs[name].value if name else None
+                if value is not None:
+                    give_back(value)
         return self._plans[key]
 
 
