@@ -145,6 +145,7 @@ struct fs_transfer {
     int64_t offset, step;        /* in bytes: of the first column, and from one column to the next */
     double constant;
     double factor, low, high;    /* when rounding to integers */
+    int64_t ahead;               /* lines16.inc: bytes behind the last column to be fetched */
     char *buffer;                /* [rows][row_stride]: reals */
     int64_t row_stride;
 };
@@ -167,6 +168,8 @@ struct fs_lines {
     const void *weights;         /* [taps]; NULL: a mean of the window */
     enum fs_folding folding;
     int exact;                   /* no fused multiply-add: SciPy's roundings */
+    int shift;                   /* lines16.inc: what a sum loses, rounded to the nearest, halves upward */
+    int64_t tap_stride;          /* lines16.inc: from one tap to the next along a row */
     char *sums;                  /* of a mean: one vector of scratch for each of the rows */
     struct fs_ahead ahead[2];
 };
@@ -219,11 +222,21 @@ struct fs_real_kernels {
     double (*copy_burst)(void *to, const void *from, int64_t bytes, int64_t repetitions);
 };
 
+/* lines16.inc: filters of 8-bit integers in 16-bit lanes. */
+struct fs_count_kernels {
+    int64_t lanes;
+    void (*lines_load)(const struct fs_transfer *);
+    void (*lines_store)(const struct fs_transfer *);
+    void (*lines_down)(const struct fs_lines *);
+    void (*lines_along)(const struct fs_lines *);
+};
+
 struct fs_kernels {
     const char *name;
     int64_t vector_bytes, vector_registers;
     int has_fma;
     struct fs_real_kernels types[2]; /* float, double */
+    struct fs_count_kernels counts;
 };
 
 /* dispatch.c */

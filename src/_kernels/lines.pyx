@@ -1,8 +1,8 @@
 """Filters along axes: blocks of rows, walked from left to right in strips that fit L1. See lines.md."""
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport INFINITY, fabs
-from libc.stdint cimport int64_t
+from libc.math cimport INFINITY, fabs, log2
+from libc.stdint cimport int16_t, int32_t, int64_t
 from libc.string cimport memcpy, memmove
 
 from fastsep._arrays cimport Packed, View, allocate, strided
@@ -16,7 +16,9 @@ from fastsep._isa cimport (
     FS_U8,
     FS_UNFOLDED,
     caches,
+    count_kernels,
     fs_ahead,
+    fs_count_kernels,
     fs_dtype,
     fs_lines,
     fs_real_kernels,
@@ -90,6 +92,10 @@ cdef int64_t mapped(const lines_pass *p, int64_t at) noexcept nogil:
     return period - at if p.mode == MIRROR else period - 1 - at
 
 
+cdef int64_t whole_lines(int64_t size) noexcept nogil:
+    return (size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
+
+
 # ---- one tile --------------------------------------------------------------------------------------------
 
 
@@ -107,7 +113,7 @@ cdef int64_t offset_of(const lines_outer *outer, const int64_t *strides, int64_t
 cdef void load_columns(const lines_call *c, fs_transfer *move, int64_t first, int64_t count, char *to) noexcept nogil:
     """Columns [first, first + count) of the extended rows, in elements from the first column of the image on, to the
     strip. Those that are the constant are left to `fill_constant`."""
-    cdef int64_t at = first, run, pixel, channel
+    cdef int64_t at = first, run, pixel, channel, item = c.kernels.bytes if c.counts == NULL else sizeof(int16_t)
     while at < first + count:
         if 0 <= at < c.columns:
             run = min(first + count, c.columns) - at
@@ -124,8 +130,11 @@ cdef void load_columns(const lines_call *c, fs_transfer *move, int64_t first, in
             pixel = pixel * c.channels + channel
         move.columns = run
         move.offset = pixel * move.step
-        move.buffer = to + (at - first) * c.kernels.bytes
-        c.kernels.lines_load(move)
+        move.buffer = to + (at - first) * item
+        if c.counts == NULL:
+            c.kernels.lines_load(move)
+        else:
+            c.counts.lines_load(move)
         at += run
 
 
@@ -398,11 +407,169 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
         run_block(c, tile * c.row_blocks + row, 0, plane, scratch)
 
 
+# ---- one tile in 16-bit lanes ----------------------------------------------------------------------------
+
+
+cdef void fill_counts(const lines_call *c, int64_t rows, int64_t first, int64_t last, char *middle) noexcept nogil:
+    """Columns of [first, last) outside the image, from those inside. `middle`: its column `first`."""
+    cdef int64_t at = first, channel, source, row
+    cdef int16_t *line
+    while at < last:
+        if 0 <= at < c.columns:
+            at = c.columns
+            continue
+        channel = at % c.channels
+        if channel < 0:
+            channel += c.channels
+        source = mapped(&c.along, (at - channel) // c.channels)
+        if source >= 0:
+            source = source * c.channels + channel - first
+        for row in range(rows):
+            line = <int16_t *>(middle + row * c.middle_stride)
+            line[at - first] = line[source] if source >= 0 else <int16_t>c.along.cval
+        at += 1
+
+
+cdef void run_count_block(const lines_call *c, int64_t block, int64_t first, char *scratch) noexcept nogil:
+    """A block of rows, its columns from `first` on: down into the middle, strip by strip, then along four rows at a
+    time. What borders add is copied within the middle."""
+    cdef const fs_count_kernels *kernels = c.counts
+    cdef int64_t item = sizeof(int16_t), lanes = kernels.lanes
+    cdef int64_t last = min(c.out_columns, first + c.block_columns)
+    cdef int64_t halo = max(0, c.along.taps - 1) * c.channels
+    cdef int64_t begin = first - c.along.before * c.channels, end = last + halo - c.along.before * c.channels
+    cdef int64_t row, rows, i, position, at, count, down_taps = max(1, c.down.taps)
+    cdef char **x_rows = <char **>(scratch + c.rows_at)
+    cdef char **out_rows
+    cdef const char *x
+    cdef char *middle = scratch + c.middle_at
+    cdef char *strip = scratch
+    cdef fs_transfer load, put
+    cdef fs_lines down, along
+
+    if c.down.taps:
+        i = block // c.row_blocks
+        row = block % c.row_blocks * c.block_rows
+        rows = min(c.block_rows, c.down.outputs - row)
+        out_rows = x_rows + rows + down_taps - 1
+        x = c.x.data + offset_of(&c.outer, c.outer.x_strides, i)
+        out_rows[0] = c.out.data + offset_of(&c.outer, c.outer.out_strides, i) + row * c.out_row
+        for i in range(rows + down_taps - 1):
+            position = mapped(&c.down, row - c.down.before + i)
+            x_rows[i] = NULL
+            if position >= 0:
+                x_rows[i] = <char *>x + position * c.x_row
+        for i in range(1, rows):
+            out_rows[i] = out_rows[i - 1] + c.out_row
+    else:
+        row = block * c.block_rows
+        rows = min(c.block_rows, c.outer.rows - row)
+        out_rows = x_rows + rows
+        for i in range(rows):
+            x_rows[i] = c.x.data + offset_of(&c.outer, c.outer.x_strides, row + i)
+            out_rows[i] = c.out.data + offset_of(&c.outer, c.outer.out_strides, row + i)
+
+    load.dtype = c.x.dtype
+    load.swapped = c.x.swapped
+    load.rows = rows + down_taps - 1
+    load.array = x_rows
+    load.step = c.x_step
+    load.constant = c.down.cval
+    load.row_stride = c.strip_columns * item if c.down.taps else c.middle_stride
+    down.outputs = rows
+    down.taps = c.down.taps
+    down.weights = c.down.weights
+    down.shift = c.down.shift
+    down.rows = strip
+    down.row_stride = c.strip_columns * item
+    down.out_stride = c.middle_stride
+    at = max(0, begin)
+    while at < min(end, c.columns):
+        count = min(c.strip_columns, min(end, c.columns) - at)
+        load.ahead = min(c.strip_columns, c.columns - at - count) * c.x_step if c.x_step == c.x.item else 0
+        load_columns(c, &load, at, count, strip if c.down.taps else middle + (at - begin) * item)
+        if c.down.taps:
+            down.vectors = (count + lanes - 1) // lanes
+            down.out = middle + (at - begin) * item
+            kernels.lines_down(&down)
+        at += count
+
+    put.dtype = c.out.dtype
+    put.swapped = c.out.swapped
+    put.step = c.out_step
+    put.low = c.low
+    put.high = c.high
+    if c.along.taps == 0:
+        put.rows = rows
+        put.columns = last - first
+        put.array = out_rows
+        put.offset = first * c.out_step
+        put.buffer = middle
+        put.row_stride = c.middle_stride
+        kernels.lines_store(&put)
+        return
+    fill_counts(c, rows, begin, end, middle)
+    along.outputs = 4
+    along.taps = c.along.taps
+    along.weights = c.along.weights
+    along.shift = c.along.shift
+    along.tap_stride = c.channels * item
+    along.row_stride = c.middle_stride
+    along.out = scratch + c.result_at
+    along.out_stride = c.strip_columns * item
+    put.buffer = along.out
+    put.row_stride = along.out_stride
+    for i in range(0, rows, 4):
+        put.rows = min(4, rows - i)
+        put.array = out_rows + i
+        at = first
+        while at < last:
+            put.columns = min(c.strip_columns, last - at)
+            put.offset = at * c.out_step
+            along.vectors = (put.columns + lanes - 1) // lanes
+            along.rows = middle + i * c.middle_stride + (at - first) * item
+            kernels.lines_along(&along)
+            kernels.lines_store(&put)
+            at += put.columns
+
+
+cdef void count_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
+    cdef const lines_call *c = <const lines_call *>opaque
+    cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1)
+    run_count_block(c, tile % blocks, tile // blocks * c.block_columns, scratch)
+
+
+cdef void lay_out_counts(lines_call *c) noexcept nogil:
+    """The same as `lay_out`, for 16-bit lanes: a block's middle, whole rows of it where they fit, stays in L2."""
+    cdef int64_t item = sizeof(int16_t), lanes = c.counts.lanes
+    cdef int64_t halo = max(0, c.along.taps - 1) * c.channels, extra = max(0, c.down.taps - 1)
+    cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
+    cdef int64_t rows = BLOCK_ROWS, width
+    c.row_blocks = max(1, (all_rows + rows // 2) // rows)
+    c.block_rows = min(all_rows, ((all_rows + c.row_blocks - 1) // c.row_blocks + 3) // 4 * 4)
+    c.row_blocks = (all_rows + c.block_rows - 1) // c.block_rows
+    rows = (c.block_rows + 3) // 4 * 4
+    c.block_columns = max(16 * halo, caches().level2 // 2 // (rows * item), 512)
+    c.column_blocks = max(1, (c.out_columns + c.block_columns // 2) // c.block_columns)
+    c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
+    c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
+    # Borders are copied from columns of the same block.
+    if c.along.taps and (c.along.mode == WRAP or c.out_columns - (c.column_blocks - 1) * c.block_columns < halo):
+        c.column_blocks = 1
+        c.block_columns = c.out_columns
+    # Twice L1, as in `lay_out`.
+    c.strip_columns = max(2 * CACHE_LINE, 2 * caches().level1 // (rows + extra + 1)) // CACHE_LINE * CACHE_LINE // item
+    c.strip_columns = max(lanes, c.strip_columns // lanes * lanes)
+    # A vector beyond the last, and the pair beyond the last tap; rows that do not all begin in the same sets of L1.
+    width = whole_lines((c.block_columns + halo + 2 * lanes + 2 * c.channels) * item)
+    c.middle_stride = width if width // CACHE_LINE % 2 else width + CACHE_LINE
+    c.rows_at = whole_lines((rows + extra + 2) * c.strip_columns * item) if c.down.taps else 0
+    c.middle_at = c.rows_at + whole_lines((2 * c.block_rows + extra) * sizeof(char *))
+    c.result_at = c.middle_at + rows * c.middle_stride
+    c.scratch_bytes = c.result_at + (4 * c.strip_columns * item if c.along.taps else 0)
+
+
 # ---- one stage -------------------------------------------------------------------------------------------
-
-
-cdef int64_t whole_lines(int64_t size) noexcept nogil:
-    return (size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
 
 
 cdef void lay_out(lines_call *c, int threads) noexcept nogil:
@@ -453,7 +620,9 @@ cdef double stage_seconds(const lines_call *c) noexcept nogil:
     """Serial time, for the choice of threads and slabs only."""
     cdef double outputs = 1.0 * c.outer.rows * c.out_columns * max(1, c.down.outputs if c.down.taps else 1)
     cdef double taps = 4.0 + c.down.taps + c.along.taps
-    return outputs * taps / (min(c.kernels.lanes, 48 // c.kernels.bytes) * 3e9)
+    # Products of pairs of 16-bit integers take as long as folded products of floats.
+    cdef int64_t lanes = c.counts.lanes // 2 if c.counts != NULL else c.kernels.lanes
+    return outputs * taps / (min(lanes, 12 if c.counts != NULL else 48 // c.kernels.bytes) * 3e9)
 
 
 cdef bint is_real(const lines_call *c, const elements *x, int64_t step) noexcept nogil:
@@ -466,10 +635,14 @@ cdef int run_stage(lines_call *c, object threads) except -1:
     cdef phase step
     cdef double seconds = stage_seconds(c)
     cdef int count = threads_for(threads, seconds)
-    c.x_is_real = is_real(c, &c.x, c.x_step)
-    c.out_is_real = is_real(c, &c.out, c.out_step) and not c.nearest
-    lay_out(c, count)
-    step.run_tile = lines_tile
+    if c.counts != NULL:
+        lay_out_counts(c)
+        step.run_tile = count_tile
+    else:
+        c.x_is_real = is_real(c, &c.x, c.x_step)
+        c.out_is_real = is_real(c, &c.out, c.out_step) and not c.nearest
+        lay_out(c, count)
+        step.run_tile = lines_tile
     step.tiles = c.column_blocks * c.row_blocks * (c.outer.rows if c.down.taps else 1)
     if c.in_place:
         step.tiles = c.outer.rows
@@ -512,9 +685,20 @@ cdef class Operand:
         self.elements.item = self.view.buffer.itemsize
 
 
+cdef Packed pairs_of(const double *values, int64_t taps):
+    """Integer weights as lines16.inc wants them: pairs from the first tap on, then pairs from one before it on."""
+    cdef int64_t pairs = taps // 2 + 1, place, tap
+    cdef Packed packed = allocate(2 * pairs * sizeof(int32_t))
+    cdef int16_t *to = <int16_t *>packed.data
+    for place in range(4 * pairs):
+        tap = place if place < 2 * pairs else place - 2 * pairs - 1
+        to[place] = <int16_t>values[tap] if 0 <= tap < taps else 0
+    return packed
+
+
 cdef int fill_pass(lines_pass *p, object spec, Operand x, Operand out, const fs_real_kernels *kernels,
                    bint exact, list held) except -1:
-    """A pass for the kernels; its packed weights are appended to `held`, which must outlive it."""
+    """A pass for the kernels (NULL: 16-bit lanes); its packed weights are appended to `held`, which must outlive it."""
     cdef int64_t tap, half
     cdef double w, other
     cdef Packed packed
@@ -539,6 +723,11 @@ cdef int fill_pass(lines_pass *p, object spec, Operand x, Operand out, const fs_
         return 0
     weights = strided(spec.weights)
     values = <const double *>weights.buffer.buf
+    if kernels == NULL:
+        packed = pairs_of(values, p.taps)
+        held.append(packed)
+        p.weights = packed.data
+        return 0
     packed = allocate(p.taps * kernels.bytes)
     held.append(packed)
     for tap in range(p.taps):
@@ -725,8 +914,13 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     if nearest:
         working, passes, factors = in_integers(tuple(passes), output.dtype)
         # Between stages the fractional bits must stay.
-        stored = numpy.dtype(f"f{working}")
-    kernels = kernels_named(get_isa(), working)
+        stored = numpy.dtype("i2" if working == 2 else f"f{working}")
+    call.counts = NULL
+    kernels = NULL
+    if working == 2:
+        call.counts = count_kernels(get_isa())
+    else:
+        kernels = kernels_named(get_isa(), working)
     if numpy.may_share_memory(input, output):
         input = input.copy()
     source = input
@@ -775,13 +969,17 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         if nearest:
             call.down.factor = factors[stage]
             call.along.factor = factors[last - 1]
+            call.down.shift = <int>-log2(call.down.factor)
+            call.along.shift = <int>-log2(call.along.factor)
             call.low, call.high = -INFINITY, INFINITY
+            if working == 2:
+                call.low, call.high = limits(stored)
             if last == count:
                 call.low, call.high = limits(output.dtype)
         call.kernels = kernels
         call.x = x.elements
         call.out = out.elements
-        call.settle = (not nearest and call.down.taps != 0 and call.along.taps != 0
+        call.settle = (not nearest and kernels != NULL and call.down.taps != 0 and call.along.taps != 0
                        and (out.elements.dtype < FS_F32 or out.elements.item != kernels.bytes))
         call.in_place = source is output
         shape_stage(&call, x, out, spec.axis if call.down.taps else -1,

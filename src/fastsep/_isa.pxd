@@ -106,6 +106,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         char *const *array
         int64_t offset, step
         double constant, factor, low, high
+        int64_t ahead
         char *buffer
         int64_t row_stride
 
@@ -124,7 +125,8 @@ cdef extern from "fastsep_kernels.h" nogil:
         int64_t out_stride
         const void *weights
         fs_folding folding
-        int exact
+        int exact, shift
+        int64_t tap_stride
         char *sums
         fs_ahead ahead[2]
 
@@ -166,11 +168,19 @@ cdef extern from "fastsep_kernels.h" nogil:
         double (*read_burst)(const void *, int64_t, int64_t) noexcept nogil
         double (*copy_burst)(void *, const void *, int64_t, int64_t) noexcept nogil
 
+    struct fs_count_kernels:
+        int64_t lanes
+        void (*lines_load)(const fs_transfer *) noexcept nogil
+        void (*lines_store)(const fs_transfer *) noexcept nogil
+        void (*lines_down)(const fs_lines *) noexcept nogil
+        void (*lines_along)(const fs_lines *) noexcept nogil
+
     struct fs_kernels:
         const char *name
         int64_t vector_bytes, vector_registers
         int has_fma
         fs_real_kernels types[2]
+        fs_count_kernels counts
 
 
 cdef struct cache_sizes:
@@ -178,5 +188,6 @@ cdef struct cache_sizes:
 
 
 cdef const fs_real_kernels *kernels_named(str isa, int64_t item_bytes) except NULL
+cdef const fs_count_kernels *count_kernels(str isa) except NULL
 cdef const fs_real_kernels *panel_kernels(str isa, int64_t item_bytes, int64_t outputs) except NULL
 cdef const cache_sizes *caches() noexcept nogil

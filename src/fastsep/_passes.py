@@ -41,8 +41,8 @@ def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[int, list
     Pass `p` takes integers in units of ``2**-F[p]`` and leaves integers in units of ``2**-F[p + 1]``, ``F``
     being 0 for the input and for the output: ``floor(factor · Σ_j W[j] · t[i + j - before] + 1/2)`` with
     integers ``W`` that stand for ``weights · 2**B`` and ``factor = 2**(F[p + 1] - F[p] - B)``; a box has all
-    ``W = 1`` and divides by its size besides. Every sum fits the 24 bits of float32, or else the 53 of
-    float64, and so is exact in any order.
+    ``W = 1`` and divides by its size besides. Weights and what passes leave fit 16 bits and sums 32, or else
+    sums fit the 24 bits of float32, or else the 53 of float64: every sum is exact in any order.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[int, list
     Returns
     -------
     item_bytes : int
-        4 for float32, 8 for float64.
+        2 for integers of 16 bits, 4 for float32, 8 for float64.
     passes : list of Pass
         Their weights are integers, their `cval` is in units of the pass.
     factors : list of float
@@ -80,6 +80,9 @@ def _in_integers(
         p._replace(weights=None if kept is None else np.frombuffer(kept))
         for p, kept in zip(weightless, weights, strict=True)
     ]
+    short = _in_short_integers(passes, dtype) if dtype.itemsize == 1 else None
+    if short is not None:
+        return 2, tuple(short[0]), tuple(short[1])
     for item_bytes, digits in ((4, 24), (8, 53)):
         # A weight of float32 should have at least 10 bits: wider types go to float64.
         if item_bytes == 4 and dtype.itemsize > 1:
@@ -88,6 +91,71 @@ def _in_integers(
         if scaled is not None:
             return item_bytes, tuple(scaled[0]), tuple(scaled[1])
     raise ValueError(f"the weights or windows are too large for sums of {dtype} to be exact in 53 bits")
+
+
+# What integers of 16 bits, and of 32 for sums of products of two, hold on either side of zero.
+_SHORT, _LONG = 2**15 - 1, 2**31 - 1
+# Pixels are to be at most one count off: less than one half before the last rounding. Weights of 15 bits come near it
+# in kernels of hundreds of taps.
+_MOST_ERROR = 0.5
+
+
+def _in_short_integers(
+    passes: Sequence[Pass], dtype: np.dtype[Any]
+) -> tuple[list[Pass], list[float]] | None:
+    """The same for lanes of 16 bits; None where a pass does not fit or would be too far off."""
+    unsigned = dtype.kind in "bu" and all(p.weights is not None and p.weights.min() >= 0 for p in passes)
+    most = 1 if dtype.kind == "b" else max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    before, error = 0, 0.0
+    scaled, factors = [], []
+    for index, p in enumerate(passes):
+        if p.weights is None:
+            return None
+        # In units of 2**-before: what the sums may hold.
+        most = max(most, math.ceil(abs(p.cval) * 2**before)) if p.mode == "constant" else most
+        cval = float(math.floor(p.cval * 2**before + 0.5))
+        total = math.fsum(np.abs(p.weights))
+        bits = 22
+        while bits >= 0 and not _fits_short(p.weights, bits, most, before):
+            bits -= 1
+        if bits < 0 or most > _SHORT:
+            return None
+        exact = False
+        for fewer in range(bits + 1):
+            if np.array_equal(np.rint(p.weights * 2.0**fewer), p.weights * 2.0**fewer):
+                bits, exact = fewer, True
+                break
+        weights = integer_weights(p.weights, bits)
+        lost = p.weights - weights / 2.0**bits
+        spread = most / 2 if unsigned else most
+        error = error * total + (spread * np.abs(lost).sum() + most * abs(math.fsum(lost))) / 2**before
+        magnitude = int(np.abs(weights).sum())
+        fraction = 0
+        if index + 1 < len(passes):
+            # As many fractional bits as leave room for the sign and the integer.
+            fraction = min(7, before + bits)
+            while fraction >= 0 and _rounded(magnitude * most, before + bits - fraction) > _SHORT:
+                fraction -= 1
+            if fraction < 0:
+                return None
+            most = _rounded(magnitude * most, before + bits - fraction)
+            error += 0.0 if exact and fraction == before + bits else 2.0 ** -(fraction + 1)
+        factors.append(2.0 ** (fraction - before - bits))
+        scaled.append(p._replace(weights=weights, cval=cval))
+        before = fraction
+    return (scaled, factors) if error < _MOST_ERROR else None
+
+
+def _fits_short(weights: NDArray[np.float64], bits: int, most: int, before: int) -> bool:
+    """Whether weights of so many bits fit 16, and sums of their products, and one half added, 32."""
+    magnitudes = np.abs(integer_weights(weights, bits))
+    fits: bool = magnitudes.max() <= _SHORT and magnitudes.sum() * most + 2 ** (bits + before) <= _LONG
+    return fits
+
+
+def _rounded(number: int, shift: int) -> int:
+    """To the nearest, halves upward, after a division by a power of two."""
+    return (2 * number + 2**shift) // 2 ** (shift + 1)
 
 
 def _scaled(
