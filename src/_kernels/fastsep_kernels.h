@@ -144,8 +144,8 @@ struct fs_transfer {
     char *const *array;          /* [rows]; when loading, NULL stands for a row of `constant` */
     int64_t offset, step;        /* in bytes: of the first column, and from one column to the next */
     double constant;
-    double factor, low, high;    /* when rounding to integers */
-    int64_t ahead;               /* lines16.inc: bytes behind the last column to be fetched */
+    double low, high;            /* of what lines16.inc stores */
+    int64_t ahead, ahead_bytes;  /* lines16.inc: what else of each row is to be fetched, from `offset` on */
     char *buffer;                /* [rows][row_stride]: reals */
     int64_t row_stride;
 };
@@ -168,8 +168,11 @@ struct fs_lines {
     const void *weights;         /* [taps]; NULL: a mean of the window */
     enum fs_folding folding;
     int exact;                   /* no fused multiply-add: SciPy's roundings */
-    int shift;                   /* lines16.inc: what a sum loses, rounded to the nearest, halves upward */
-    int64_t tap_stride;          /* lines16.inc: from one tap to the next along a row */
+    int rounds;                  /* to the nearest integer of `factor` times the sum, halves upward, in [low, high] */
+    double factor, low, high;
+    /* lines16.inc: (sum + half) >> shift, and for a box first the upper 16 bits of its product with `multiplier` */
+    int32_t half, shift, multiplier;
+    int64_t tap_stride;          /* from one tap to the next along a row */
     char *sums;                  /* of a mean: one vector of scratch for each of the rows */
     struct fs_ahead ahead[2];
 };
@@ -209,7 +212,6 @@ struct fs_real_kernels {
     void (*lines_load)(const struct fs_transfer *);
     void (*lines_store)(const struct fs_transfer *);
     void (*lines_settle)(const struct fs_transfer *);
-    void (*lines_round)(const struct fs_transfer *);
     void (*lines_filter)(const struct fs_lines *);
     void (*lines_run)(const struct fs_lines *, int begin);
     void (*lines_turn)(const struct fs_turn *);
@@ -222,9 +224,9 @@ struct fs_real_kernels {
     double (*copy_burst)(void *to, const void *from, int64_t bytes, int64_t repetitions);
 };
 
-/* lines16.inc: filters of 8-bit integers in 16-bit lanes. */
-struct fs_count_kernels {
-    int64_t lanes;
+/* lines.inc and lines16.inc: filters whose pass along the rows reads them where they are. */
+struct fs_line_kernels {
+    int64_t bytes, lanes;
     void (*lines_load)(const struct fs_transfer *);
     void (*lines_store)(const struct fs_transfer *);
     void (*lines_down)(const struct fs_lines *);
@@ -236,7 +238,7 @@ struct fs_kernels {
     int64_t vector_bytes, vector_registers;
     int has_fma;
     struct fs_real_kernels types[2]; /* float, double */
-    struct fs_count_kernels counts;
+    struct fs_line_kernels lines[3]; /* 16-bit integer, float, double */
 };
 
 /* dispatch.c */

@@ -13,6 +13,7 @@
 #define lower_pairs FS_FN(lower_pairs)
 #define upper_pairs FS_FN(upper_pairs)
 #define saturate FS_FN(saturate)
+#define multiply_high FS_FN(multiply_high)
 #define zip_halves FS_FN(zip_halves)
 #define splat_wide FS_FN(splat_wide)
 
@@ -108,6 +109,22 @@ FS_INLINE vec saturate(wide a, wide b)
     clear = b > high;
     b = (clear & high) | (~clear & b);
     return FS_SHUFFLE_16((vec)a, (vec)b, FS_LOW_WORDS);
+#endif
+}
+
+/* The upper 16 bits of a·b, then shifted right, all without a sign. */
+FS_INLINE vec multiply_high(vec a, vec b, int shift)
+{
+    typedef uint16_t unsigned_vec __attribute__((vector_size(FS_VECTOR_BYTES)));
+#if FS_MASKS_X86
+    return (vec)((unsigned_vec)_mm512_mulhi_epu16((__m512i)a, (__m512i)b) >> shift);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
+    return (vec)((unsigned_vec)_mm256_mulhi_epu16((__m256i)a, (__m256i)b) >> shift);
+#else
+    typedef uint32_t unsigned_wide __attribute__((vector_size(FS_VECTOR_BYTES)));
+    const unsigned_wide x = (unsigned_wide)a, y = (unsigned_wide)b;
+    const unsigned_wide even = (x & 0xffff) * (y & 0xffff) >> 16, odd = (x >> 16) * (y >> 16) & 0xffff0000;
+    return (vec)((unsigned_vec)(even | odd) >> shift);
 #endif
 }
 

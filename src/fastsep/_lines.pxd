@@ -1,8 +1,8 @@
 """Filters along axes: one stage of a call, a pass down the rows, one along them, or both in one traversal."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
-from fastsep._isa cimport fs_count_kernels, fs_dtype, fs_folding, fs_real_kernels
+from fastsep._isa cimport fs_dtype, fs_folding, fs_line_kernels, fs_real_kernels
 
 cdef enum:
     MOST_AXES = 64
@@ -26,7 +26,7 @@ cdef struct lines_pass:
     fs_folding folding
     int exact
     double factor                              # of the sums, before they are rounded to the nearest integers
-    int shift                                  # of the sums in integers: minus the binary logarithm of `factor`
+    int32_t half, shift, multiplier            # the same in 16-bit lanes: see fs_lines
     bint running                               # SciPy's running sum, from the first output to the last
 
 # Free axes, outermost first: where a row begins.
@@ -39,7 +39,7 @@ cdef struct lines_outer:
 
 cdef struct lines_call:
     const fs_real_kernels *kernels
-    const fs_count_kernels *counts             # in their place where a stage computes in 16-bit lanes, else NULL
+    const fs_line_kernels *unturned            # in their place where the pass along reads rows where they are, else NULL
     elements x, out
     lines_pass down, along
     lines_outer outer                          # of planes where there is a pass down, else of rows
@@ -54,5 +54,5 @@ cdef struct lines_call:
     # how the call is cut
     int64_t block_rows, row_blocks, block_columns, column_blocks
     int64_t strip_columns
-    int64_t middle_stride                      # of 16-bit lanes: bytes from row to row
+    int64_t middle_stride                      # where nothing is turned: bytes from row to row
     int64_t rows_at, sums_at, middle_at, turned_at, states_at, result_at, plane_at, scratch_bytes
