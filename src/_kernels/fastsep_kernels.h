@@ -146,7 +146,8 @@ struct fs_transfer {
     char *const *array;          /* [rows]; when loading, NULL stands for a row of `constant` */
     int64_t offset, step;        /* in bytes: of the first column, and from one column to the next */
     double constant;
-    double factor, low, high;    /* when rounding to integers */
+    double low, high;            /* of what lines16.inc stores */
+    int64_t ahead, ahead_bytes;  /* lines16.inc: what else of each row is to be fetched, from `offset` on */
     char *buffer;                /* [rows][row_stride]: reals */
     int64_t row_stride;
 };
@@ -169,6 +170,11 @@ struct fs_lines {
     const void *weights;         /* [taps]; NULL: a mean of the window */
     enum fs_folding folding;
     int exact;                   /* no fused multiply-add: SciPy's roundings */
+    int rounds;                  /* to the nearest integer of `factor` times the sum, halves upward, in [low, high] */
+    double factor, low, high;
+    /* lines16.inc: (sum + half) >> shift, and for a box first the upper 16 bits of its product with `multiplier` */
+    int32_t half, shift, multiplier;
+    int64_t tap_stride;          /* from one tap to the next along a row */
     char *sums;                  /* of a mean: one vector of scratch for each of the rows */
     struct fs_ahead ahead[2];
 };
@@ -208,7 +214,6 @@ struct fs_real_kernels {
     void (*lines_load)(const struct fs_transfer *);
     void (*lines_store)(const struct fs_transfer *);
     void (*lines_settle)(const struct fs_transfer *);
-    void (*lines_round)(const struct fs_transfer *);
     void (*lines_filter)(const struct fs_lines *);
     void (*lines_run)(const struct fs_lines *, int begin);
     void (*lines_turn)(const struct fs_turn *);
@@ -221,11 +226,21 @@ struct fs_real_kernels {
     double (*copy_burst)(void *to, const void *from, int64_t bytes, int64_t repetitions);
 };
 
+/* lines.inc and lines16.inc: filters whose pass along the rows reads them where they are. */
+struct fs_line_kernels {
+    int64_t bytes, lanes;
+    void (*lines_load)(const struct fs_transfer *);
+    void (*lines_store)(const struct fs_transfer *);
+    void (*lines_down)(const struct fs_lines *);
+    void (*lines_along)(const struct fs_lines *);
+};
+
 struct fs_kernels {
     const char *name;
     int64_t vector_bytes, vector_registers;
     int has_fma;
     struct fs_real_kernels types[2]; /* float, double */
+    struct fs_line_kernels lines[3]; /* 16-bit integer, float, double */
 };
 
 /* dispatch.c */

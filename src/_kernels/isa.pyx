@@ -5,7 +5,7 @@ from time import perf_counter
 
 from libc.stdint cimport int64_t
 
-from fastsep._isa cimport cache_sizes, fs_kernels, fs_real_kernels
+from fastsep._isa cimport cache_sizes, fs_line_kernels, fs_kernels, fs_real_kernels
 
 cdef extern from "fastsep_kernels.h" nogil:
     int fs_isa_count()
@@ -55,6 +55,15 @@ cdef const fs_real_kernels *kernels_named(str isa, int64_t item_bytes) except NU
     for i in range(fs_isa_count()):
         if <str>names[i] == isa:
             return &fs_isa(i).types[0 if item_bytes == 4 else 1]
+    raise ValueError(f"{isa!r} is not an instruction set of fastsep")
+
+
+cdef const fs_line_kernels *line_kernels(str isa, int64_t item_bytes) except NULL:
+    """The same for filters that are not transposed: 16-bit integers besides."""
+    cdef int i
+    for i in range(fs_isa_count()):
+        if <str>names[i] == isa:
+            return &fs_isa(i).lines[0 if item_bytes == 2 else 1 if item_bytes == 4 else 2]
     raise ValueError(f"{isa!r} is not an instruction set of fastsep")
 
 

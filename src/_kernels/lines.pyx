@@ -1,8 +1,8 @@
 """Filters along axes: blocks of rows, walked from left to right in strips that fit L1. See lines.md."""
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport INFINITY, fabs
-from libc.stdint cimport int64_t
+from libc.math cimport INFINITY, fabs, log2
+from libc.stdint cimport int16_t, int32_t, int64_t
 from libc.string cimport memcpy, memmove
 
 from fastsep._arrays cimport Packed, View, allocate, strided
@@ -18,11 +18,13 @@ from fastsep._isa cimport (
     caches,
     fs_ahead,
     fs_dtype,
+    fs_line_kernels,
     fs_lines,
     fs_real_kernels,
     fs_transfer,
     fs_turn,
     kernels_named,
+    line_kernels,
 )
 from fastsep._lines cimport (
     CONSTANT,
@@ -43,7 +45,7 @@ from fastsep._threads cimport phase, run_phases, threads_for
 import numpy
 
 from fastsep._isa import get_isa
-from fastsep._passes import in_integers
+from fastsep._passes import exact_in_short_integers, in_integers, short_division
 from fastsep._threads import check
 
 cdef double DBL_EPSILON = 2.0 ** -52
@@ -59,6 +61,9 @@ cdef enum:
     # Rows of a block: what a block reads beyond its own rows, taps - 1 of them, is read twice.
     BLOCK_ROWS = 64
     CACHE_LINE = 64
+    # Taps along rows of floats that are read where they are; of a mean, whose sums double.
+    MOST_UNTURNED = 9
+    MOST_UNTURNED_SUMS = 33
 
 
 # ---- borders ---------------------------------------------------------------------------------------------
@@ -90,6 +95,10 @@ cdef int64_t mapped(const lines_pass *p, int64_t at) noexcept nogil:
     return period - at if p.mode == MIRROR else period - 1 - at
 
 
+cdef int64_t whole_lines(int64_t size) noexcept nogil:
+    return (size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
+
+
 # ---- one tile --------------------------------------------------------------------------------------------
 
 
@@ -104,10 +113,15 @@ cdef int64_t offset_of(const lines_outer *outer, const int64_t *strides, int64_t
     return offset
 
 
+cdef int64_t item_of(const lines_call *c) noexcept nogil:
+    """Bytes of what a stage computes with."""
+    return c.kernels.bytes if c.unturned == NULL else c.unturned.bytes
+
+
 cdef void load_columns(const lines_call *c, fs_transfer *move, int64_t first, int64_t count, char *to) noexcept nogil:
     """Columns [first, first + count) of the extended rows, in elements from the first column of the image on, to the
     strip. Those that are the constant are left to `fill_constant`."""
-    cdef int64_t at = first, run, pixel, channel
+    cdef int64_t at = first, run, pixel, channel, item = item_of(c)
     while at < first + count:
         if 0 <= at < c.columns:
             run = min(first + count, c.columns) - at
@@ -124,8 +138,11 @@ cdef void load_columns(const lines_call *c, fs_transfer *move, int64_t first, in
             pixel = pixel * c.channels + channel
         move.columns = run
         move.offset = pixel * move.step
-        move.buffer = to + (at - first) * c.kernels.bytes
-        c.kernels.lines_load(move)
+        move.buffer = to + (at - first) * item
+        if c.unturned == NULL:
+            c.kernels.lines_load(move)
+        else:
+            c.unturned.lines_load(move)
         at += run
 
 
@@ -142,24 +159,22 @@ cdef void fill_constant(const lines_call *c, int64_t rows, int64_t first, int64_
                     (<double *>(to + r * row_stride))[at - first] = c.along.cval
 
 
-cdef void round_lines(const lines_call *c, const lines_pass *p, bint last, int64_t rows, int64_t columns,
-                      char *buffer) noexcept nogil:
-    cdef fs_transfer work
-    work.rows = rows
-    work.columns = columns
-    work.buffer = buffer
-    work.row_stride = c.strip_columns * c.kernels.bytes
-    work.factor = p.factor
-    work.low = c.low if last else -INFINITY
-    work.high = c.high if last else INFINITY
-    c.kernels.lines_round(&work)
-
-
-cdef void filter_lines(const lines_call *c, const lines_pass *p, fs_lines *work) noexcept nogil:
+cdef void describe_lines(const lines_call *c, const lines_pass *p, bint last, fs_lines *work) noexcept nogil:
     work.taps = p.taps
     work.weights = p.weights
     work.folding = p.folding
     work.exact = p.exact
+    work.rounds = c.nearest
+    work.factor = p.factor
+    work.low = c.low if last else -INFINITY
+    work.high = c.high if last else INFINITY
+    work.half = p.half
+    work.shift = p.shift
+    work.multiplier = p.multiplier
+
+
+cdef void filter_lines(const lines_call *c, const lines_pass *p, bint last, fs_lines *work) noexcept nogil:
+    describe_lines(c, p, last, work)
     c.kernels.lines_filter(work)
 
 
@@ -303,9 +318,7 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
             else:
                 look_ahead(&work.ahead[1], out_rows, rows, first, min(last, first + c.strip_columns), c.out_step,
                            c.block_rows * c.out_row)
-            filter_lines(c, &c.down, &work)
-        if c.nearest and c.down.taps:
-            round_lines(c, &c.down, c.along.taps == 0, rows, count, middle)
+            filter_lines(c, &c.down, c.along.taps == 0, &work)
         if c.along.taps == 0:
             if work.out == middle:
                 put.columns = count
@@ -362,7 +375,7 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
                         i = group * lanes
                         look_ahead(&work.ahead[1], x_rows + i, min(rows - i, lanes), max(0, at),
                                    min(min(c.columns, end), at + c.strip_columns), c.x_step, 0)
-                    filter_lines(c, &c.along, &work)
+                    filter_lines(c, &c.along, True, &work)
             turn.columns = ready
             turn.count = min(rows - group * lanes, lanes)
             turn.rows = (out_rows if c.out_is_real else middle_rows) + group * lanes
@@ -372,8 +385,6 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
             memmove(turned + group * group_bytes, turned + group * group_bytes + ready * lanes * item,
                     (held - ready) * lanes * item)
         held -= ready
-        if c.nearest:
-            round_lines(c, &c.along, True, rows, ready, middle)
         if not c.out_is_real:
             put.columns = ready
             put.offset = done * c.out_step
@@ -398,11 +409,231 @@ cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept n
         run_block(c, tile * c.row_blocks + row, 0, plane, scratch)
 
 
+# ---- one tile, nothing turned ----------------------------------------------------------------------------
+
+
+cdef void copy_element(char *to, const char *source, int64_t item) noexcept nogil:
+    if item == 2:
+        (<int16_t *>to)[0] = (<const int16_t *>source)[0]
+    elif item == 4:
+        (<int32_t *>to)[0] = (<const int32_t *>source)[0]
+    else:
+        (<int64_t *>to)[0] = (<const int64_t *>source)[0]
+
+
+cdef void fill_middle(const lines_call *c, int64_t rows, int64_t first, int64_t last, char *middle) noexcept nogil:
+    """Columns of [first, last) outside the image, from those inside. `middle`: its column `first`."""
+    cdef int64_t at = first, channel, source, row, item = c.unturned.bytes
+    cdef char *line
+    cdef int16_t short_constant = <int16_t>c.along.cval if item == 2 else 0
+    cdef float float_constant = <float>c.along.cval
+    cdef const char *constant = <const char *>&c.along.cval
+    if item == 2:
+        constant = <const char *>&short_constant
+    elif item == 4:
+        constant = <const char *>&float_constant
+    while at < last:
+        if 0 <= at < c.columns:
+            at = c.columns
+            continue
+        channel = at % c.channels
+        if channel < 0:
+            channel += c.channels
+        source = mapped(&c.along, (at - channel) // c.channels)
+        if source >= 0:
+            source = source * c.channels + channel - first
+        for row in range(rows):
+            line = middle + row * c.middle_stride
+            copy_element(line + (at - first) * item, line + source * item if source >= 0 else constant, item)
+        at += 1
+
+
+cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *scratch) noexcept nogil:
+    """A block of rows, its columns from `first` on: down into the middle, strip by strip, then along four rows at a
+    time. What borders add is copied within the middle."""
+    cdef const fs_line_kernels *kernels = c.unturned
+    cdef int64_t item = kernels.bytes, lanes = kernels.lanes
+    cdef int64_t last = min(c.out_columns, first + c.block_columns)
+    cdef int64_t halo = max(0, c.along.taps - 1) * c.channels
+    cdef int64_t begin = first - c.along.before * c.channels, end = last + halo - c.along.before * c.channels
+    cdef int64_t left = max(0, begin), right = min(end, c.columns)
+    cdef int64_t row, rows, i, position, at, count, whole, down_taps = max(1, c.down.taps)
+    cdef char **x_rows = <char **>(scratch + c.rows_at)
+    cdef char **out_rows
+    cdef const char *x
+    cdef char *middle = scratch + c.middle_at
+    cdef char *strip = scratch
+    cdef char *result = scratch + c.result_at
+    cdef bint x_in_place = False
+    cdef fs_transfer load, put
+    cdef fs_lines down, along
+
+    if c.down.taps:
+        i = block // c.row_blocks
+        row = block % c.row_blocks * c.block_rows
+        rows = min(c.block_rows, c.down.outputs - row)
+        out_rows = x_rows + rows + down_taps - 1
+        x = c.x.data + offset_of(&c.outer, c.outer.x_strides, i)
+        out_rows[0] = c.out.data + offset_of(&c.outer, c.outer.out_strides, i) + row * c.out_row
+        for i in range(rows + down_taps - 1):
+            position = mapped(&c.down, row - c.down.before + i)
+            x_rows[i] = NULL
+            if position >= 0:
+                x_rows[i] = <char *>x + position * c.x_row
+        for i in range(1, rows):
+            out_rows[i] = out_rows[i - 1] + c.out_row
+        x_in_place = (c.x_is_real and row >= c.down.before
+                      and row - c.down.before + rows + down_taps - 1 <= c.down.size)
+    else:
+        row = block * c.block_rows
+        rows = min(c.block_rows, c.outer.rows - row)
+        out_rows = x_rows + rows
+        for i in range(rows):
+            x_rows[i] = c.x.data + offset_of(&c.outer, c.outer.x_strides, row + i)
+            out_rows[i] = c.out.data + offset_of(&c.outer, c.outer.out_strides, row + i)
+
+    load.dtype = c.x.dtype
+    load.swapped = c.x.swapped
+    load.rows = rows + down_taps - 1
+    load.array = x_rows
+    load.step = c.x_step
+    load.constant = c.down.cval
+    load.row_stride = c.strip_columns * item if c.down.taps else c.middle_stride
+    describe_lines(c, &c.down, c.along.taps == 0, &down)
+    down.outputs = rows
+    down.out_stride = c.middle_stride
+    down.sums = scratch + c.sums_at
+    down.ahead[0].count = down.ahead[1].count = 0
+    at = left
+    while at < right:
+        count = min(c.strip_columns, right - at)
+        # What the next strip reads, or the first one of the block below.
+        load.ahead = count * c.x_step
+        load.ahead_bytes = min(c.strip_columns, right - at - count) * c.x_step
+        if at + count == right:
+            load.ahead = c.block_rows * c.x_row - (at - left) * c.x_step
+            load.ahead_bytes = min(c.strip_columns, right - left) * c.x_step
+        if c.x_step != c.x.item or not c.down.taps:
+            load.ahead_bytes = 0
+        whole = count // lanes * lanes if x_in_place else 0
+        down.out = middle + (at - begin) * item
+        if whole:
+            down.vectors = whole // lanes
+            down.rows = x_rows[0] + at * item
+            down.row_stride = c.x_row
+            kernels.lines_down(&down)
+            down.out += whole * item
+        if whole < count:
+            load_columns(c, &load, at + whole, count - whole,
+                         strip if c.down.taps else middle + (at - begin) * item)
+            if c.down.taps:
+                down.vectors = (count - whole + lanes - 1) // lanes
+                down.rows = strip
+                down.row_stride = load.row_stride
+                down.ahead[0].count = down.ahead[1].count = 0
+                if item != 2:
+                    look_ahead(&down.ahead[1], out_rows, rows, max(first, at - halo), min(last, at + count - halo),
+                               c.out_step, 0)
+                kernels.lines_down(&down)
+        at += count
+
+    put.dtype = c.out.dtype
+    put.swapped = c.out.swapped
+    put.step = c.out_step
+    put.low = c.low
+    put.high = c.high
+    if c.along.taps == 0:
+        put.rows = rows
+        put.columns = last - first
+        put.array = out_rows
+        put.offset = first * c.out_step
+        put.buffer = middle
+        put.row_stride = c.middle_stride
+        kernels.lines_store(&put)
+        return
+    fill_middle(c, rows, begin, end, middle)
+    describe_lines(c, &c.along, True, &along)
+    along.tap_stride = c.channels * item
+    along.row_stride = c.middle_stride
+    along.sums = scratch + c.sums_at
+    put.buffer = result
+    put.row_stride = c.strip_columns * item
+    for i in range(0, rows, 4):
+        put.rows = min(4, rows - i)
+        put.array = out_rows + i
+        along.outputs = put.rows
+        at = first
+        while at < last:
+            count = min(c.strip_columns, last - at)
+            whole = count // lanes * lanes if c.out_is_real else 0
+            along.rows = middle + i * c.middle_stride + (at - first) * item
+            if whole:
+                along.vectors = whole // lanes
+                along.out = out_rows[i] + at * item
+                along.out_stride = c.out_row
+                kernels.lines_along(&along)
+            if whole < count:
+                along.vectors = (count - whole + lanes - 1) // lanes
+                along.rows += whole * item
+                along.out = result
+                along.out_stride = put.row_stride
+                kernels.lines_along(&along)
+                put.columns = count - whole
+                put.offset = (at + whole) * c.out_step
+                kernels.lines_store(&put)
+            at += count
+
+
+cdef void unturned_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
+    cdef const lines_call *c = <const lines_call *>opaque
+    cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1)
+    run_unturned(c, tile % blocks, tile // blocks * c.block_columns, scratch)
+
+
+cdef void lay_out_unturned(lines_call *c) noexcept nogil:
+    """The same as `lay_out` where nothing is turned: a block's middle stays in L2."""
+    cdef int64_t item = c.unturned.bytes, lanes = c.unturned.lanes
+    cdef int64_t halo = max(0, c.along.taps - 1) * c.channels, extra = max(0, c.down.taps - 1)
+    cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
+    cdef int64_t rows = BLOCK_ROWS, width
+    cdef bint sequential = c.x_is_real and c.down.taps != 0
+    # Rows that are read where they are want to be read one behind the other, as memory is.
+    if sequential:
+        rows = 8 if item == 4 else 4
+    c.row_blocks = max(1, (all_rows + rows // 2) // rows)
+    c.block_rows = min(all_rows, ((all_rows + c.row_blocks - 1) // c.row_blocks + 3) // 4 * 4)
+    c.row_blocks = (all_rows + c.block_rows - 1) // c.block_rows
+    # The 16-bit tile computes four rows, however few there are.
+    rows = (c.block_rows + 3) // 4 * 4
+    c.block_columns = max(16 * halo, caches().level2 // 2 // (rows * item), 512)
+    c.column_blocks = max(1, (c.out_columns + c.block_columns // 2) // c.block_columns)
+    c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
+    c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
+    # Borders are copied from columns of the same block.
+    if c.along.taps and (c.along.mode == WRAP or c.out_columns - (c.column_blocks - 1) * c.block_columns < halo):
+        c.column_blocks = 1
+        c.block_columns = c.out_columns
+    # Twice L1, as in `lay_out`, in even strips of whole vectors.
+    width = max(2 * CACHE_LINE, 2 * caches().level1 // (rows + extra + 1)) // item
+    if sequential:
+        width = c.block_columns + halo
+    c.strip_columns = (c.block_columns + halo) // max(1, (c.block_columns + halo + width // 2) // width) + lanes
+    c.strip_columns = whole_lines(c.strip_columns * item) // item
+    # A vector beyond the last, and the pair beyond the last tap; rows that do not all begin in the same sets of L1.
+    width = whole_lines((c.block_columns + halo + 2 * lanes + 2 * c.channels) * item)
+    c.middle_stride = width if width // CACHE_LINE % 2 else width + CACHE_LINE
+    c.rows_at = whole_lines((rows + extra + 2) * c.strip_columns * item) if c.down.taps else 0
+    c.sums_at = c.rows_at + whole_lines((2 * c.block_rows + extra) * sizeof(char *))
+    c.middle_at = c.sums_at
+    if item != 2 and c.down.taps and c.down.weights == NULL:
+        c.middle_at += (rows + extra) * lanes * item
+    if item != 2 and c.along.taps and c.along.weights == NULL:
+        c.middle_at = max(c.middle_at, c.sums_at + whole_lines((c.strip_columns + halo + 2 * lanes) * item))
+    c.result_at = c.middle_at + rows * c.middle_stride
+    c.scratch_bytes = c.result_at + (4 * c.strip_columns * item if c.along.taps else 0)
+
+
 # ---- one stage -------------------------------------------------------------------------------------------
-
-
-cdef int64_t whole_lines(int64_t size) noexcept nogil:
-    return (size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
 
 
 cdef void lay_out(lines_call *c, int threads) noexcept nogil:
@@ -453,13 +684,15 @@ cdef double stage_seconds(const lines_call *c) noexcept nogil:
     """Serial time, for the choice of threads and slabs only."""
     cdef double outputs = 1.0 * c.outer.rows * c.out_columns * max(1, c.down.outputs if c.down.taps else 1)
     cdef double taps = 4.0 + c.down.taps + c.along.taps
-    return outputs * taps / (min(c.kernels.lanes, 48 // c.kernels.bytes) * 3e9)
+    # Products of pairs of 16-bit integers take as long as folded products of floats.
+    cdef int64_t item = max(4, item_of(c)), lanes = c.unturned.lanes if c.unturned != NULL else c.kernels.lanes
+    return outputs * taps / (min(lanes * item_of(c) // item, 48 // item) * 3e9)
 
 
 cdef bint is_real(const lines_call *c, const elements *x, int64_t step) noexcept nogil:
     """Whether the elements of a row are what the kernels compute with, side by side."""
-    cdef int64_t item = c.kernels.bytes
-    return x.dtype == (FS_F32 if item == 4 else FS_F64) and not x.swapped and step == item
+    cdef int64_t item = item_of(c)
+    return item != 2 and x.dtype == (FS_F32 if item == 4 else FS_F64) and not x.swapped and step == item
 
 
 cdef int run_stage(lines_call *c, object threads) except -1:
@@ -467,9 +700,13 @@ cdef int run_stage(lines_call *c, object threads) except -1:
     cdef double seconds = stage_seconds(c)
     cdef int count = threads_for(threads, seconds)
     c.x_is_real = is_real(c, &c.x, c.x_step)
-    c.out_is_real = is_real(c, &c.out, c.out_step) and not c.nearest
-    lay_out(c, count)
-    step.run_tile = lines_tile
+    c.out_is_real = is_real(c, &c.out, c.out_step)
+    if c.unturned != NULL:
+        lay_out_unturned(c)
+        step.run_tile = unturned_tile
+    else:
+        lay_out(c, count)
+        step.run_tile = lines_tile
     step.tiles = c.column_blocks * c.row_blocks * (c.outer.rows if c.down.taps else 1)
     if c.in_place:
         step.tiles = c.outer.rows
@@ -512,9 +749,20 @@ cdef class Operand:
         self.elements.item = self.view.buffer.itemsize
 
 
+cdef Packed pairs_of(const double *values, int64_t taps):
+    """Integer weights as lines16.inc wants them: pairs from the first tap on, then pairs from one before it on."""
+    cdef int64_t pairs = taps // 2 + 1, place, tap
+    cdef Packed packed = allocate(2 * pairs * sizeof(int32_t))
+    cdef int16_t *to = <int16_t *>packed.data
+    for place in range(4 * pairs):
+        tap = place if place < 2 * pairs else place - 2 * pairs - 1
+        to[place] = <int16_t>values[tap] if 0 <= tap < taps else 0
+    return packed
+
+
 cdef int fill_pass(lines_pass *p, object spec, Operand x, Operand out, const fs_real_kernels *kernels,
                    bint exact, list held) except -1:
-    """A pass for the kernels; its packed weights are appended to `held`, which must outlive it."""
+    """A pass for the kernels (NULL: 16-bit lanes); its packed weights are appended to `held`, which must outlive it."""
     cdef int64_t tap, half
     cdef double w, other
     cdef Packed packed
@@ -539,6 +787,11 @@ cdef int fill_pass(lines_pass *p, object spec, Operand x, Operand out, const fs_
         return 0
     weights = strided(spec.weights)
     values = <const double *>weights.buffer.buf
+    if kernels == NULL:
+        packed = pairs_of(values, p.taps)
+        held.append(packed)
+        p.weights = packed.data
+        return 0
     packed = allocate(p.taps * kernels.bytes)
     held.append(packed)
     for tap in range(p.taps):
@@ -669,6 +922,35 @@ cdef bint fuses_in_place(object passes, int first, object output, bint already) 
             <= caches().level2 // 2)
 
 
+cdef int set_factor(lines_pass *p, object factor, int working) except -1:
+    """What a sum is multiplied by before it is rounded; in 16-bit lanes, as shifts."""
+    p.factor = float(factor)
+    p.half = p.shift = p.multiplier = 0
+    if working > 2 or p.taps == 0:
+        return 0
+    if p.weights == NULL:
+        p.half, p.multiplier, p.shift = short_division(int(p.taps / factor))
+    else:
+        p.shift = <int32_t>-log2(p.factor)
+        p.half = 1 << (p.shift - 1) if p.shift else 0
+    return 0
+
+
+cdef object reordered(object passes, object input, object output):
+    """Two passes of which the first goes along and the second down, the other way round: so they are one traversal.
+    The real result is the same where what lies beyond the ends is taken from the array."""
+    cdef Operand x, out
+    if len(passes) != 2 or passes[0].axis == passes[1].axis or "constant" in (passes[0].mode, passes[1].mode):
+        return passes
+    if "valid" in (passes[0].mode, passes[1].mode):
+        return passes
+    x = Operand(input, False)
+    out = Operand(output, True)
+    if goes_along(x, out, passes[0], False) and not goes_along(x, out, passes[1], False):
+        return [passes[1], passes[0]]
+    return passes
+
+
 def limits(dtype):
     """The least and the greatest value of a type of integers; of bool, 0 and 1."""
     return (0, 1) if dtype.kind == "b" else (int(numpy.iinfo(dtype).min), int(numpy.iinfo(dtype).max))
@@ -702,6 +984,8 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     """
     cdef bint exact = arithmetic == "scipy", nearest = arithmetic == "nearest"
     cdef const fs_real_kernels *kernels
+    cdef const fs_line_kernels *unturned
+    cdef bint short
     cdef Operand x, out
     cdef lines_call call
     cdef lines_pass one, two
@@ -725,8 +1009,15 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     if nearest:
         working, passes, factors = in_integers(tuple(passes), output.dtype)
         # Between stages the fractional bits must stay.
-        stored = numpy.dtype(f"f{working}")
-    kernels = kernels_named(get_isa(), working)
+        stored = numpy.dtype("i2" if working == 2 else f"f{working}")
+    elif exact and exact_in_short_integers(passes, input.dtype, output.dtype):
+        # SciPy's bits, whatever computes them.
+        working, stored, factors = 2, numpy.dtype("i2"), [1.0] * count
+        passes = reordered(passes, input, output)
+    elif not exact:
+        passes = reordered(passes, input, output)
+    unturned = line_kernels(get_isa(), working)
+    kernels = kernels_named(get_isa(), working) if working > 2 else NULL
     if numpy.may_share_memory(input, output):
         input = input.copy()
     source = input
@@ -772,16 +1063,24 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
             call.along.mode = VALID
             call.along.running = False
         call.nearest = nearest
-        if nearest:
-            call.down.factor = factors[stage]
-            call.along.factor = factors[last - 1]
+        # 16-bit lanes are never turned, floats only for many taps.
+        short = call.along.taps <= (MOST_UNTURNED_SUMS if call.along.weights == NULL else MOST_UNTURNED)
+        call.unturned = NULL
+        if working == 2 or (call.down.taps and call.along.taps and short and not exact and source is not output
+                            and (nearest or out.elements.item == working)):
+            call.unturned = unturned
+        if factors:
+            set_factor(&call.down, factors[stage], working)
+            set_factor(&call.along, factors[last - 1], working)
             call.low, call.high = -INFINITY, INFINITY
+            if working == 2:
+                call.low, call.high = limits(stored)
             if last == count:
                 call.low, call.high = limits(output.dtype)
         call.kernels = kernels
         call.x = x.elements
         call.out = out.elements
-        call.settle = (not nearest and call.down.taps != 0 and call.along.taps != 0
+        call.settle = (not nearest and kernels != NULL and call.down.taps != 0 and call.along.taps != 0
                        and (out.elements.dtype < FS_F32 or out.elements.item != kernels.bytes))
         call.in_place = source is output
         shape_stage(&call, x, out, spec.axis if call.down.taps else -1,

@@ -1,6 +1,6 @@
 """The C structures of fastsep_kernels.h, and the table in use."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 
 cdef extern from "fastsep_kernels.h" nogil:
@@ -107,7 +107,8 @@ cdef extern from "fastsep_kernels.h" nogil:
         int64_t rows, columns
         char *const *array
         int64_t offset, step
-        double constant, factor, low, high
+        double constant, low, high
+        int64_t ahead, ahead_bytes
         char *buffer
         int64_t row_stride
 
@@ -126,7 +127,10 @@ cdef extern from "fastsep_kernels.h" nogil:
         int64_t out_stride
         const void *weights
         fs_folding folding
-        int exact
+        int exact, rounds
+        double factor, low, high
+        int32_t half, shift, multiplier
+        int64_t tap_stride
         char *sums
         fs_ahead ahead[2]
 
@@ -157,7 +161,6 @@ cdef extern from "fastsep_kernels.h" nogil:
         void (*lines_load)(const fs_transfer *) noexcept nogil
         void (*lines_store)(const fs_transfer *) noexcept nogil
         void (*lines_settle)(const fs_transfer *) noexcept nogil
-        void (*lines_round)(const fs_transfer *) noexcept nogil
         void (*lines_filter)(const fs_lines *) noexcept nogil
         void (*lines_run)(const fs_lines *, int) noexcept nogil
         void (*lines_turn)(const fs_turn *) noexcept nogil
@@ -168,11 +171,19 @@ cdef extern from "fastsep_kernels.h" nogil:
         double (*read_burst)(const void *, int64_t, int64_t) noexcept nogil
         double (*copy_burst)(void *, const void *, int64_t, int64_t) noexcept nogil
 
+    struct fs_line_kernels:
+        int64_t bytes, lanes
+        void (*lines_load)(const fs_transfer *) noexcept nogil
+        void (*lines_store)(const fs_transfer *) noexcept nogil
+        void (*lines_down)(const fs_lines *) noexcept nogil
+        void (*lines_along)(const fs_lines *) noexcept nogil
+
     struct fs_kernels:
         const char *name
         int64_t vector_bytes, vector_registers
         int has_fma
         fs_real_kernels types[2]
+        fs_line_kernels lines[3]
 
 
 cdef struct cache_sizes:
@@ -180,5 +191,6 @@ cdef struct cache_sizes:
 
 
 cdef const fs_real_kernels *kernels_named(str isa, int64_t item_bytes) except NULL
+cdef const fs_line_kernels *line_kernels(str isa, int64_t item_bytes) except NULL
 cdef const fs_real_kernels *panel_kernels(str isa, int64_t item_bytes, int64_t outputs) except NULL
 cdef const cache_sizes *caches() noexcept nogil

@@ -1,8 +1,8 @@
 """Filters along axes: one stage of a call, a pass down the rows, one along them, or both in one traversal."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
-from fastsep._isa cimport fs_dtype, fs_folding, fs_real_kernels
+from fastsep._isa cimport fs_dtype, fs_folding, fs_line_kernels, fs_real_kernels
 
 cdef enum:
     MOST_AXES = 64
@@ -22,10 +22,11 @@ cdef struct lines_pass:
     int64_t taps, before, size, outputs        # positions of the input and of the output along the axis
     border mode
     double cval
-    const char *weights                        # [taps] reals; NULL: a mean
+    const char *weights                        # [taps] reals, or pairs for lines16.inc; NULL: a mean
     fs_folding folding
     int exact
     double factor                              # of the sums, before they are rounded to the nearest integers
+    int32_t half, shift, multiplier            # the same in 16-bit lanes: see fs_lines
     bint running                               # SciPy's running sum, from the first output to the last
 
 # Free axes, outermost first: where a row begins.
@@ -38,6 +39,7 @@ cdef struct lines_outer:
 
 cdef struct lines_call:
     const fs_real_kernels *kernels
+    const fs_line_kernels *unturned            # in their place where the pass along reads rows where they are, else NULL
     elements x, out
     lines_pass down, along
     lines_outer outer                          # of planes where there is a pass down, else of rows
@@ -52,4 +54,5 @@ cdef struct lines_call:
     # how the call is cut
     int64_t block_rows, row_blocks, block_columns, column_blocks
     int64_t strip_columns
+    int64_t middle_stride                      # where nothing is turned: bytes from row to row
     int64_t rows_at, sums_at, middle_at, turned_at, states_at, result_at, plane_at, scratch_bytes

@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+Factor = float | Fraction
+
+
 class Pass(NamedTuple):
     """A filter along one axis, validated by the face.
 
@@ -35,14 +38,14 @@ class Pass(NamedTuple):
     """The value beyond the ends for ``mode="constant"``."""
 
 
-def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[int, list[Pass], list[float]]:
+def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[int, list[Pass], list[Factor]]:
     """Say how passes over integers are computed exactly, but for one rounding a pass.
 
     Pass `p` takes integers in units of ``2**-F[p]`` and leaves integers in units of ``2**-F[p + 1]``, ``F``
     being 0 for the input and for the output: ``floor(factor · Σ_j W[j] · t[i + j - before] + 1/2)`` with
     integers ``W`` that stand for ``weights · 2**B`` and ``factor = 2**(F[p + 1] - F[p] - B)``; a box has all
-    ``W = 1`` and divides by its size besides. Every sum fits the 24 bits of float32, or else the 53 of
-    float64, and so is exact in any order.
+    ``W = 1`` and divides by its size besides. Weights and what passes leave fit 16 bits and sums 32, or else
+    sums fit the 24 bits of float32, or else the 53 of float64: every sum is exact in any order.
 
     Parameters
     ----------
@@ -54,10 +57,11 @@ def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[int, list
     Returns
     -------
     item_bytes : int
-        4 for float32, 8 for float64.
+        2 for integers of 16 bits, 4 for float32, 8 for float64.
     passes : list of Pass
         Their weights are integers, their `cval` is in units of the pass.
-    factors : list of float
+    factors : list of float or Fraction
+        Boxes in integers of 16 bits alone have fractions: sums are kept as they are, and the last pass divides once.
 
     Raises
     ------
@@ -75,11 +79,17 @@ def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[int, list
 @functools.lru_cache(maxsize=64)
 def _in_integers(
     weightless: tuple[Pass, ...], weights: tuple[bytes | None, ...], dtype: np.dtype[Any]
-) -> tuple[int, tuple[Pass, ...], tuple[float, ...]]:
+) -> tuple[int, tuple[Pass, ...], tuple[Factor, ...]]:
     passes = [
         p._replace(weights=None if kept is None else np.frombuffer(kept))
         for p, kept in zip(weightless, weights, strict=True)
     ]
+    short = None
+    if dtype.itemsize == 1:
+        boxes = all(p.weights is None for p in passes)
+        short = _boxes_in_short_integers(passes, dtype) if boxes else _in_short_integers(passes, dtype)
+    if short is not None:
+        return 2, tuple(short[0]), tuple(short[1])
     for item_bytes, digits in ((4, 24), (8, 53)):
         # A weight of float32 should have at least 10 bits: wider types go to float64.
         if item_bytes == 4 and dtype.itemsize > 1:
@@ -90,13 +100,138 @@ def _in_integers(
     raise ValueError(f"the weights or windows are too large for sums of {dtype} to be exact in 53 bits")
 
 
+# What integers of 16 bits, and of 32 for sums of products of two, hold on either side of zero.
+_SHORT, _LONG = 2**15 - 1, 2**31 - 1
+# Pixels are to be at most one count off: less than one half before the last rounding. Weights of 15 bits come near it
+# in kernels of hundreds of taps.
+_MOST_ERROR = 0.5
+
+
+def _in_short_integers(
+    passes: Sequence[Pass], dtype: np.dtype[Any]
+) -> tuple[list[Pass], list[Factor]] | None:
+    """The same for lanes of 16 bits; None where a pass does not fit or would be too far off."""
+    unsigned = dtype.kind in "bu" and all(p.weights is not None and p.weights.min() >= 0 for p in passes)
+    most = 1 if dtype.kind == "b" else max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    before, error = 0, 0.0
+    scaled: list[Pass] = []
+    factors: list[Factor] = []
+    for index, p in enumerate(passes):
+        if p.weights is None:
+            return None
+        # In units of 2**-before: what the sums may hold.
+        most = max(most, math.ceil(abs(p.cval) * 2**before)) if p.mode == "constant" else most
+        cval = float(math.floor(p.cval * 2**before + 0.5))
+        total = math.fsum(np.abs(p.weights))
+        bits = 22
+        while bits >= 0 and not _fits_short(p.weights, bits, most, before):
+            bits -= 1
+        if bits < 0 or most > _SHORT:
+            return None
+        exact = False
+        for fewer in range(bits + 1):
+            if np.array_equal(np.rint(p.weights * 2.0**fewer), p.weights * 2.0**fewer):
+                bits, exact = fewer, True
+                break
+        weights = integer_weights(p.weights, bits)
+        lost = p.weights - weights / 2.0**bits
+        spread = most / 2 if unsigned else most
+        error = error * total + (spread * np.abs(lost).sum() + most * abs(math.fsum(lost))) / 2**before
+        magnitude = int(np.abs(weights).sum())
+        fraction = 0
+        if index + 1 < len(passes):
+            # As many fractional bits as leave room for the sign and the integer.
+            fraction = min(7, before + bits)
+            while fraction >= 0 and _rounded(magnitude * most, before + bits - fraction) > _SHORT:
+                fraction -= 1
+            if fraction < 0:
+                return None
+            most = _rounded(magnitude * most, before + bits - fraction)
+            error += 0.0 if exact and fraction == before + bits else 2.0 ** -(fraction + 1)
+        factors.append(2.0 ** (fraction - before - bits))
+        scaled.append(p._replace(weights=weights, cval=cval))
+        before = fraction
+    return (scaled, factors) if error < _MOST_ERROR else None
+
+
+def _boxes_in_short_integers(
+    passes: Sequence[Pass], dtype: np.dtype[Any]
+) -> tuple[list[Pass], list[Factor]] | None:
+    """Sums of all windows, without a sign, and one division; None where they need more than 16 bits."""
+    most = {"b": 1, "u": 255}.get(dtype.kind)
+    size = math.prod(p.size for p in passes)
+    if most is None or most * size + size // 2 >= 2**16 or short_division(size) is None:
+        return None
+    scaled, factors = [], []
+    divisor = 1
+    for index, p in enumerate(passes):
+        if p.mode == "constant" and not 0 <= p.cval <= most:
+            return None
+        scaled.append(p._replace(cval=float(math.floor(p.cval * divisor + 0.5))))
+        factors.append(Fraction(p.size) if index + 1 < len(passes) else Fraction(1, divisor))
+        divisor *= p.size
+    return scaled, factors
+
+
+def short_division(divisor: int) -> tuple[int, int, int] | None:
+    """Half, multiplier and shift that divide sums of up to 255 · `divisor` and round them to the nearest.
+
+    ``(x + half) * multiplier >> 16 >> shift`` is ``floor(x / divisor + 1/2)``, with a multiplier of 16 bits; for a divisor
+    of 1 it is 0, and `x` is left as it is. None where no multiplier does.
+    """
+    if divisor == 1:
+        return 0, 0, 0
+    half = divisor // 2
+    for shift in range(divisor.bit_length()):
+        multiplier = -(-(2 ** (16 + shift)) // divisor)
+        # What the multiplier is too large by must not carry a quotient over the next integer.
+        if multiplier < 2**16 and (multiplier * divisor - 2 ** (16 + shift)) * (255 * divisor + half) < 2 ** (16 + shift):
+            return half, multiplier, shift
+    return None
+
+
+def exact_in_short_integers(passes: Sequence[Pass], given: np.dtype[Any], stored: np.dtype[Any]) -> bool:
+    """Whether integers of 16 bits hold whatever these passes make of bytes: then nothing is rounded, nor cut off."""
+    if given.itemsize > 1 or given.kind not in "ui" or stored.kind not in "ui" or stored.itemsize > 2:
+        return False
+    low, high = float(np.iinfo(given).min), float(np.iinfo(given).max)
+    least = float(np.iinfo(stored).min)
+    most = float(min(_SHORT, np.iinfo(stored).max))
+    for p in passes:
+        if p.weights is None or len(p.weights) > _SHORT or not np.array_equal(np.rint(p.weights), p.weights):
+            return False
+        if p.mode == "constant":
+            if p.cval != math.floor(p.cval):
+                return False
+            low, high = min(low, p.cval), max(high, p.cval)
+        positive = float(p.weights[p.weights > 0].sum())
+        negative = float(p.weights[p.weights < 0].sum())
+        low, high = positive * low + negative * high, positive * high + negative * low
+        if not (least <= low and high <= most):
+            return False
+    return True
+
+
+def _fits_short(weights: NDArray[np.float64], bits: int, most: int, before: int) -> bool:
+    """Whether weights of so many bits fit 16, and sums of their products, and one half added, 32."""
+    magnitudes = np.abs(integer_weights(weights, bits))
+    fits: bool = magnitudes.max() <= _SHORT and magnitudes.sum() * most + 2 ** (bits + before) <= _LONG
+    return fits
+
+
+def _rounded(number: int, shift: int) -> int:
+    """To the nearest, halves upward, after a division by a power of two."""
+    return (2 * number + 2**shift) // 2 ** (shift + 1)
+
+
 def _scaled(
     passes: Sequence[Pass], dtype: np.dtype[Any], digits: int
-) -> tuple[list[Pass], list[float]] | None:
+) -> tuple[list[Pass], list[Factor]] | None:
     """The same for one precision; None where a pass does not fit."""
     most = 1 if dtype.kind == "b" else max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
     before = 0
-    scaled, factors = [], []
+    scaled: list[Pass] = []
+    factors: list[Factor] = []
     for index, p in enumerate(passes):
         # In units of 2**-before: what the sums may hold.
         most = max(most, math.ceil(abs(p.cval) * 2**before)) if p.mode == "constant" else most

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -482,19 +483,19 @@ def _finish(
 
 
 def filter_in_integers(
-    inputs: Array, passes: Sequence[Any], factors: Sequence[float], dtype: DTypeLike
+    inputs: Array, passes: Sequence[Any], factors: Sequence[float | Fraction], dtype: DTypeLike
 ) -> Array:
     """Filter along axes as ``rounding="nearest"`` does, in integers of any size.
 
     `passes` and `factors` are what `in_integers` makes of the filter: integer weights, constants in units of
-    the pass, and a power of two that every sum is multiplied by before its one rounding, halves upward.
+    the pass, and what every sum is multiplied by before its one rounding, halves upward.
     """
     values = inputs.astype(object)
     for p, factor in zip(passes, factors, strict=True):
         lines = np.moveaxis(values, p.axis, -1)
         size = lines.shape[-1]
         weights = [1] * p.size if p.weights is None else [int(w) for w in p.weights]
-        numerator, denominator = float(factor).as_integer_ratio()
+        numerator, denominator = Fraction(factor).as_integer_ratio()
         denominator *= p.size if p.weights is None else 1
         outputs = []
         for first in range(size - p.size + 1 if p.mode == "valid" else size):
