@@ -100,7 +100,9 @@ def independent(graph: Graph) -> Graph:
 
     External data files stay mapped, so that processes share their pages.
     """
-    copies = {name: value.copy(order="K") for name, value in graph.constants.items() if _lies_in_a_model(value)}
+    copies = {
+        name: value.copy(order="K") for name, value in graph.constants.items() if _lies_in_a_model(value)
+    }
     for value in copies.values():
         value.flags.writeable = False
     return replace(graph, constants={**graph.constants, **copies})
