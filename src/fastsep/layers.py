@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from fastsep import _validate
-from fastsep._activations import Activation, epilogue
+from fastsep._activations import Activation
 from fastsep._depthwise import DepthwisePlan
 from fastsep._excite import ExcitePlan
 from fastsep._inverted_residual import InvertedResidualPlan
-from fastsep._isa import get_isa
 from fastsep._job import CompiledPlan
 from fastsep._make import (
     ConvParts,
     frozen,
-    frozen_bias,
-    frozen_depthwise_kernel,
     make_depthwise,
     make_pointwise,
     make_separable,
-    matrix,
     pointwise_ranks,
 )
+from fastsep._make_inverted_residual import InvertedResidualParts
 from fastsep._plan import Plan, taps_text
 from fastsep._pointwise import PointwisePlan
 from fastsep._separable import SeparablePlan
@@ -506,106 +502,52 @@ class InvertedResidual(Plan):
         squeeze_excite: SqueezeExcite | None = None,
         threads: int | None = None,
     ) -> None:
-        depthwise = frozen_depthwise_kernel(depthwise_kernel, "depthwise_kernel")
-        dtype = depthwise.dtype
-        channels, multiplier = depthwise.shape[-2:]
-        if multiplier != 1:
-            raise ValueError(
-                "depthwise_kernel must have the form (*K, C, 1) in an inverted residual; "
-                f"got shape {depthwise.shape}"
-            )
-        project = frozen(
-            _validate.pointwise_kernel(project_kernel, "project_kernel", dtype, "depthwise_kernel")
+        parts = InvertedResidualParts(
+            frozen,
+            expand_kernel,
+            depthwise_kernel,
+            project_kernel,
+            strides,
+            padding,
+            dilation_rate,
+            expand_bias,
+            depthwise_bias,
+            bias,
+            activation,
+            residual,
+            squeeze_excite,
         )
-        if project.shape[-2] != channels:
-            raise ValueError(
-                f"project_kernel takes {project.shape[-2]} channels, depthwise_kernel gives {channels}"
-            )
-        expand = None
-        if expand_kernel is not None:
-            expand = frozen(
-                _validate.pointwise_kernel(expand_kernel, "expand_kernel", dtype, "depthwise_kernel")
-            )
-            if expand.shape[-1] != channels:
-                raise ValueError(
-                    f"expand_kernel gives {expand.shape[-1]} channels, depthwise_kernel takes {channels}"
-                )
-        elif expand_bias is not None:
-            raise ValueError("expand_bias needs an expand_kernel; got expand_kernel=None")
-        for name, kernel in (("expand_kernel", expand), ("project_kernel", project)):
-            if kernel is not None and kernel.ndim not in (2, depthwise.ndim):
-                raise ValueError(
-                    f"{name} must have 2 axes or as many as depthwise_kernel, {depthwise.ndim}; "
-                    f"got {kernel.ndim}"
-                )
-        if not isinstance(residual, bool):
-            raise TypeError(f"residual must be True or False: the inputs are added, or not; got {residual!r}")
-        if squeeze_excite is not None:
-            _validate.instance(squeeze_excite, "squeeze_excite", SqueezeExcite)
-            squeeze_excite._fits(channels, depthwise.ndim, dtype)
-        biases = {
-            "expand_bias": frozen_bias(expand_bias, "expand_bias", channels, dtype, "depthwise_kernel"),
-            "depthwise_bias": frozen_bias(
-                depthwise_bias, "depthwise_bias", channels, dtype, "depthwise_kernel"
-            ),
-            "bias": frozen_bias(bias, "bias", project.shape[-1], dtype, "depthwise_kernel"),
-        }
-        window = _validate.window(depthwise.shape[:-2], strides, padding, dilation_rate)
-        inputs = channels if expand is None else expand.shape[-2]
-        if residual and inputs != project.shape[-1]:
-            raise ValueError(
-                f"residual=True needs as many output channels as inputs, {inputs}; "
-                f"project_kernel gives {project.shape[-1]}"
-            )
-        curve = epilogue(activation, "activation", dtype)
-        linear = epilogue(None, "activation", dtype)
         check_threads(threads)
-        isa = get_isa()
-        middle = DepthwisePlan(
-            matrix(depthwise, math.prod(window[0])), biases["depthwise_bias"], 1, window, curve, isa
-        )
-        last = PointwisePlan(matrix(project, channels), biases["bias"], linear, isa)
-        first = None
-        if expand is not None:
-            first = PointwisePlan(matrix(expand, inputs), biases["expand_bias"], curve, isa)
-        if squeeze_excite is not None:
-            plan: InvertedResidualPlan | SeparablePlan | ExcitePlan = ExcitePlan(
-                first, middle, *squeeze_excite._compiled(isa), last
-            )
-        elif first is not None:
-            plan = InvertedResidualPlan(first, middle, last)
-        else:
-            plan = SeparablePlan(middle, last)
         self._set(
-            _expand_kernel=expand,
-            _depthwise_kernel=depthwise,
-            _project_kernel=project,
+            _expand_kernel=parts.expand,
+            _depthwise_kernel=parts.depthwise,
+            _project_kernel=parts.project,
             _residual=residual,
             _squeeze_excite=squeeze_excite,
-            _plan=plan,
-            _inputs=inputs,
-            _ranks=(depthwise.ndim - 2,),
+            _plan=parts.plan,
+            _inputs=parts.inputs,
+            _ranks=(parts.depthwise.ndim - 2,),
             _channels_first=_validate.channels_first(data_format),
-            _dtype=dtype,
-            _outputs=project.shape[-1],
-            _isa=isa,
+            _dtype=parts.depthwise.dtype,
+            _outputs=parts.project.shape[-1],
+            _isa=parts.isa,
             _threads=threads,
             _arguments={
-                "expand_kernel": expand,
-                "depthwise_kernel": depthwise,
-                "project_kernel": project,
+                "expand_kernel": parts.expand,
+                "depthwise_kernel": parts.depthwise,
+                "project_kernel": parts.project,
                 "strides": strides,
                 "padding": padding,
                 "data_format": data_format,
                 "dilation_rate": dilation_rate,
-                **biases,
+                **parts.biases,
                 "activation": activation,
                 "residual": residual,
                 "squeeze_excite": squeeze_excite,
                 "threads": threads,
             },
         )
-        self._make_usual(plan)
+        self._make_usual(parts.plan)
 
     def _compiled(self, channels: int) -> CompiledPlan:
         name = "depthwise_kernel" if self._expand_kernel is None else "expand_kernel"

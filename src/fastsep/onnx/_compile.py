@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from fastsep import _validate, layers
+from fastsep import _validate
 from fastsep._activations import epilogue
 from fastsep._elementwise import ElementwisePlan
 from fastsep._isa import get_isa
 from fastsep._job import CompiledPlan
 from fastsep._make import ConvParts, borrowed, make_pointwise, make_separable
+from fastsep._make_inverted_residual import InvertedResidualParts
 from fastsep._pooling import GlobalPoolPlan, PoolPlan
 from fastsep._squeeze_excite import SqueezeExcite
 from fastsep.onnx._graph import Array, Node, Spec
@@ -171,7 +172,8 @@ def _inverted_residual(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | 
             activation=node.attributes["squeeze_activation"],
             gate=node.attributes["gate"],
         )
-    layer = layers.InvertedResidual(
+    parts = InvertedResidualParts(
+        borrowed,
         expand,
         _array(depthwise),
         _array(project),
@@ -181,7 +183,7 @@ def _inverted_residual(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | 
         squeeze_excite=excite,
         **_options(node, *_GEOMETRY, "residual"),
     )
-    return layer._plan
+    return parts.plan
 
 
 def _dense(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:

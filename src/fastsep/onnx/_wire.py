@@ -90,6 +90,8 @@ def _fields(data: memoryview, at: int, end: int) -> list[tuple[int, int, int | N
 
 def _varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
     """Return a number of seven bits a byte, the lowest first, and where it ends."""
+    if at < end and data[at] < 0x80:
+        return data[at], at + 1
     value = shift = 0
     for place in range(at, min(at + _MOST_VARINT, end)):
         byte = data[place]
