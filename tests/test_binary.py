@@ -19,8 +19,8 @@ pytestmark = pytest.mark.skipif(
 
 MODULES = sorted(Path(fastsep.__file__).parent.glob("_*.so"))
 TARGETS = re.compile(r"_(f32|f64|i16)_(avx2|avx512|split)(\.|$)")
-# VEX- and EVEX-encoded instructions start with v; what else came with or after AVX: BMI, LZCNT, MOVBE, ADX. But pextrw
-# is of SSE2.
+# VEX- and EVEX-encoded instructions start with v; what else came with or after AVX: BMI, LZCNT, MOVBE, ADX.
+# But pextrw is of SSE2.
 NEWER = re.compile(
     r"v[a-z]|k(mov|or|and|test|unpck|shift|xnor|xor|add)[bwdq]|andn\b|bextr|bls(i|msk|r)|bzhi|mulx|pdep|pext(?!rw)"
     r"|rorx|s[ah]rx|shlx|lzcnt|movbe|ad[co]x\b"

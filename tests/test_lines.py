@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastsep import _reference
 from fastsep._isa import set_caches
 from fastsep._lines import filter_passes
-from fastsep._passes import Pass, in_integers, integer_weights
+from fastsep._passes import Pass, exact_in_short_integers, in_integers, integer_weights, short_division
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -352,6 +352,47 @@ def test_integer_weights_keep_their_sum_and_their_symmetry() -> None:
                     assert np.array_equal(integers, integers[::-1])
                 elif kind == "antisymmetric":
                     assert np.array_equal(integers, -integers[::-1])
+
+
+def test_a_short_division_rounds_every_sum_right() -> None:
+    divided = 0
+    for divisor in range(1, 257):
+        parts = short_division(divisor)
+        if parts is None:
+            continue
+        half, multiplier, shift = parts
+        sums = np.arange(255 * divisor + 1)
+        quotients = (sums + half) * multiplier >> 16 >> shift if multiplier else sums
+        assert np.array_equal(quotients, (2 * sums + divisor) // (2 * divisor))
+        assert multiplier < 2**16
+        divided += 1
+    # Boxes of 3, 5, 7, 9, 11, 13 and 15 among them.
+    assert divided > 200
+    assert all(short_division(size * size) for size in range(1, 16, 2))
+
+
+def test_arithmetic_of_bytes_and_words() -> None:
+    """Which lanes compute: 16 bits wherever they hold everything."""
+    gaussian = np.exp(-0.5 * (np.arange(-12, 13) / 3) ** 2)
+    gaussian /= gaussian.sum()
+    smooth = [Pass(axis, "correlate", gaussian, 25, 12, "reflect", 0.0) for axis in (0, 1)]
+    boxes = [Pass(axis, "box", None, 9, 4, "reflect", 0.0) for axis in (0, 1)]
+    wide = [Pass(axis, "box", None, 31, 15, "reflect", 0.0) for axis in (0, 1)]
+    for passes, kind, item_bytes in [
+        (smooth, "u1", 2), (smooth, "i1", 2), (smooth, "?", 2), (smooth, "u2", 8),
+        (boxes, "u1", 2), (boxes, "u2", 4), (wide, "u1", 4), (wide, "u2", 8),
+    ]:  # fmt: skip
+        assert in_integers(tuple(passes), np.dtype(kind))[0] == item_bytes
+    sobel = [
+        Pass(0, "correlate", np.array([-1.0, 0.0, 1.0]), 3, 1, "reflect", 0.0),
+        Pass(1, "correlate", np.array([1.0, 2.0, 1.0]), 3, 1, "reflect", 0.0),
+    ]
+    byte, word = np.dtype("u1"), np.dtype("i2")
+    assert exact_in_short_integers(sobel, byte, word)
+    assert not exact_in_short_integers(sobel, byte, byte)
+    assert not exact_in_short_integers(sobel, word, word)
+    assert not exact_in_short_integers(smooth, byte, word)
+    assert not exact_in_short_integers([sobel[0]._replace(mode="constant", cval=0.5)], byte, word)
 
 
 def test_bad_arguments_are_named() -> None:

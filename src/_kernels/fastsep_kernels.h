@@ -172,8 +172,10 @@ struct fs_lines {
     int exact;                   /* no fused multiply-add: SciPy's roundings */
     int rounds;                  /* to the nearest integer of `factor` times the sum, halves upward, in [low, high] */
     double factor, low, high;
+    double divisor;              /* of a mean, in place of `factor` */
     /* lines16.inc: (sum + half) >> shift, and for a box first the upper 16 bits of its product with `multiplier` */
     int32_t half, shift, multiplier;
+    int bytes_in, bytes_out;     /* lines16.inc: `rows` are unsigned bytes; `out` is, the sums kept in [low, high] */
     int64_t tap_stride;          /* from one tap to the next along a row */
     char *sums;                  /* of a mean: one vector of scratch for each of the rows */
     struct fs_ahead ahead[2];

@@ -45,7 +45,7 @@ from fastsep._threads cimport phase, run_phases, threads_for
 import numpy
 
 from fastsep._isa import get_isa
-from fastsep._passes import exact_in_short_integers, in_integers, short_division
+from fastsep._passes import dividing_once, exact_in_short_integers, in_integers, in_order_of_axes, short_division
 from fastsep._threads import check
 
 cdef double DBL_EPSILON = 2.0 ** -52
@@ -64,6 +64,8 @@ cdef enum:
     # Taps along rows of floats that are read where they are; of a mean, whose sums double.
     MOST_UNTURNED = 9
     MOST_UNTURNED_SUMS = 33
+    # Taps down rows of bytes that are read where they are.
+    MOST_BYTES = 16
 
 
 # ---- borders ---------------------------------------------------------------------------------------------
@@ -166,6 +168,8 @@ cdef void describe_lines(const lines_call *c, const lines_pass *p, bint last, fs
     work.exact = p.exact
     work.rounds = c.nearest
     work.factor = p.factor
+    work.divisor = p.divisor
+    work.bytes_in = work.bytes_out = False
     work.low = c.low if last else -INFINITY
     work.high = c.high if last else INFINITY
     work.half = p.half
@@ -482,8 +486,9 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
                 x_rows[i] = <char *>x + position * c.x_row
         for i in range(1, rows):
             out_rows[i] = out_rows[i - 1] + c.out_row
-        x_in_place = (c.x_is_real and row >= c.down.before
-                      and row - c.down.before + rows + down_taps - 1 <= c.down.size)
+        # The 16-bit tile reads rows in pairs, and computes four.
+        i = (rows + 3) // 4 * 4 + 2 if item == 2 else rows
+        x_in_place = c.x_is_real and row >= c.down.before and row - c.down.before + i + down_taps - 1 <= c.down.size
     else:
         row = block * c.block_rows
         rows = min(c.block_rows, c.outer.rows - row)
@@ -519,8 +524,9 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
         down.out = middle + (at - begin) * item
         if whole:
             down.vectors = whole // lanes
-            down.rows = x_rows[0] + at * item
+            down.rows = x_rows[0] + at * c.x.item
             down.row_stride = c.x_row
+            down.bytes_in = item == 2
             kernels.lines_down(&down)
             down.out += whole * item
         if whole < count:
@@ -530,6 +536,7 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
                 down.vectors = (count - whole + lanes - 1) // lanes
                 down.rows = strip
                 down.row_stride = load.row_stride
+                down.bytes_in = False
                 down.ahead[0].count = down.ahead[1].count = 0
                 if item != 2:
                     look_ahead(&down.ahead[1], out_rows, rows, max(first, at - halo), min(last, at + count - halo),
@@ -569,14 +576,16 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
             along.rows = middle + i * c.middle_stride + (at - first) * item
             if whole:
                 along.vectors = whole // lanes
-                along.out = out_rows[i] + at * item
+                along.out = out_rows[i] + at * c.out.item
                 along.out_stride = c.out_row
+                along.bytes_out = c.out.dtype == FS_U8
                 kernels.lines_along(&along)
             if whole < count:
                 along.vectors = (count - whole + lanes - 1) // lanes
                 along.rows += whole * item
                 along.out = result
                 along.out_stride = put.row_stride
+                along.bytes_out = False
                 kernels.lines_along(&along)
                 put.columns = count - whole
                 put.offset = (at + whole) * c.out_step
@@ -599,7 +608,7 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     cdef bint sequential = c.x_is_real and c.down.taps != 0
     # Rows that are read where they are want to be read one behind the other, as memory is.
     if sequential:
-        rows = 8 if item == 4 else 4
+        rows = 4 if item == 8 else 8
     c.row_blocks = max(1, (all_rows + rows // 2) // rows)
     c.block_rows = min(all_rows, ((all_rows + c.row_blocks - 1) // c.row_blocks + 3) // 4 * 4)
     c.row_blocks = (all_rows + c.block_rows - 1) // c.block_rows
@@ -702,6 +711,11 @@ cdef int run_stage(lines_call *c, object threads) except -1:
     c.x_is_real = is_real(c, &c.x, c.x_step)
     c.out_is_real = is_real(c, &c.out, c.out_step)
     if c.unturned != NULL:
+        if c.unturned.bytes == 2:
+            # Bytes become 16 bits, and are read again, for every four rows: not for many taps.
+            c.x_is_real = (c.down.taps != 0 and c.down.taps <= MOST_BYTES and c.x.dtype == FS_U8 and c.x_step == 1)
+            c.out_is_real = (c.down.taps != 0 and not c.out.swapped and c.out_step == c.out.item
+                             and (c.out.dtype == FS_U8 or c.out.dtype == FS_I16))
         lay_out_unturned(c)
         step.run_tile = unturned_tile
     else:
@@ -925,6 +939,7 @@ cdef bint fuses_in_place(object passes, int first, object output, bint already) 
 cdef int set_factor(lines_pass *p, object factor, int working) except -1:
     """What a sum is multiplied by before it is rounded; in 16-bit lanes, as shifts."""
     p.factor = float(factor)
+    p.divisor = float(p.taps / factor)
     p.half = p.shift = p.multiplier = 0
     if working > 2 or p.taps == 0:
         return 0
@@ -934,21 +949,6 @@ cdef int set_factor(lines_pass *p, object factor, int working) except -1:
         p.shift = <int32_t>-log2(p.factor)
         p.half = 1 << (p.shift - 1) if p.shift else 0
     return 0
-
-
-cdef object reordered(object passes, object input, object output):
-    """Two passes of which the first goes along and the second down, the other way round: so they are one traversal.
-    The real result is the same where what lies beyond the ends is taken from the array."""
-    cdef Operand x, out
-    if len(passes) != 2 or passes[0].axis == passes[1].axis or "constant" in (passes[0].mode, passes[1].mode):
-        return passes
-    if "valid" in (passes[0].mode, passes[1].mode):
-        return passes
-    x = Operand(input, False)
-    out = Operand(output, True)
-    if goes_along(x, out, passes[0], False) and not goes_along(x, out, passes[1], False):
-        return [passes[1], passes[0]]
-    return passes
 
 
 def limits(dtype):
@@ -991,6 +991,7 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     cdef lines_pass one, two
     cdef list held = []
     cdef list factors = []
+    cdef list divisors = []
     cdef int stage = 0, count = len(passes)
     if arithmetic not in ("scipy", "float64", "float32", "nearest"):
         raise ValueError(f"arithmetic must be 'scipy', 'float64', 'float32' or 'nearest'; got {arithmetic!r}")
@@ -1013,9 +1014,9 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     elif exact and exact_in_short_integers(passes, input.dtype, output.dtype):
         # SciPy's bits, whatever computes them.
         working, stored, factors = 2, numpy.dtype("i2"), [1.0] * count
-        passes = reordered(passes, input, output)
-    elif not exact:
-        passes = reordered(passes, input, output)
+        passes = in_order_of_axes(passes)
+    elif not exact and output.dtype.itemsize == working:
+        passes, divisors = dividing_once(in_order_of_axes(passes))
     unturned = line_kernels(get_isa(), working)
     kernels = kernels_named(get_isa(), working) if working > 2 else NULL
     if numpy.may_share_memory(input, output):
@@ -1069,6 +1070,9 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         if working == 2 or (call.down.taps and call.along.taps and short and not exact and source is not output
                             and (nearest or out.elements.item == working)):
             call.unturned = unturned
+        call.down.divisor, call.along.divisor = call.down.taps, call.along.taps
+        if divisors:
+            call.down.divisor, call.along.divisor = divisors[stage], divisors[last - 1]
         if factors:
             set_factor(&call.down, factors[stage], working)
             set_factor(&call.along, factors[last - 1], working)

@@ -136,8 +136,14 @@ FS_INLINE vec zip_halves(vec x)
 
 FS_INLINE vec clamp(vec x, vec low, vec high)
 {
+#if FS_MASKS_X86
+    return (vec)_mm512_min_epi16(_mm512_max_epi16((__m512i)x, (__m512i)low), (__m512i)high);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
+    return (vec)_mm256_min_epi16(_mm256_max_epi16((__m256i)x, (__m256i)low), (__m256i)high);
+#else
     vec outside = x < low;
     x = (outside & low) | (~outside & x);
     outside = x > high;
     return (outside & high) | (~outside & x);
+#endif
 }

@@ -128,7 +128,8 @@ cdef extern from "fastsep_kernels.h" nogil:
         const void *weights
         fs_folding folding
         int exact, rounds
-        double factor, low, high
+        double factor, low, high, divisor
+        int bytes_in, bytes_out
         int32_t half, shift, multiplier
         int64_t tap_stride
         char *sums

@@ -26,6 +26,7 @@ cdef struct lines_pass:
     fs_folding folding
     int exact
     double factor                              # of the sums, before they are rounded to the nearest integers
+    double divisor                             # of a mean
     int32_t half, shift, multiplier            # the same in 16-bit lanes: see fs_lines
     bint running                               # SciPy's running sum, from the first output to the last
 
@@ -50,7 +51,7 @@ cdef struct lines_call:
     bint nearest                               # every pass rounds to integers
     double low, high                           # within which the last one stays
     bint in_place                              # x is out: planes are copied to scratch, which need fit there
-    bint x_is_real, out_is_real                # rows that need no conversion
+    bint x_is_real, out_is_real                # rows that need no conversion, or none that the tile does not do itself
     # how the call is cut
     int64_t block_rows, row_blocks, block_columns, column_blocks
     int64_t strip_columns

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-
 Factor = float | Fraction
 
 
@@ -61,7 +60,7 @@ def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[int, list
     passes : list of Pass
         Their weights are integers, their `cval` is in units of the pass.
     factors : list of float or Fraction
-        Boxes in integers of 16 bits alone have fractions: sums are kept as they are, and the last pass divides once.
+        Fractions for boxes alone, whose sums are kept as they are until the last pass divides.
 
     Raises
     ------
@@ -90,6 +89,9 @@ def _in_integers(
         short = _boxes_in_short_integers(passes, dtype) if boxes else _in_short_integers(passes, dtype)
     if short is not None:
         return 2, tuple(short[0]), tuple(short[1])
+    whole = _boxes_in_floats(passes, dtype)
+    if whole is not None:
+        return 4, tuple(whole[0]), tuple(whole[1])
     for item_bytes, digits in ((4, 24), (8, 53)):
         # A weight of float32 should have at least 10 bits: wider types go to float64.
         if item_bytes == 4 and dtype.itemsize > 1:
@@ -102,8 +104,8 @@ def _in_integers(
 
 # What integers of 16 bits, and of 32 for sums of products of two, hold on either side of zero.
 _SHORT, _LONG = 2**15 - 1, 2**31 - 1
-# Pixels are to be at most one count off: less than one half before the last rounding. Weights of 15 bits come near it
-# in kernels of hundreds of taps.
+# Pixels are to be at most one count off: less than one half before the last rounding. Weights of 15 bits come
+# near it in kernels of hundreds of taps.
 _MOST_ERROR = 0.5
 
 
@@ -158,14 +160,32 @@ def _boxes_in_short_integers(
     passes: Sequence[Pass], dtype: np.dtype[Any]
 ) -> tuple[list[Pass], list[Factor]] | None:
     """Sums of all windows, without a sign, and one division; None where they need more than 16 bits."""
-    most = {"b": 1, "u": 255}.get(dtype.kind)
     size = math.prod(p.size for p in passes)
+    most = {"b": 1, "u": 255}.get(dtype.kind)
     if most is None or most * size + size // 2 >= 2**16 or short_division(size) is None:
         return None
-    scaled, factors = [], []
+    return _boxes(passes, 0, most)
+
+
+def _boxes_in_floats(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[list[Pass], list[Factor]] | None:
+    """The same in float32, whose 24 bits hold the sums, and quotients that round as the exact ones.
+
+    A quotient below a half is at least 1 / (2 · divisor) below it: more than float32 rounds it by.
+    """
+    size = math.prod(p.size for p in passes)
+    if dtype.kind not in "ui" or size * 2 ** (8 * dtype.itemsize) >= 2**24:
+        return None
+    if any(p.weights is not None for p in passes):
+        return None
+    return _boxes(passes, int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+
+
+def _boxes(passes: Sequence[Pass], least: int, most: int) -> tuple[list[Pass], list[Factor]] | None:
+    scaled: list[Pass] = []
+    factors: list[Factor] = []
     divisor = 1
     for index, p in enumerate(passes):
-        if p.mode == "constant" and not 0 <= p.cval <= most:
+        if p.mode == "constant" and not least <= p.cval <= most:
             return None
         scaled.append(p._replace(cval=float(math.floor(p.cval * divisor + 0.5))))
         factors.append(Fraction(p.size) if index + 1 < len(passes) else Fraction(1, divisor))
@@ -173,11 +193,37 @@ def _boxes_in_short_integers(
     return scaled, factors
 
 
+def in_order_of_axes(passes: Sequence[Pass]) -> Sequence[Pass]:
+    """Two passes along different axes in the order of these: so both are one traversal.
+
+    The real result is the same, unless what lies beyond the ends is a constant, which no pass has filtered.
+    """
+    if len(passes) != 2 or passes[0].axis <= passes[1].axis:
+        return passes
+    if {"constant", "valid"} & {p.mode for p in passes}:
+        return passes
+    return [passes[1], passes[0]]
+
+
+def dividing_once(passes: Sequence[Pass]) -> tuple[list[Pass], list[float]]:
+    """Boxes one behind the other, of which the last alone divides: by what, for every pass."""
+    divisors: list[float] = []
+    scaled: list[Pass] = []
+    before = 1.0
+    for index, p in enumerate(passes):
+        after = passes[index + 1] if index + 1 < len(passes) else None
+        keeps = p.weights is None and after is not None and after.weights is None
+        scaled.append(p._replace(cval=p.cval * before))
+        divisors.append(1.0 if keeps else p.size * before)
+        before = before * p.size if keeps else 1.0
+    return scaled, divisors
+
+
 def short_division(divisor: int) -> tuple[int, int, int] | None:
     """Half, multiplier and shift that divide sums of up to 255 · `divisor` and round them to the nearest.
 
-    ``(x + half) * multiplier >> 16 >> shift`` is ``floor(x / divisor + 1/2)``, with a multiplier of 16 bits; for a divisor
-    of 1 it is 0, and `x` is left as it is. None where no multiplier does.
+    ``(x + half) * multiplier >> 16 >> shift`` is ``floor(x / divisor + 1/2)``, with a multiplier of 16 bits;
+    for a divisor of 1 it is 0, and `x` is left as it is. None where no multiplier does.
     """
     if divisor == 1:
         return 0, 0, 0
@@ -185,13 +231,14 @@ def short_division(divisor: int) -> tuple[int, int, int] | None:
     for shift in range(divisor.bit_length()):
         multiplier = -(-(2 ** (16 + shift)) // divisor)
         # What the multiplier is too large by must not carry a quotient over the next integer.
-        if multiplier < 2**16 and (multiplier * divisor - 2 ** (16 + shift)) * (255 * divisor + half) < 2 ** (16 + shift):
+        excess = multiplier * divisor - 2 ** (16 + shift)
+        if multiplier < 2**16 and excess * (255 * divisor + half) < 2 ** (16 + shift):
             return half, multiplier, shift
     return None
 
 
 def exact_in_short_integers(passes: Sequence[Pass], given: np.dtype[Any], stored: np.dtype[Any]) -> bool:
-    """Whether integers of 16 bits hold whatever these passes make of bytes: then nothing is rounded, nor cut off."""
+    """Whether 16 bits hold whatever these passes make of bytes: then nothing is rounded, nor cut off."""
     if given.itemsize > 1 or given.kind not in "ui" or stored.kind not in "ui" or stored.itemsize > 2:
         return False
     low, high = float(np.iinfo(given).min), float(np.iinfo(given).max)
@@ -221,7 +268,8 @@ def _fits_short(weights: NDArray[np.float64], bits: int, most: int, before: int)
 
 def _rounded(number: int, shift: int) -> int:
     """To the nearest, halves upward, after a division by a power of two."""
-    return (2 * number + 2**shift) // 2 ** (shift + 1)
+    whole: int = (2 * number + 2**shift) // 2 ** (shift + 1)
+    return whole
 
 
 def _scaled(
