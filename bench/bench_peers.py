@@ -1,6 +1,6 @@
 """Every row beside XNNPACK, ONNX Runtime, OpenVINO, PyTorch and naive loops. `make bench-peers` runs this.
 
-pytest-benchmark's own figures are those of our calls, one by one; `extra_info` holds everybody's rounds.
+pytest-benchmark's own rounds are our blocks of calls; `extra_info` holds everybody's rounds.
 """
 
 from __future__ import annotations

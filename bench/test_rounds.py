@@ -29,7 +29,7 @@ def test_calls_fill_a_block(seconds_a_call: float, block_seconds: float, calls: 
     assert calls_of(seconds_a_call, block_seconds) == calls
 
 
-def test_blocks_alternate_and_hand_our_calls_out() -> None:
+def test_blocks_alternate_and_hand_our_blocks_out() -> None:
     made: list[str] = []
     calls = {name: lambda name=name: made.append(name) for name in ("ours", "one", "two")}
     schedule = blocks(calls, {"ours": 2, "one": 3, "two": 1}, NO_TIME, "ours")
@@ -38,7 +38,7 @@ def test_blocks_alternate_and_hand_our_calls_out() -> None:
         rounds = yielded
         made.append("OURS")
     # Two warm calls before every block.
-    ours, one, two = ["ours"] * 2 + ["OURS"] * 2, ["one"] * 5, ["two"] * 3
+    ours, one, two = ["ours"] * 2 + ["OURS"], ["one"] * 5, ["two"] * 3
     assert made == [*ours, *one, *two, *one, *two, *ours, *two, *ours, *one]
     assert {name: len(times) for name, times in rounds.items()} == {"one": 3, "two": 3}
 

@@ -1,9 +1,10 @@
-"""One row measured side by side: ours as pytest-benchmark's calls, the peers' blocks between them."""
+"""One row measured side by side: ours as pytest-benchmark's rounds, the peers' blocks between them."""
 
 from __future__ import annotations
 
 import gc
 import statistics
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,18 +54,28 @@ def measure_beside(benchmark: BenchmarkFixture, chosen: Mapping[str, Form], pace
     gc.collect()
     schedule = blocks(calls, counts, pace, OURS)
     peer_rounds: dict[str, list[float]] = {}
+    seconds: list[float] = []
+
+    def timed() -> None:
+        start = time.perf_counter()
+        calls[OURS]()
+        seconds.append(time.perf_counter() - start)
 
     def until_our_turn() -> None:
-        peer_rounds.update(next(schedule))
+        peer_rounds.update(next(schedule, {}))
 
     check_affinities()
     others = Others()
-    benchmark.pedantic(calls[OURS], setup=until_our_turn, rounds=pace.rounds * counts[OURS], iterations=1)
-    for _ in schedule:  # the blocks after our last
+    until_our_turn()
+    # Blocks of ours are iterations, back to back as the peers' calls are: with a `setup` before every call,
+    # what pytest-benchmark does in between (its instrumentation off and on) would slow ours alone.
+    benchmark.pedantic(timed, rounds=pace.rounds, iterations=counts[OURS], teardown=until_our_turn)
+    for _ in schedule:
         raise AssertionError("pytest-benchmark made fewer calls than it was asked for")
     busy_elsewhere = others.cpus()
     check_affinities()
-    ours_by_call = np.array(benchmark.stats.stats.data).reshape(pace.rounds, counts[OURS])
+    # pytest-benchmark makes one call more when its rounds are over.
+    ours_by_call = np.array(seconds[: pace.rounds * counts[OURS]]).reshape(pace.rounds, counts[OURS])
     return Beside(
         Timing(tuple(statistics.median(block) for block in ours_by_call.tolist())),
         {name: Timing(tuple(rounds)) for name, rounds in peer_rounds.items()},

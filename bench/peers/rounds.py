@@ -106,9 +106,9 @@ def fastest_form(forms: Iterable[Form], pace: Pace) -> Form:
 def blocks(
     calls: Mapping[str, Callable[[], object]], counts: Mapping[str, int], pace: Pace, handed_out: str
 ) -> Iterator[dict[str, list[float]]]:
-    """Time all libraries' blocks, but leave every call of one library to whoever iterates.
+    """Time all libraries' blocks, but leave those of one library to whoever iterates.
 
-    Each yield asks for one call of `handed_out`, which is due and warm. What is yielded collects the rounds
+    Each yield asks for one block of `handed_out`, which is due and warm. What is yielded collects the rounds
     of the others: of every block the median call.
     """
     rounds: dict[str, list[float]] = {name: [] for name in calls if name != handed_out}
@@ -116,7 +116,6 @@ def blocks(
         time.sleep(pace.pause_seconds)
         warm(calls[name], pace)
         if name == handed_out:
-            for _ in range(counts[name]):
-                yield rounds
+            yield rounds
         else:
             rounds[name].append(statistics.median(timed_calls(calls[name], counts[name])))
