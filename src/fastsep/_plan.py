@@ -220,7 +220,7 @@ class Plan(Immutable):
         )
 
     def __repr__(self) -> str:
-        """What it is, and after a semicolon how it was decided to compute it: the same for every input, and before any.
+        """What it is, and after a semicolon how it was decided to compute it, before any input came.
 
         The tile of one shape is `describe`'s.
         """
