@@ -19,7 +19,7 @@ from bench.measure import TOLERANCE, expected_output, thread_counts
 from bench.peers import onnx_runtime, openvino_cpu, pytorch, xnnpack
 from bench.peers.beside import measure_beside
 from bench.peers.form import Form, Peer
-from bench.peers.rounds import FULL, QUICK, Timing, fastest_form, timed_calls
+from bench.peers.rounds import FULL, Timing, fastest_form, pace_of, timed_calls
 from bench.results import NAIVE, OURS
 from bench.rows import Row, all_rows, block_of_row
 from bench.variants import Variant, naive, ours
@@ -78,7 +78,7 @@ def checked(name: str, forms: Iterator[Form], expected: Array) -> Iterator[tuple
     ],
 )
 def test_peers(benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: Row, threads: int) -> None:
-    pace = QUICK if pytestconfig.getoption("quick") else FULL
+    pace = pace_of(pytestconfig)
     block = block_of_row(row)
     expected = expected_output(block)
     differences: dict[int, float] = {}

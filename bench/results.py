@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from bench.families import FAMILIES, Threshold
 from bench.measure import PORT_DEVIATION
+from bench.peers.quiet import is_disturbed
+from bench.peers.rounds import Pace
 from bench.report import describe_machine, plural
 from bench.sweep import Findings, Point
 from fastsep.roofline import whole_ports
@@ -99,6 +101,8 @@ class Row:
     filter: Mapping[str, Any] | None = None
     # Images of a whole network; None for everything else.
     batch: int | None = None
+    # CPUs that other processes kept busy meanwhile; None where that is not known.
+    busy_elsewhere: float | None = None
 
     @property
     def roofline_share(self) -> float:
@@ -121,6 +125,11 @@ class Row:
         return self.ratio < 1 - NOISE
 
     @property
+    def disturbed(self) -> bool:
+        """Whether other processes kept the machine too busy for the figures to be trusted."""
+        return is_disturbed(self.busy_elsewhere)
+
+    @property
     def channels(self) -> int | None:
         """Input channels, from the label."""
         found = re.search(r"\d+x\d+x(\d+)", self.label)
@@ -137,6 +146,8 @@ class Check:
     reach: float | None
     unit: Literal["×", "%"]
     detail: str = ""
+    # Of a single row: whether that row was.
+    disturbed: bool = False
 
     @property
     def status(self) -> Status:
@@ -209,10 +220,12 @@ class Family:
             )
         if asked.worst_ratio is not None:
             worst = self.worst
-            found.append(Check("worst row", worst.ratio, asked.worst_ratio, None, "×", worst.label))
+            found.append(
+                Check("worst row", worst.ratio, asked.worst_ratio, None, "×", worst.label, worst.disturbed)
+            )
         for label, must, reach in asked.rows:
             found += [
-                Check("ratio of a row", row.ratio, must, reach, "×", row.label)
+                Check("ratio of a row", row.ratio, must, reach, "×", row.label, row.disturbed)
                 for row in self.rows
                 if row.label == label
             ]
@@ -255,6 +268,8 @@ class Results:
     overhead: tuple[Mapping[str, Any], ...]
     footprint: tuple[Mapping[str, Any], ...]
     all_threads: int
+    # Of the rows; None where the run does not say.
+    pace: Pace | None
 
     @property
     def valid(self) -> bool:
@@ -305,6 +320,11 @@ class Results:
     def lost(self) -> list[Row]:
         """The rows where a peer is faster, worst first."""
         return sorted((row for row in self.rows if row.lost), key=lambda row: row.ratio)
+
+    @cached_property
+    def disturbed(self) -> list[Row]:
+        """The rows that other processes disturbed."""
+        return [row for row in self.rows if row.disturbed]
 
     @cached_property
     def findings(self) -> Findings:
@@ -362,6 +382,7 @@ def read_results(measurements: Mapping[str, Any]) -> Results:
         overhead=tuple(sections.get("overhead", [])),
         footprint=tuple(sections.get("footprint", [])),
         all_threads=ours["threads"],
+        pace=Pace(**measurements["pace"]) if "pace" in measurements else None,
     )
 
 
@@ -402,4 +423,5 @@ def read_row(info: Mapping[str, Any], peaks: Mapping[int, float]) -> Row:
         peak_share=2 * info["multiply_adds"] / seconds / peaks[info["threads"]],
         filter=info.get("filter"),
         batch=info.get("batch"),
+        busy_elsewhere=info.get("busy_elsewhere"),
     )

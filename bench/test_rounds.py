@@ -14,7 +14,7 @@ import pytest
 from bench.peers.quiet import check_affinities
 from bench.peers.rounds import CALLS_AT_MOST, Pace, Timing, blocks, calls_of, turns
 
-NO_TIME = Pace(rounds=3, block_seconds=0, warm_seconds=0, pause_seconds=0, choice_seconds=0)
+NO_TIME = Pace("no time", rounds=3, block_seconds=0, warm_seconds=0, pause_seconds=0, choice_seconds=0)
 
 
 def test_every_round_holds_each_name_once_and_begins_one_further() -> None:
