@@ -87,7 +87,8 @@ def row_text(info: Mapping[str, Any]) -> str:
     busy = info["busy_elsewhere"]
     disturbed = f"  DISTURBED: others kept {busy:.2f} CPUs busy" if is_disturbed(busy) else ""
     label = f"{info['row']}, {threads_text(info['threads'])}"
-    return f"{info['ratio']:5.2f}×  {ours} ms  {label}  ({peers}){disturbed}"
+    parts = f"  {info['parts_share']:.0%} of its parts" if "parts_share" in info else ""
+    return f"{info['ratio']:5.2f}×  {ours} ms  {label}  ({peers}){parts}{disturbed}"
 
 
 def rows_of(run: Run) -> dict[tuple[str, int], Mapping[str, Any]]:

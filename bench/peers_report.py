@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.document import Block, Details, Figure, Heading, Items, Paragraph, Table, to_html, to_markdown
+from bench.families import WIDE_CHANNELS
 from bench.measure import PORT_DEVIATION
 from bench.peers.quiet import DISTURBED_CPUS
 from bench.report import markdown_table, milliseconds, plural
-from bench.results import NAIVE, NOISE, OURS, Family, Results, Row, losers_first, read_results
+from bench.results import NAIVE, NOISE, OF_ITS_PARTS, OURS, Family, Results, Row, losers_first, read_results
 from bench.sweep import SLOWER_SECONDS, SLOWER_SHARE, Cliff, cliffs_of
 
 ROOT = Path(__file__).parents[1]
@@ -123,7 +124,11 @@ def wanted_text(family: Family) -> tuple[str, str]:
     must, reach = [], []
     for check in family.checks:
         name = {"%": "", "×": ""}[check.unit]
-        suffix = {"worst row": " in every row", "ratio of a row": f" {check.detail}"}.get(check.what, name)
+        suffix = {
+            "worst row": " in every row",
+            "ratio of a row": f" {check.detail}",
+            OF_ITS_PARTS: f" of its parts, {check.detail}",
+        }.get(check.what, name)
         must.append(check.text(check.must) + suffix)
         if check.reach is not None:
             reach.append(check.text(check.reach) + suffix)
@@ -132,7 +137,9 @@ def wanted_text(family: Family) -> tuple[str, str]:
 
 def family_row(family: Family) -> list[str]:
     """Return a family's line."""
-    share, worst = family.share(), family.worst
+    share, parts, worst = family.share(), family.parts_share, family.worst
+    shares = [] if share is None else [f"{share:.0%} of {family.threshold.share_of}"]
+    shares += [] if parts is None else [f"{parts:.0%} of its parts"]
     must, reach = wanted_text(family)
     return [
         family.name,
@@ -140,7 +147,7 @@ def family_row(family: Family) -> list[str]:
         str(len(family.rows)),
         f"{family.ratio:.2f}×",
         f"{worst.ratio:.2f}× {marked(worst)} ({worst.best_peer})",
-        "–" if share is None else f"{share:.0%} of {family.threshold.share_of}",
+        "; ".join(shares) or "–",
         must,
         reach,
         STATUS[family.status],
@@ -218,10 +225,22 @@ def row_table(rows: Sequence[Row]) -> Table:
             "GFLOP/s": lambda row: f"{row.flops_per_second / 1e9:.1f}",
             "of FMA peak": lambda row: f"{row.peak_share:.0%}",
             "of roofline": lambda row: f"{row.roofline_share:.0%}",
+            **(PARTS_COLUMNS if any(row.parts for row in rows) else {}),
             "in": lambda row: ", ".join(row.networks),
         },
         text="in",
     )
+
+
+def parts_text(row: Row) -> str:
+    """Return the times of a row's parts: depthwise + pointwise."""
+    return " + ".join(microseconds(part.seconds) for part in row.parts) or "–"
+
+
+PARTS_COLUMNS: Mapping[str, Callable[[Row], str]] = {
+    "µs, its parts": parts_text,
+    "of its parts": lambda row: "–" if row.parts_share is None else f"{row.parts_share:.0%}",
+}
 
 
 def beside_table(
@@ -301,6 +320,12 @@ def families_section(results: Results) -> Iterator[Block]:
                     )
                     for check in family.checks
                 )
+        if any(row.parts for row in rows):
+            yield Paragraph(
+                f"The parts of a row below {WIDE_CHANNELS} channels are our depthwise and our pointwise "
+                "plan, each timed by itself in blocks of its own, on the same arrays again and again. The "
+                "share is the sum of their times over that of the fused plan."
+            )
         yield row_table(rows)
     forms = dict.fromkeys((peer.name, peer.form) for row in results.rows for peer in row.peers)
     counts = [row.difference for row in results.rows if is_counted(row)]
@@ -650,6 +675,7 @@ def summary(results: Results) -> dict[str, Any]:
                 "worst_row_disturbed": family.worst.disturbed,
                 "share_of_peak": family.share("FMA peak"),
                 "share_of_roofline": family.share("roofline"),
+                "share_of_parts": family.parts_share,
                 "checks": [{**asdict(check), "status": check.status} for check in family.checks],
                 "status": family.status,
             }
@@ -661,6 +687,7 @@ def summary(results: Results) -> dict[str, Any]:
                 "roofline_share": row.roofline_share,
                 "lost_beyond_noise": row.lost_beyond_noise,
                 "disturbed": row.disturbed,
+                "parts_share": row.parts_share,
             }
             for row in losers_first(results.rows)
         ],

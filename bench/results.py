@@ -9,7 +9,7 @@ from functools import cached_property
 from math import exp, log
 from typing import Any, Literal
 
-from bench.families import FAMILIES, Threshold
+from bench.families import FAMILIES, WIDE_CHANNELS, Threshold
 from bench.measure import PORT_DEVIATION
 from bench.peers.quiet import is_disturbed
 from bench.peers.rounds import Pace
@@ -21,6 +21,9 @@ from fastsep.roofline import whole_ports
 NOISE = 0.03
 NAIVE = "naive"
 OURS = "fastsep"
+
+# What a check of them is called.
+OF_ITS_PARTS = "share of what its two parts compose to"
 
 Status = Literal["reached", "must", "short", "none asked"]
 
@@ -81,6 +84,14 @@ class Peer:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A layer of a fused row, as a plan of its own."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Row:
     """One row on some threads: ours beside the peers; medians of the rounds."""
 
@@ -103,6 +114,13 @@ class Row:
     batch: int | None = None
     # CPUs that other processes kept busy meanwhile; None where that is not known.
     busy_elsewhere: float | None = None
+    # Our own layers, where the row is held against them.
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def parts_share(self) -> float | None:
+        """The time of all parts over that of the fused plan; None where they were not measured."""
+        return sum(part.seconds for part in self.parts) / self.seconds if self.parts else None
 
     @property
     def roofline_share(self) -> float:
@@ -187,10 +205,10 @@ class Family:
 
     @property
     def rows_of_share(self) -> tuple[Row, ...]:
-        """The rows whose share is asked for: of separable convolutions in cache, those of 128 channels on."""
+        """The rows whose share is asked for: of separable convolutions in cache, the wide ones."""
         if self.name != "separable in cache":
             return self.rows
-        return tuple(row for row in self.rows if (row.channels or 0) >= 128)
+        return tuple(row for row in self.rows if (row.channels or 0) >= WIDE_CHANNELS)
 
     def share(self, of: Literal["FMA peak", "roofline"] | None = None) -> float | None:
         """Geometric mean of the share of the FMA peak, or of the roofline."""
@@ -202,6 +220,12 @@ class Family:
         return geometric_mean(row.roofline_share for row in rows)
 
     @property
+    def parts_share(self) -> float | None:
+        """Geometric mean of the share of what the parts compose to, over the rows that have it."""
+        shares = [row.parts_share for row in self.rows if row.parts_share is not None]
+        return geometric_mean(shares) if shares else None
+
+    @property
     def checks(self) -> list[Check]:
         """Return everything that is asked of this family on these threads."""
         asked, found = self.threshold, []
@@ -209,8 +233,11 @@ class Family:
         if asked.must_share is not None and share is not None:
             what = f"share of the {asked.share_of}"
             if len(self.rows_of_share) < len(self.rows):
-                what += ", 128 channels and more"
+                what += f", {WIDE_CHANNELS} channels and more"
             found.append(Check(what, share, asked.must_share, asked.reach_share, "%"))
+        if asked.must_parts is not None and self.parts_share is not None:
+            below = f"fewer than {WIDE_CHANNELS} channels"
+            found.append(Check(OF_ITS_PARTS, self.parts_share, asked.must_parts, None, "%", below))
         every = self.threads == self.most_threads and self.threads > 1
         if every and asked.must_ratio_all_threads is not None:
             found.append(Check("ratio to the best peer", self.ratio, asked.must_ratio_all_threads, None, "×"))
@@ -424,4 +451,5 @@ def read_row(info: Mapping[str, Any], peaks: Mapping[int, float]) -> Row:
         filter=info.get("filter"),
         batch=info.get("batch"),
         busy_elsewhere=info.get("busy_elsewhere"),
+        parts=tuple(Part(name, float(part["median"])) for name, part in info.get("parts", {}).items()),
     )

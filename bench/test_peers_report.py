@@ -308,6 +308,77 @@ def test_readme_names_families_and_every_lost_row(tmp_path: Path) -> None:
     assert re.search(r"\| depthwise 3x3 +\| +1 \| +3 \| +1.26× \| 0.50×|1.26×.*0.50× depthwise", text)
 
 
+def separable_row(label: str, threads: int, ours: float, parts: dict[str, float]) -> dict[str, Any]:
+    """Return a separable row in cache of the JSON, with the times of its parts; empty: not measured."""
+    benchmark = row(label, threads, ours, {"XNNPACK": 2 * ours}, "separable in cache")
+    if parts:
+        benchmark["extra_info"]["parts"] = {name: {"median": seconds} for name, seconds in parts.items()}
+        benchmark["extra_info"]["parts_share"] = -1  # worked out again
+    return benchmark
+
+
+SEPARABLE = [
+    separable_row("separable 3x3 112x112x32-64", 1, 1e-5, {"depthwise": 4e-6, "pointwise": 5e-6}),
+    separable_row("separable 3x3 56x56x64-128", 1, 1e-5, {"depthwise": 4e-6, "pointwise": 8e-6}),
+    separable_row("separable 3x3 28x28x128-128", 1, 1e-5, {}),
+]
+
+
+def test_narrow_separable_rows_are_held_against_their_parts(tmp_path: Path) -> None:
+    stored = tmp_path / "run.json"
+    stored.write_text(json.dumps({**RUN, "benchmarks": [*RUN["benchmarks"], *SEPARABLE]}), encoding="utf-8")
+    results = read_results(json.loads(stored.read_text(encoding="utf-8")))
+    family = next(family for family in results.families if family.name == "separable in cache")
+    # The peak is asked of the wide row alone: 100 GFLOP/s of 100.
+    assert [(check.what, check.must) for check in family.checks] == [
+        ("share of the FMA peak, 128 channels and more", 0.92),
+        ("share of what its two parts compose to", 0.97),
+        ("worst row", 1.0),
+    ]
+    # 0.9 and 1.2.
+    assert family.checks[1].figure == pytest.approx((0.9 * 1.2) ** 0.5)
+    assert family.status == "reached"
+    (table,) = tables(results, "separable in cache")
+    columns = [table.titles.index(title) for title in ("row", "µs, its parts", "of its parts")]
+    assert sorted([cells[column] for column in columns] for cells in table.rows) == [
+        ["separable 3x3 112x112x32-64", "4.00 + 5.00", "90%"],
+        ["separable 3x3 28x28x128-128", "–", "–"],
+        ["separable 3x3 56x56x64-128", "4.00 + 8.00", "120%"],
+    ]
+    # Parts are no peers.
+    assert "depthwise" not in table.titles
+    assert [peer.name for row in results.rows for peer in row.peers if row.parts] == ["XNNPACK"] * 2
+    assert "µs, its parts" not in tables(results, FAMILY)[0].titles
+    text = readme_block(results)
+    assert "100% of FMA peak; 104% of its parts" in text
+    assert "92%; 97% of its parts, fewer than 128 channels; 1.00× in every row" in text
+    write(stored, tmp_path / "report")
+    for name in ("report.md", "report.html"):
+        page = (tmp_path / "report" / name).read_text(encoding="utf-8")
+        assert "The parts of a row below 128 channels are our depthwise and our pointwise plan" in page
+        assert "4.00 + 5.00" in page
+    summary = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    by_label = {row["label"]: row for row in summary["rows"]}
+    narrow = by_label["separable 3x3 112x112x32-64"]
+    assert narrow["parts_share"] == pytest.approx(0.9)
+    assert narrow["parts"] == [
+        {"name": "depthwise", "seconds": 4e-6},
+        {"name": "pointwise", "seconds": 5e-6},
+    ]
+    assert by_label["depthwise 3x3 7x7x64"]["parts_share"] is None
+
+
+def test_a_slow_composition_falls_short() -> None:
+    results = read_results({**RUN, "benchmarks": SEPARABLE[:1]})
+    (family,) = results.families
+    # No wide row: nothing is asked of the peak.
+    assert [(check.status, check.what) for check in family.checks] == [
+        ("short", "share of what its two parts compose to"),
+        ("reached", "worst row"),
+    ]
+    assert family.status == "short"
+
+
 def with_busy(busy: Mapping[str, float | None], benchmarks: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the run, with CPUs that others kept busy during rows of these labels; 0.02 during the rest."""
     run = copy.deepcopy({**RUN, "benchmarks": benchmarks})
