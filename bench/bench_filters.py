@@ -15,7 +15,7 @@ from bench.measure import thread_counts
 from bench.peers import opencv, scipy_ndimage
 from bench.peers.beside import measure_beside
 from bench.peers.form import Form
-from bench.peers.rounds import FULL, QUICK, fastest_form
+from bench.peers.rounds import fastest_form, pace_of
 from bench.results import OURS
 
 PEERS = {peer.NAME: peer.forms for peer in (opencv, scipy_ndimage)}
@@ -33,9 +33,7 @@ def test_filters(
     benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: FilterRow, threads: int
 ) -> None:
     # SciPy's calls take up to a second, and one warms its caches as well as two.
-    pace = replace(
-        QUICK if pytestconfig.getoption("quick") else FULL, warm_calls=1 if row.peer == "SciPy" else 2
-    )
+    pace = replace(pace_of(pytestconfig), warm_calls=1 if row.peer == "SciPy" else 2)
     expected = expected_of(row)
     off: dict[int, tuple[float, float | None]] = {}
     chosen: dict[str, Form] = {}

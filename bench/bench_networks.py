@@ -17,7 +17,7 @@ from bench.peers import onnx_runtime, openvino_cpu, pytorch_network, xnnpack
 from bench.peers.beside import measure_beside
 from bench.peers.form import Form
 from bench.peers.installed import installed
-from bench.peers.rounds import FULL, QUICK, fastest_form
+from bench.peers.rounds import fastest_form, pace_of
 from bench.results import OURS
 
 PEERS = {peer.NAME: peer.network_forms for peer in (xnnpack, onnx_runtime, openvino_cpu, pytorch_network)}
@@ -43,7 +43,7 @@ def test_networks(
     benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: NetworkRow, threads: int
 ) -> None:
     # Calls of up to two seconds: one of them warms the caches as well as two.
-    pace = replace(QUICK if pytestconfig.getoption("quick") else FULL, warm_calls=1)
+    pace = replace(pace_of(pytestconfig), warm_calls=1)
     expected = expected_of(row)
     differences: dict[int, float] = {}
     chosen: dict[str, Form] = {}

@@ -19,10 +19,10 @@ from bench.measure import TOLERANCE, expected_output, thread_counts
 from bench.peers import onnx_runtime, openvino_cpu, pytorch, xnnpack
 from bench.peers.beside import measure_beside
 from bench.peers.form import Form, Peer
-from bench.peers.rounds import FULL, QUICK, Timing, fastest_form, timed_calls
+from bench.peers.rounds import FULL, Timing, fastest_form, pace_of, timed_calls
 from bench.results import NAIVE, OURS
 from bench.rows import Row, all_rows, block_of_row
-from bench.variants import Variant, naive, ours
+from bench.variants import Variant, naive, ours, single_plans
 
 PEERS: tuple[Peer, ...] = (xnnpack, onnx_runtime, openvino_cpu, pytorch)
 
@@ -69,6 +69,19 @@ def checked(name: str, forms: Iterator[Form], expected: Array) -> Iterator[tuple
         yield form, difference
 
 
+def parts_of(block: Block, threads: int, expected: Array) -> dict[str, Form]:
+    """Return our layers as single plans; checked one after another, which fills their inputs."""
+    calls = single_plans(block, threads)
+
+    def output() -> Array:
+        *_, last = [call() for call in calls]
+        return last
+
+    words = "one plan a layer"
+    list(checked(OURS, iter([Form(words, output, output)]), expected))
+    return {stage.family: Form(words, call, call) for stage, call in zip(block.stages, calls, strict=True)}
+
+
 @pytest.mark.parametrize(
     ("row", "threads"),
     [
@@ -78,7 +91,7 @@ def checked(name: str, forms: Iterator[Form], expected: Array) -> Iterator[tuple
     ],
 )
 def test_peers(benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: Row, threads: int) -> None:
-    pace = QUICK if pytestconfig.getoption("quick") else FULL
+    pace = pace_of(pytestconfig)
     block = block_of_row(row)
     expected = expected_output(block)
     differences: dict[int, float] = {}
@@ -96,7 +109,8 @@ def test_peers(benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: Ro
         for peer in PEERS:
             choose(peer.NAME, peer.forms(block, threads))
         benchmark.group = row.family
-        beside = measure_beside(benchmark, chosen, pace)
+        parts = parts_of(block, threads, expected) if row.beside_its_parts else {}
+        beside = measure_beside(benchmark, chosen, pace, parts)
         naive_info = time_naive(block, threads, expected)
 
     info = beside.as_json(chosen, {name: differences[id(form)] for name, form in chosen.items()})

@@ -12,6 +12,8 @@ from math import exp, log
 from pathlib import Path
 from typing import Any
 
+from bench.peers.quiet import is_disturbed
+
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "build" / "bench" / "runs"
 
@@ -20,9 +22,6 @@ NOISE = 0.05
 
 # What is measured beside peers: layers and blocks, filters, and whole networks.
 SECTIONS = ("peers", "filters", "networks")
-
-# CPUs that other processes keep busy while a row is measured; 0.02 is an idle system.
-DISTURBED = 0.1
 
 Run = Mapping[str, Any]
 
@@ -86,9 +85,10 @@ def row_text(info: Mapping[str, Any]) -> str:
     )
     ours = milliseconds(info["ours"]["median"])
     busy = info["busy_elsewhere"]
-    disturbed = f"  DISTURBED: others kept {busy:.2f} CPUs busy" if busy and busy > DISTURBED else ""
+    disturbed = f"  DISTURBED: others kept {busy:.2f} CPUs busy" if is_disturbed(busy) else ""
     label = f"{info['row']}, {threads_text(info['threads'])}"
-    return f"{info['ratio']:5.2f}×  {ours} ms  {label}  ({peers}){disturbed}"
+    parts = f"  {info['parts_share']:.0%} of its parts" if "parts_share" in info else ""
+    return f"{info['ratio']:5.2f}×  {ours} ms  {label}  ({peers}){parts}{disturbed}"
 
 
 def rows_of(run: Run) -> dict[tuple[str, int], Mapping[str, Any]]:

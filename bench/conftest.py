@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Generator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -167,10 +168,14 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 def pytest_benchmark_update_json(
     config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
 ) -> None:
-    """Put the roofline into the JSON."""
+    """Put the roofline into the JSON, and the pace if there are rows beside peers."""
+    from bench.peers.rounds import pace_of
+
     recorder = config.pluginmanager.getplugin("roofline-recorder")
     if recorder is not None:
         output_json["rooflines"] = recorder.best()
+    if any("peers" in benchmark["extra_info"] for benchmark in output_json["benchmarks"]):
+        output_json["pace"] = asdict(pace_of(config))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.document import Block, Details, Figure, Heading, Items, Paragraph, Table, to_html, to_markdown
+from bench.families import WIDE_CHANNELS
 from bench.measure import PORT_DEVIATION
+from bench.peers.quiet import DISTURBED_CPUS
 from bench.report import markdown_table, milliseconds, plural
-from bench.results import NAIVE, NOISE, OURS, Family, Results, Row, losers_first, read_results
+from bench.results import NAIVE, NOISE, OF_ITS_PARTS, OURS, Family, Results, Row, losers_first, read_results
 from bench.sweep import SLOWER_SECONDS, SLOWER_SHARE, Cliff, cliffs_of
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +29,8 @@ INVALID = 3
 TITLE = "fastsep beside its peers"
 COMMAND = "make bench-peers"
 RATIO_CAPTION = "Each dot is a row; red: a peer is faster. Grey bar: geometric mean. Ticks: must and reach."
+# Behind the name of a row that other processes disturbed.
+MARK = " †"
 STATUS = {"reached": "reached", "must": "must reached", "short": "**short**", "none asked": ""}
 
 
@@ -34,6 +38,39 @@ def microseconds(seconds: float) -> str:
     """Return a time with about three digits."""
     value = seconds * 1e6
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+def marked(row: Row) -> str:
+    """Return a row's label, with the mark if it was disturbed."""
+    return row.label + MARK * row.disturbed
+
+
+def pace_text(results: Results) -> str:
+    """Say whether the run was a quick or a full one; nothing where it does not tell."""
+    pace = results.pace
+    if pace is None:
+        return ""
+    block = f"{pace.block_seconds * 1e3:.0f} ms"
+    if pace.name == "quick":
+        return (
+            f"These figures are of `{COMMAND} ARGS=--quick`, whose blocks of calls are short ({block}): "
+            "rows of some microseconds are rough."
+        )
+    return f"These figures are of a full run: {plural(pace.rounds, 'round')} of blocks of {block}."
+
+
+def disturbed_text(results: Results) -> str:
+    """Say what the mark means and how many rows have it; if none has, that none was disturbed."""
+    known = [row for row in results.rows if row.busy_elsewhere is not None]
+    what = f"more than {DISTURBED_CPUS} CPUs busy"
+    if not known:
+        return "Nobody looked at whether other processes kept the CPUs busy while rows were measured."
+    if not results.disturbed:
+        return f"During no row did other processes keep {what}."
+    return (
+        f"{MARK.strip()} marks rows during which other processes kept {what} ({len(results.disturbed)} of "
+        f"{len(results.rows)} rows): their figures are to be doubted, ours and the peers' alike."
+    )
 
 
 def validity(results: Results) -> Iterator[Block]:
@@ -87,7 +124,11 @@ def wanted_text(family: Family) -> tuple[str, str]:
     must, reach = [], []
     for check in family.checks:
         name = {"%": "", "×": ""}[check.unit]
-        suffix = {"worst row": " in every row", "ratio of a row": f" {check.detail}"}.get(check.what, name)
+        suffix = {
+            "worst row": " in every row",
+            "ratio of a row": f" {check.detail}",
+            OF_ITS_PARTS: f" of its parts, {check.detail}",
+        }.get(check.what, name)
         must.append(check.text(check.must) + suffix)
         if check.reach is not None:
             reach.append(check.text(check.reach) + suffix)
@@ -96,15 +137,17 @@ def wanted_text(family: Family) -> tuple[str, str]:
 
 def family_row(family: Family) -> list[str]:
     """Return a family's line."""
-    share, worst = family.share(), family.worst
+    share, parts, worst = family.share(), family.parts_share, family.worst
+    shares = [] if share is None else [f"{share:.0%} of {family.threshold.share_of}"]
+    shares += [] if parts is None else [f"{parts:.0%} of its parts"]
     must, reach = wanted_text(family)
     return [
         family.name,
         str(family.threads),
         str(len(family.rows)),
         f"{family.ratio:.2f}×",
-        f"{worst.ratio:.2f}× {worst.label} ({worst.best_peer})",
-        "–" if share is None else f"{share:.0%} of {family.threshold.share_of}",
+        f"{worst.ratio:.2f}× {marked(worst)} ({worst.best_peer})",
+        "; ".join(shares) or "–",
         must,
         reach,
         STATUS[family.status],
@@ -138,7 +181,7 @@ def lost_table(rows: Sequence[Row]) -> Table:
         ["row", "threads", "ratio", "best peer", "µs, ours", "µs, peer", "of FMA peak", "of roofline"],
         [
             [
-                row.label,
+                marked(row),
                 str(row.threads),
                 f"{row.ratio:.2f}×",
                 row.best_peer,
@@ -182,10 +225,22 @@ def row_table(rows: Sequence[Row]) -> Table:
             "GFLOP/s": lambda row: f"{row.flops_per_second / 1e9:.1f}",
             "of FMA peak": lambda row: f"{row.peak_share:.0%}",
             "of roofline": lambda row: f"{row.roofline_share:.0%}",
+            **(PARTS_COLUMNS if any(row.parts for row in rows) else {}),
             "in": lambda row: ", ".join(row.networks),
         },
         text="in",
     )
+
+
+def parts_text(row: Row) -> str:
+    """Return the times of a row's parts: depthwise + pointwise."""
+    return " + ".join(microseconds(part.seconds) for part in row.parts) or "–"
+
+
+PARTS_COLUMNS: Mapping[str, Callable[[Row], str]] = {
+    "µs, its parts": parts_text,
+    "of its parts": lambda row: "–" if row.parts_share is None else f"{row.parts_share:.0%}",
+}
 
 
 def beside_table(
@@ -205,7 +260,7 @@ def beside_table(
         times = {peer.name: peer.seconds for peer in row.peers}
         cells.append(
             [
-                row.label,
+                marked(row),
                 str(row.threads),
                 in_unit(row.seconds),
                 *(in_unit(times[name]) if name in times else "–" for name in names),
@@ -227,7 +282,7 @@ def filter_table(rows: Sequence[Row]) -> Table:
         (peer,) = row.peers
         cells.append(
             [
-                row.label,
+                marked(row),
                 str(row.threads),
                 microseconds(row.seconds),
                 microseconds(peer.seconds),
@@ -257,13 +312,20 @@ def families_section(results: Results) -> Iterator[Block]:
                 yield from (
                     Paragraph(
                         f"{plural(family.threads, 'thread')}, {check.what}"
-                        f"{f' ({check.detail})' if check.detail else ''}: {check.text(check.figure)}; must "
+                        f"{f' ({check.detail}{MARK * check.disturbed})' if check.detail else ''}: "
+                        f"{check.text(check.figure)}; must "
                         f"{check.text(check.must)}"
                         f"{f', reach for {check.text(check.reach)}' if check.reach is not None else ''}: "
                         f"{STATUS[check.status]}."
                     )
                     for check in family.checks
                 )
+        if any(row.parts for row in rows):
+            yield Paragraph(
+                f"The parts of a row below {WIDE_CHANNELS} channels are our depthwise and our pointwise "
+                "plan, each timed by itself in blocks of its own, on the same arrays again and again. The "
+                "share is the sum of their times over that of the fused plan."
+            )
         yield row_table(rows)
     forms = dict.fromkeys((peer.name, peer.form) for row in results.rows for peer in row.peers)
     counts = [row.difference for row in results.rows if is_counted(row)]
@@ -559,6 +621,7 @@ def report(results: Results) -> list[Block]:
                 "rounds; above 1 we are faster. FLOPs count "
                 "taps in the padding. docs/benchmarks.md says how it is measured."
             ),
+            Paragraph(" ".join(filter(None, [pace_text(results), disturbed_text(results)]))),
             family_table(results),
             Heading(2, "Rows where we lose"),
             *lost_section(results),
@@ -596,6 +659,8 @@ def summary(results: Results) -> dict[str, Any]:
         "software": dict(results.software),
         "commit": results.commit,
         "date": results.date,
+        "pace": None if results.pace is None else asdict(results.pace),
+        "disturbed": {"cpus": DISTURBED_CPUS, "rows": len(results.disturbed)},
         "roofs": [
             {**asdict(roof), "ports": roof.ports, "deviation": roof.deviation} for roof in results.roofs
         ],
@@ -607,15 +672,23 @@ def summary(results: Results) -> dict[str, Any]:
                 "ratio": family.ratio,
                 "worst_ratio": family.worst.ratio,
                 "worst_row": family.worst.label,
+                "worst_row_disturbed": family.worst.disturbed,
                 "share_of_peak": family.share("FMA peak"),
                 "share_of_roofline": family.share("roofline"),
+                "share_of_parts": family.parts_share,
                 "checks": [{**asdict(check), "status": check.status} for check in family.checks],
                 "status": family.status,
             }
             for family in results.families
         ],
         "rows": [
-            {**asdict(row), "roofline_share": row.roofline_share, "lost_beyond_noise": row.lost_beyond_noise}
+            {
+                **asdict(row),
+                "roofline_share": row.roofline_share,
+                "lost_beyond_noise": row.lost_beyond_noise,
+                "disturbed": row.disturbed,
+                "parts_share": row.parts_share,
+            }
             for row in losers_first(results.rows)
         ],
         "fusion": [dict(info) for info in results.fusion],
@@ -645,6 +718,7 @@ def readme_block(results: Results) -> str:
         "Ratio: the best peer's time over ours, medians of "
         "alternating blocks; above 1 we are faster. The share is "
         "a geometric mean as well.",
+        *([disturbed_text(results)] if results.rows else []),
         markdown_table(FAMILY_TITLES, [family_row(family) for family in results.families]),
     ]
     lost = results.lost
@@ -678,10 +752,11 @@ def readme_block(results: Results) -> str:
             f"a neighbour's cost per multiply-add) and {plural(len(findings.choices), 'slow choice')} by "
             "`threads=None`."
         )
+    full = " at the full pace" if results.pace is not None and results.pace.name == "quick" else ""
     parts.append(
-        f"`{COMMAND}` measures all of it again and writes tables, "
+        f"{pace_text(results)} `{COMMAND}` measures all of it again{full} and writes tables, "
         "figures and one HTML page to `build/bench/peers`; "
-        "`make readme` puts them here."
+        "`make readme` puts them here.".lstrip()
     )
     return "\n\n".join(parts) + "\n"
 
@@ -693,7 +768,9 @@ def lost_lines(lost: Sequence[Row]) -> list[str]:
         groups.setdefault((row.family, row.threads), []).append(row)
     return [
         f"- {family}, {plural(threads, 'thread')}: "
-        + ", ".join(f"{short_label(row)} {row.ratio:.2f}× {row.best_peer}" for row in rows)
+        + ", ".join(
+            f"{short_label(row)}{MARK * row.disturbed} {row.ratio:.2f}× {row.best_peer}" for row in rows
+        )
         for (family, threads), rows in groups.items()
     ]
 

@@ -9,8 +9,10 @@ from functools import cached_property
 from math import exp, log
 from typing import Any, Literal
 
-from bench.families import FAMILIES, Threshold
+from bench.families import FAMILIES, WIDE_CHANNELS, Threshold
 from bench.measure import PORT_DEVIATION
+from bench.peers.quiet import is_disturbed
+from bench.peers.rounds import Pace
 from bench.report import describe_machine, plural
 from bench.sweep import Findings, Point
 from fastsep.roofline import whole_ports
@@ -19,6 +21,9 @@ from fastsep.roofline import whole_ports
 NOISE = 0.03
 NAIVE = "naive"
 OURS = "fastsep"
+
+# What a check of them is called.
+OF_ITS_PARTS = "share of what its two parts compose to"
 
 Status = Literal["reached", "must", "short", "none asked"]
 
@@ -79,6 +84,14 @@ class Peer:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A layer of a fused row, as a plan of its own."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Row:
     """One row on some threads: ours beside the peers; medians of the rounds."""
 
@@ -99,6 +112,15 @@ class Row:
     filter: Mapping[str, Any] | None = None
     # Images of a whole network; None for everything else.
     batch: int | None = None
+    # CPUs that other processes kept busy meanwhile; None where that is not known.
+    busy_elsewhere: float | None = None
+    # Our own layers, where the row is held against them.
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def parts_share(self) -> float | None:
+        """The time of all parts over that of the fused plan; None where they were not measured."""
+        return sum(part.seconds for part in self.parts) / self.seconds if self.parts else None
 
     @property
     def roofline_share(self) -> float:
@@ -121,6 +143,11 @@ class Row:
         return self.ratio < 1 - NOISE
 
     @property
+    def disturbed(self) -> bool:
+        """Whether other processes kept the machine too busy for the figures to be trusted."""
+        return is_disturbed(self.busy_elsewhere)
+
+    @property
     def channels(self) -> int | None:
         """Input channels, from the label."""
         found = re.search(r"\d+x\d+x(\d+)", self.label)
@@ -137,6 +164,8 @@ class Check:
     reach: float | None
     unit: Literal["×", "%"]
     detail: str = ""
+    # Of a single row: whether that row was.
+    disturbed: bool = False
 
     @property
     def status(self) -> Status:
@@ -176,10 +205,10 @@ class Family:
 
     @property
     def rows_of_share(self) -> tuple[Row, ...]:
-        """The rows whose share is asked for: of separable convolutions in cache, those of 128 channels on."""
+        """The rows whose share is asked for: of separable convolutions in cache, the wide ones."""
         if self.name != "separable in cache":
             return self.rows
-        return tuple(row for row in self.rows if (row.channels or 0) >= 128)
+        return tuple(row for row in self.rows if (row.channels or 0) >= WIDE_CHANNELS)
 
     def share(self, of: Literal["FMA peak", "roofline"] | None = None) -> float | None:
         """Geometric mean of the share of the FMA peak, or of the roofline."""
@@ -191,6 +220,12 @@ class Family:
         return geometric_mean(row.roofline_share for row in rows)
 
     @property
+    def parts_share(self) -> float | None:
+        """Geometric mean of the share of what the parts compose to, over the rows that have it."""
+        shares = [row.parts_share for row in self.rows if row.parts_share is not None]
+        return geometric_mean(shares) if shares else None
+
+    @property
     def checks(self) -> list[Check]:
         """Return everything that is asked of this family on these threads."""
         asked, found = self.threshold, []
@@ -198,8 +233,11 @@ class Family:
         if asked.must_share is not None and share is not None:
             what = f"share of the {asked.share_of}"
             if len(self.rows_of_share) < len(self.rows):
-                what += ", 128 channels and more"
+                what += f", {WIDE_CHANNELS} channels and more"
             found.append(Check(what, share, asked.must_share, asked.reach_share, "%"))
+        if asked.must_parts is not None and self.parts_share is not None:
+            below = f"fewer than {WIDE_CHANNELS} channels"
+            found.append(Check(OF_ITS_PARTS, self.parts_share, asked.must_parts, None, "%", below))
         every = self.threads == self.most_threads and self.threads > 1
         if every and asked.must_ratio_all_threads is not None:
             found.append(Check("ratio to the best peer", self.ratio, asked.must_ratio_all_threads, None, "×"))
@@ -209,10 +247,12 @@ class Family:
             )
         if asked.worst_ratio is not None:
             worst = self.worst
-            found.append(Check("worst row", worst.ratio, asked.worst_ratio, None, "×", worst.label))
+            found.append(
+                Check("worst row", worst.ratio, asked.worst_ratio, None, "×", worst.label, worst.disturbed)
+            )
         for label, must, reach in asked.rows:
             found += [
-                Check("ratio of a row", row.ratio, must, reach, "×", row.label)
+                Check("ratio of a row", row.ratio, must, reach, "×", row.label, row.disturbed)
                 for row in self.rows
                 if row.label == label
             ]
@@ -255,6 +295,8 @@ class Results:
     overhead: tuple[Mapping[str, Any], ...]
     footprint: tuple[Mapping[str, Any], ...]
     all_threads: int
+    # Of the rows; None where the run does not say.
+    pace: Pace | None
 
     @property
     def valid(self) -> bool:
@@ -305,6 +347,11 @@ class Results:
     def lost(self) -> list[Row]:
         """The rows where a peer is faster, worst first."""
         return sorted((row for row in self.rows if row.lost), key=lambda row: row.ratio)
+
+    @cached_property
+    def disturbed(self) -> list[Row]:
+        """The rows that other processes disturbed."""
+        return [row for row in self.rows if row.disturbed]
 
     @cached_property
     def findings(self) -> Findings:
@@ -362,6 +409,7 @@ def read_results(measurements: Mapping[str, Any]) -> Results:
         overhead=tuple(sections.get("overhead", [])),
         footprint=tuple(sections.get("footprint", [])),
         all_threads=ours["threads"],
+        pace=Pace(**measurements["pace"]) if "pace" in measurements else None,
     )
 
 
@@ -402,4 +450,6 @@ def read_row(info: Mapping[str, Any], peaks: Mapping[int, float]) -> Row:
         peak_share=2 * info["multiply_adds"] / seconds / peaks[info["threads"]],
         filter=info.get("filter"),
         batch=info.get("batch"),
+        busy_elsewhere=info.get("busy_elsewhere"),
+        parts=tuple(Part(name, float(part["median"])) for name, part in info.get("parts", {}).items()),
     )

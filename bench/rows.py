@@ -10,7 +10,7 @@ import numpy as np
 
 import fastsep
 from bench.blocks import Array, Block, Gate, Stage, gate_of, stage_of
-from bench.families import family_of
+from bench.families import WIDE_CHANNELS, family_of
 from bench.photograph import feature_maps
 from bench.shapes import Activation, Family, Layer, Network, load_networks, separable_pairs, work_of
 
@@ -55,6 +55,11 @@ class Row:
         residual = " residual" if self.residual else ""
         gate = " squeeze-excite" if self.squeezed else ""
         return f"{kind} {kernel} {size}{residual}{gate}{silu}"
+
+    @property
+    def beside_its_parts(self) -> bool:
+        """Whether it is held against what its parts take, each as a plan of its own."""
+        return self.family == "separable in cache" and self.layers[0].in_channels < WIDE_CHANNELS
 
     def weights(self) -> tuple[tuple[Stage, ...], Gate | None]:
         """Return the layers and the gate with seeded random weights."""

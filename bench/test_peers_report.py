@@ -5,14 +5,19 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from bench.__main__ import put_into_readme
 from bench.charts import inline_svg
+from bench.conftest import pytest_benchmark_update_json
 from bench.document import Block, Details, Figure, Heading, Paragraph, Table, to_html, to_markdown
+from bench.peers.rounds import FULL, QUICK, Pace
 from bench.peers_report import INVALID, main, readme_block, report, write
 from bench.results import Results, geometric_mean, losers_first, read_results
 
@@ -301,6 +306,185 @@ def test_readme_names_families_and_every_lost_row(tmp_path: Path) -> None:
     assert "- depthwise 3x3, 1 thread: 3x3 28x28x64 0.50× XNNPACK" in text
     assert "- pointwise K<=32, 1 thread: 7x7x8-8 0.99× PyTorch" in text
     assert re.search(r"\| depthwise 3x3 +\| +1 \| +3 \| +1.26× \| 0.50×|1.26×.*0.50× depthwise", text)
+
+
+def separable_row(label: str, threads: int, ours: float, parts: dict[str, float]) -> dict[str, Any]:
+    """Return a separable row in cache of the JSON, with the times of its parts; empty: not measured."""
+    benchmark = row(label, threads, ours, {"XNNPACK": 2 * ours}, "separable in cache")
+    if parts:
+        benchmark["extra_info"]["parts"] = {name: {"median": seconds} for name, seconds in parts.items()}
+        benchmark["extra_info"]["parts_share"] = -1  # worked out again
+    return benchmark
+
+
+SEPARABLE = [
+    separable_row("separable 3x3 112x112x32-64", 1, 1e-5, {"depthwise": 4e-6, "pointwise": 5e-6}),
+    separable_row("separable 3x3 56x56x64-128", 1, 1e-5, {"depthwise": 4e-6, "pointwise": 8e-6}),
+    separable_row("separable 3x3 28x28x128-128", 1, 1e-5, {}),
+]
+
+
+def test_narrow_separable_rows_are_held_against_their_parts(tmp_path: Path) -> None:
+    stored = tmp_path / "run.json"
+    stored.write_text(json.dumps({**RUN, "benchmarks": [*RUN["benchmarks"], *SEPARABLE]}), encoding="utf-8")
+    results = read_results(json.loads(stored.read_text(encoding="utf-8")))
+    family = next(family for family in results.families if family.name == "separable in cache")
+    # The peak is asked of the wide row alone: 100 GFLOP/s of 100.
+    assert [(check.what, check.must) for check in family.checks] == [
+        ("share of the FMA peak, 128 channels and more", 0.92),
+        ("share of what its two parts compose to", 0.97),
+        ("worst row", 1.0),
+    ]
+    # 0.9 and 1.2.
+    assert family.checks[1].figure == pytest.approx((0.9 * 1.2) ** 0.5)
+    assert family.status == "reached"
+    (table,) = tables(results, "separable in cache")
+    columns = [table.titles.index(title) for title in ("row", "µs, its parts", "of its parts")]
+    assert sorted([cells[column] for column in columns] for cells in table.rows) == [
+        ["separable 3x3 112x112x32-64", "4.00 + 5.00", "90%"],
+        ["separable 3x3 28x28x128-128", "–", "–"],
+        ["separable 3x3 56x56x64-128", "4.00 + 8.00", "120%"],
+    ]
+    # Parts are no peers.
+    assert "depthwise" not in table.titles
+    assert [peer.name for row in results.rows for peer in row.peers if row.parts] == ["XNNPACK"] * 2
+    assert "µs, its parts" not in tables(results, FAMILY)[0].titles
+    text = readme_block(results)
+    assert "100% of FMA peak; 104% of its parts" in text
+    assert "92%; 97% of its parts, fewer than 128 channels; 1.00× in every row" in text
+    write(stored, tmp_path / "report")
+    for name in ("report.md", "report.html"):
+        page = (tmp_path / "report" / name).read_text(encoding="utf-8")
+        assert "The parts of a row below 128 channels are our depthwise and our pointwise plan" in page
+        assert "4.00 + 5.00" in page
+    summary = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    by_label = {row["label"]: row for row in summary["rows"]}
+    narrow = by_label["separable 3x3 112x112x32-64"]
+    assert narrow["parts_share"] == pytest.approx(0.9)
+    assert narrow["parts"] == [
+        {"name": "depthwise", "seconds": 4e-6},
+        {"name": "pointwise", "seconds": 5e-6},
+    ]
+    assert by_label["depthwise 3x3 7x7x64"]["parts_share"] is None
+
+
+def test_a_slow_composition_falls_short() -> None:
+    results = read_results({**RUN, "benchmarks": SEPARABLE[:1]})
+    (family,) = results.families
+    # No wide row: nothing is asked of the peak.
+    assert [(check.status, check.what) for check in family.checks] == [
+        ("short", "share of what its two parts compose to"),
+        ("reached", "worst row"),
+    ]
+    assert family.status == "short"
+
+
+def with_busy(busy: Mapping[str, float | None], benchmarks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the run, with CPUs that others kept busy during rows of these labels; 0.02 during the rest."""
+    run = copy.deepcopy({**RUN, "benchmarks": benchmarks})
+    for benchmark in run["benchmarks"]:
+        info = benchmark["extra_info"]
+        info["busy_elsewhere"] = busy.get(info["row"], 0.02)
+    return run
+
+
+def test_disturbed_rows_are_marked_wherever_they_stand(tmp_path: Path) -> None:
+    lost, won = "depthwise 3x3 28x28x64", "depthwise 3x3 14x14x64"
+    network, filtered = "MobileNetV2 224, batch 8", "Gaussian b"
+    busy = {lost: 0.21, won: 0.2, network: 1.0, filtered: 0.5}
+    stored = tmp_path / "run.json"
+    run = with_busy(busy, [*RUN["benchmarks"], *FILTERS, *NETWORKS])
+    stored.write_text(json.dumps(run), encoding="utf-8")
+    results = read_results(run)
+    # 0.2 CPUs are not above the threshold.
+    assert [row.label for row in results.disturbed] == [lost, filtered, network]
+    assert f"{lost} †" in [cells[0] for cells in tables(results, "Rows where we lose")[0].rows]
+    assert [cells[0] for cells in tables(results, FAMILY)[0].rows if "†" in cells[0]] == [f"{lost} †"]
+    assert tables(results, "Gaussian u8 exact, sigma 3")[0].rows[0][0] == f"{filtered} †"
+    assert tables(results, "Networks")[0].rows[0][0] == f"{network} †"
+    families = {cells[0]: cells[4] for cells in tables(results, "Families")[0].rows if cells[1] == "1"}
+    assert families[FAMILY] == f"0.50× {lost} † (XNNPACK)"
+    assert families["pointwise K<=32"] == "0.99× pointwise 1x1 7x7x8-8 (PyTorch)"
+    sentence = "† marks rows during which other processes kept more than 0.2 CPUs busy (3 of 14 rows)"
+    text = readme_block(results)
+    assert sentence in text
+    assert "- depthwise 3x3, 1 thread: 3x3 28x28x64 † 0.50× XNNPACK" in text
+    assert f"| {network} † |" in text
+
+    write(stored, tmp_path / "report")
+    for name in ("report.md", "report.html", "readme.md"):
+        page = (tmp_path / "report" / name).read_text(encoding="utf-8")
+        assert sentence in page
+        assert f"{network} †" in page
+    every = to_markdown(report(results))
+    assert f"worst row ({network} †): 0.80×" in every
+    summary = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert summary["disturbed"] == {"cpus": 0.2, "rows": 3}
+    by_label = {row["label"]: row for row in summary["rows"]}
+    assert {label for label, row in by_label.items() if row["disturbed"]} == {lost, filtered, network}
+    assert by_label[won]["busy_elsewhere"] == 0.2
+    worst = {family["worst_row"]: family["worst_row_disturbed"] for family in summary["families"]}
+    assert worst[lost] and not worst["pointwise 1x1 7x7x8-8"]
+
+
+def test_a_run_says_so_if_nothing_disturbed_it_or_nobody_looked() -> None:
+    quiet = read_results(with_busy({}, RUN["benchmarks"]))
+    unknown = read_results(RUN)
+    elsewhere = read_results(with_busy({row["extra_info"]["row"]: None for row in FILTERS}, FILTERS))
+    for results, sentence in (
+        (quiet, "During no row did other processes keep more than 0.2 CPUs busy."),
+        (unknown, "Nobody looked at whether other processes kept the CPUs busy"),
+        (elsewhere, "Nobody looked at whether other processes kept the CPUs busy"),
+    ):
+        assert results.disturbed == []
+        text = readme_block(results)
+        assert sentence in text
+        assert sentence in to_markdown(report(results))
+        assert "†" not in text
+
+
+@pytest.mark.parametrize(
+    ("pace", "sentence", "again"),
+    [
+        (FULL, "These figures are of a full run: 3 rounds of blocks of 15 ms.", "all of it again and"),
+        (
+            QUICK,
+            "These figures are of `make bench-peers ARGS=--quick`, whose blocks of calls are short (6 ms): "
+            "rows of some microseconds are rough.",
+            "all of it again at the full pace and",
+        ),
+    ],
+)
+def test_a_run_says_its_pace(tmp_path: Path, pace: Pace, sentence: str, again: str) -> None:
+    stored = tmp_path / "run.json"
+    stored.write_text(json.dumps({**RUN, "pace": asdict(pace)}), encoding="utf-8")
+    write(stored, tmp_path / "report")
+    text = (tmp_path / "report" / "readme.md").read_text(encoding="utf-8")
+    assert f"\n{sentence} `make bench-peers` measures {again} writes tables" in text
+    assert sentence in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert re.sub("`(.*)`", r"<code>\1</code>", sentence) in page
+    summary = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert summary["pace"]["name"] == pace.name
+
+
+def test_a_run_that_does_not_know_its_pace_claims_none() -> None:
+    text = readme_block(read_results(RUN))
+    assert "These figures" not in text
+    assert "\n`make bench-peers` measures all of it again and writes tables" in text
+
+
+def test_the_pace_is_what_the_command_line_says(pytestconfig: pytest.Config) -> None:
+    document: dict[str, Any] = {"benchmarks": copy.deepcopy(RUN["benchmarks"])}
+    config = Mock(wraps=pytestconfig)
+    config.pluginmanager.getplugin.return_value = None
+    for quick, pace in ((True, QUICK), (False, FULL)):
+        config.getoption = {"quick": quick}.__getitem__
+        pytest_benchmark_update_json(config, [], document)
+        assert document["pace"] == asdict(pace)
+    story: dict[str, Any] = {"benchmarks": [{"extra_info": {"step": "a step"}}]}
+    pytest_benchmark_update_json(config, [], story)
+    assert "pace" not in story
 
 
 def test_filters_are_families_and_their_lost_rows_stand_with_the_others() -> None:

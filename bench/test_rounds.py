@@ -6,15 +6,22 @@ import os
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
+from bench.peers.beside import measure_beside
+from bench.peers.form import Form
 from bench.peers.quiet import check_affinities
 from bench.peers.rounds import CALLS_AT_MOST, Pace, Timing, blocks, calls_of, turns
+from bench.results import OURS
 
-NO_TIME = Pace(rounds=3, block_seconds=0, warm_seconds=0, pause_seconds=0, choice_seconds=0)
+NO_TIME = Pace("no time", rounds=3, block_seconds=0, warm_seconds=0, pause_seconds=0, choice_seconds=0)
 
 
 def test_every_round_holds_each_name_once_and_begins_one_further() -> None:
@@ -63,6 +70,48 @@ def test_peers_behind_our_last_block_are_timed_when_the_schedule_is_exhausted() 
     assert len(rounds["one"]) == 2
     assert list(schedule) == []
     assert len(rounds["one"]) == 3
+
+
+class CountedBenchmark:
+    """In the place of pytest-benchmark's fixture: the n-th call of ours takes n seconds."""
+
+    def __init__(self) -> None:
+        self.stats = SimpleNamespace(stats=SimpleNamespace(data=[]))
+
+    def pedantic(
+        self, call: Callable[[], object], setup: Callable[[], None], rounds: int, iterations: int
+    ) -> None:
+        assert iterations == 1
+        for number in range(rounds):
+            setup()
+            call()
+            self.stats.stats.data.append(float(number + 1))
+
+
+def test_parts_take_turns_but_are_no_peers() -> None:
+    made: list[str] = []
+
+    def form(name: str) -> Form:
+        return Form(f"the form of {name}", lambda: made.append(name), lambda: np.zeros(1))
+
+    chosen = {name: form(name) for name in (OURS, "one")}
+    parts = {name: form(name) for name in ("depthwise", "pointwise")}
+    benchmark: Any = CountedBenchmark()
+    beside = measure_beside(benchmark, chosen, NO_TIME, parts)
+    # A block of no length is one call.
+    assert beside.ours.rounds == (1, 2, 3)
+    assert {name: len(timing.rounds) for name, timing in beside.peers.items()} == {"one": 3}
+    assert {name: len(timing.rounds) for name, timing in beside.parts.items()} == dict.fromkeys(parts, 3)
+    # Two warm calls before all blocks, and before each.
+    assert {name: made.count(name) for name in (*chosen, *parts)} == dict.fromkeys((*chosen, *parts), 11)
+    stored = beside.as_json(chosen, dict.fromkeys(chosen, 0.0))
+    assert stored["best_peer"] == "one"
+    assert list(stored["peers"]) == ["one"]
+    seconds = [part["median"] for part in stored["parts"].values()]
+    assert stored["parts_share"] == sum(seconds) / 2
+    benchmark = CountedBenchmark()
+    alone = measure_beside(benchmark, chosen, NO_TIME)
+    assert not {"parts", "parts_share"} & alone.as_json(chosen, dict.fromkeys(chosen, 0.0)).keys()
 
 
 def test_a_timing_is_the_median_and_the_minimum_of_its_rounds() -> None:

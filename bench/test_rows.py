@@ -12,7 +12,7 @@ from bench.families import FAMILIES, FILTER_FAMILIES, L3_BYTES, NETWORK_FAMILIES
 from bench.peers.form import pads_of
 from bench.rows import DESIGN_TABLE, Row, all_rows, block_of_row, merge, same_work
 from bench.shapes import Layer, load_networks, parse_layer
-from bench.variants import naive, numpy_matmul, ours
+from bench.variants import naive, numpy_matmul, ours, single_plans, unfused
 
 ROWS = all_rows()
 
@@ -74,6 +74,16 @@ def test_pairs_and_blocks_fall_into_their_families() -> None:
     assert gated.squeezed == 8
     batch = labelled("separable 3x3 16x112x112x32-64")
     assert unfused_bytes(batch.layers, 16) == 4 * 16 * 112 * 112 * (32 + 32 + 64) > L3_BYTES
+
+
+def test_narrow_separable_rows_in_cache_are_held_against_their_parts() -> None:
+    held = {row.label for row in ROWS if row.beside_its_parts}
+    assert {"separable 3x3 112x112x32-64", "separable 3x3/2 112x112x64-128"} <= held
+    assert "separable 3x3 56x56x128-128" not in held
+    assert "separable 3x3 512x512x32-32" not in held
+    # The others of the family have the channels of which the share of the peak is asked.
+    family = {row.label: row.layers[0].in_channels for row in ROWS if row.family == "separable in cache"}
+    assert held == {label for label, channels in family.items() if channels < 128}
 
 
 def test_the_design_table_and_the_named_rows_are_there() -> None:
@@ -149,6 +159,19 @@ def test_a_dilated_stage_is_the_same_in_all_variants(padding: str) -> None:
     np.testing.assert_allclose(expected[0, y, x], (taps * kernel[..., 0]).sum((0, 1)), rtol=1e-6)
     for variant in (naive, ours):
         np.testing.assert_allclose(variant(block, 1)(), expected, rtol=0, atol=1e-5)
+
+
+def test_single_plans_read_what_the_one_before_wrote_and_compute_what_one_plan_does() -> None:
+    random = np.random.default_rng(11)
+    kernel = random.normal(size=(3, 3, 6, 1)).astype(np.float32)
+    depthwise = Stage("depthwise", kernel, stride=2, activation="relu")
+    pointwise = Stage("pointwise", random.normal(size=(6, 5)).astype(np.float32), activation="relu6")
+    block = small_block((depthwise, pointwise), 6)
+    first, second = single_plans(block, 1)
+    np.testing.assert_array_equal(first(), ours(small_block((depthwise,), 6), 1)())
+    expected = ours(block, 1)()
+    np.testing.assert_array_equal(second(), expected)
+    np.testing.assert_array_equal(unfused(block, 1)(), expected)
 
 
 def test_a_gate_scales_each_channel_of_each_image() -> None:

@@ -7,6 +7,7 @@ NumPy has no argument for its threads; `measure` limits those of its BLAS.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -35,19 +36,26 @@ def numpy_matmul(block: Block, threads: int) -> Call:
     return one_after_another(block, steps)
 
 
+def single_plans(block: Block, threads: int) -> list[Call]:
+    """Return a call for each layer, of a plan of ours, that reads what the one before it wrote."""
+    outputs = allocate_outputs(block)
+    residuals = [None] * (len(outputs) - 1) + [block.x if block.residual else None]
+    return [
+        partial(plan_of(stage), read_by(stage, x), out, residual=residual, threads=threads)
+        for stage, x, out, residual in zip(
+            block.stages, (block.x, *outputs[:-1]), outputs, residuals, strict=True
+        )
+    ]
+
+
 def unfused(block: Block, threads: int) -> Call:
     """Return one plan of ours per layer; every intermediate is stored."""
-    outputs = allocate_outputs(block)
-    plans = [plan_of(stage) for stage in block.stages]
-    inputs = [read_by(stage, x) for stage, x in zip(block.stages, (block.x, *outputs[:-1]), strict=True)]
-    residual = block.x if block.residual else None
-    *inner, last = zip(plans, inputs, outputs, strict=True)
-    last_plan, last_input, last_output = last
+    *inner, last = single_plans(block, threads)
 
     def call() -> Array:
-        for plan, x, out in inner:
-            plan(x, out, threads=threads)
-        return last_plan(last_input, last_output, residual=residual, threads=threads)
+        for each in inner:
+            each()
+        return last()
 
     return call
 

@@ -111,6 +111,14 @@ def test_sizes_change_how_a_call_is_cut() -> None:
     assert changed >= {"depthwise", "pointwise", "separable", "inverted residual"}
 
 
+def test_plans_print_tiles_for_the_present_sizes() -> None:
+    plan = CASES["separable"](channels=64).plan(PLANS["separable"])
+    _isa.set_caches("L1=32K,L2=256K,L3=4M")
+    assert "about 128 pixels a tile" in repr(plan)
+    _isa.set_caches("L1=64K,L2=256K,L3=4M")
+    assert "about 256 pixels a tile" in repr(plan)
+
+
 @pytest.mark.parametrize("family", CASES)
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 def test_scratch_is_bounded_in_small_caches(family: str, data_format: str) -> None:

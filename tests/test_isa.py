@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from calls import CASES, FUNCTIONS, PLANS, channels_first, compute
 from programs import output_of, run_program
 
 import fastsep
+from fastsep import _isa
 
 
 @pytest.fixture(autouse=True)
@@ -180,6 +182,87 @@ def test_plans_print_themselves(family: str) -> None:
     assert type(plan).__name__ in repr(plan)
     assert "11" in repr(plan)
     assert "float32" in repr(plan)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("family", PLANS)
+def test_plans_print_how_they_compute(family: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line, the same whatever was computed meanwhile, and without measuring anything."""
+
+    def measure(*arguments: object) -> None:
+        raise AssertionError("repr measures the machine")
+
+    monkeypatch.setattr(fastsep.roofline, "measure", measure)
+    fastsep.roofline.remembered.cache_clear()
+    case = CASES[family](dtype, channels=45)
+    plan = case.plan(PLANS[family])
+    text = repr(plan)
+    what, choice = text.rsplit("; then ", 1)[0].rsplit("; ", 1)
+    assert what.startswith(f"{type(plan).__name__}(")
+    assert plan._isa in what
+    assert re.search(r"(about|at least) \d+ pixels", choice)
+    fused = {
+        "separable": "depthwise → pointwise fused",
+        "inverted residual": "expand → depthwise → project fused",
+        "squeeze and excite": "expand → depthwise → sums fused",
+    }
+    assert ("fused" in choice) == (family in fused)
+    assert fused.get(family, "") in choice
+    assert ("rows in pairs" in choice) == (family == "depthwise" or family in fused)
+    # One of the register tiles there are: of a part whose outputs are few, those with half vectors as well.
+    tiles = {
+        f"{pixels} × {vectors * tile['lanes']} in registers"
+        for tile in (_isa.register_tiles(name)[np.dtype(dtype).name] for name in fastsep.available_isas())
+        for vectors, pixels in tile["panel"].items()
+    }
+    printed = set(re.findall(r"\d+ × \d+ in registers", text))
+    assert printed <= tiles
+    assert bool(printed) == (family != "depthwise")
+    assert "\n" not in text
+    case.run(plan)
+    assert repr(plan) == text
+
+
+def test_plans_print_which_rows_share_their_input() -> None:
+    kernel = np.ones((3, 3, 8, 1), np.float32)
+    for strides, words in ((1, "rows in pairs"), (2, "rows in pairs"), (3, "rows one by one")):
+        assert words in repr(fastsep.DepthwiseConv(kernel, strides))
+        assert words in repr(fastsep.SeparableConv(kernel, np.ones((8, 8), np.float32), strides))
+
+
+def test_a_standard_convolution_prints_what_it_runs_as() -> None:
+    """With one group; with more, which inputs alone can tell, `describe` says."""
+    pointwise = fastsep.Conv(np.ones((1, 1, 16, 24), np.float32))
+    _, alike = repr(fastsep.PointwiseConv(np.ones((16, 24), np.float32))).rsplit("; ", 1)
+    assert repr(pointwise).endswith(f"; one group (runs as a pointwise convolution): {alike}")
+    depthwise = fastsep.Conv(np.ones((3, 3, 1, 8), np.float32))
+    text = repr(depthwise)
+    assert "; one group: about" in text
+    assert "depthwise" in depthwise.describe((1, 9, 9, 8)).fusion
+    assert repr(depthwise) == text
+
+
+@pytest.mark.parametrize("family", ["conv", "pointwise", "separable"])
+def test_what_plans_print_is_the_tile_of_a_long_row(family: str) -> None:
+    """On one thread, where a row is several whole tiles."""
+    plan = CASES[family](channels=45).plan(PLANS[family])
+    found = re.search(r"about (\d+) pixels a tile", repr(plan))
+    assert found
+    pixels = int(found[1])
+    tile = plan.describe((1, 1, 4 * pixels, 45), threads=1).tile
+    assert re.search(rf"\b{pixels} (pixels|columns) ×", tile)
+
+
+def test_what_depthwise_prints_is_the_work_of_a_tile() -> None:
+    plan = fastsep.DepthwiseConv(np.ones((3, 3, 300, 1), np.float32), padding="same")
+    found = re.search(r"about (\d+) pixels × (\d+) channels a tile", repr(plan))
+    assert found
+    pixels, channels = map(int, found.groups())
+    tile = plan.describe((1, 1000, 20, 300), threads=1).tile
+    rows, columns, of = map(int, re.findall(r"\d+", tile))
+    assert (columns, of) == (20, channels)
+    # In whole pairs of rows.
+    assert abs(rows * columns - pixels) <= 2 * columns
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])

@@ -17,6 +17,8 @@ from bench.peers.quiet import Others, check_affinities
 from bench.peers.rounds import Pace, Timing, blocks, calls_of, warm
 from bench.results import OURS
 
+NO_PARTS: Mapping[str, Form] = {}
+
 
 @dataclass(frozen=True)
 class Beside:
@@ -24,6 +26,8 @@ class Beside:
 
     ours: Timing
     peers: Mapping[str, Timing]
+    # Of some rows, our own layers as plans of their own.
+    parts: Mapping[str, Timing]
     # CPUs that other processes kept busy meanwhile; None where the system does not tell.
     busy_elsewhere: float | None
 
@@ -31,6 +35,7 @@ class Beside:
         """Return what `extra_info` holds of it, with each library's form and difference."""
         best = min(self.peers, key=lambda name: self.peers[name].median)
         return {
+            **self.parts_as_json(),
             "ours": self.ours.as_json(),
             "peers": {
                 name: {
@@ -46,14 +51,28 @@ class Beside:
             "busy_elsewhere": self.busy_elsewhere,
         }
 
+    def parts_as_json(self) -> dict[str, Any]:
+        """Return what `extra_info` holds of the parts: timings, and their sum over the fused plan's time."""
+        if not self.parts:
+            return {}
+        return {
+            "parts": {name: timing.as_json() for name, timing in self.parts.items()},
+            "parts_share": sum(timing.median for timing in self.parts.values()) / self.ours.median,
+        }
 
-def measure_beside(benchmark: BenchmarkFixture, chosen: Mapping[str, Form], pace: Pace) -> Beside:
-    """Time the chosen forms in alternating blocks; ours is the one called OURS."""
-    calls = {name: form.call for name, form in chosen.items()}
+
+def measure_beside(
+    benchmark: BenchmarkFixture,
+    chosen: Mapping[str, Form],
+    pace: Pace,
+    parts: Mapping[str, Form] = NO_PARTS,
+) -> Beside:
+    """Time the chosen forms and the parts in alternating blocks; ours is the one called OURS."""
+    calls = {name: form.call for name, form in {**chosen, **parts}.items()}
     counts = {name: calls_of(warm(call, pace), pace.block_seconds) for name, call in calls.items()}
     gc.collect()
     schedule = blocks(calls, counts, pace, OURS)
-    peer_rounds: dict[str, list[float]] = {}
+    other_rounds: dict[str, list[float]] = {}
     seconds: list[float] = []
 
     def timed() -> None:
@@ -62,7 +81,7 @@ def measure_beside(benchmark: BenchmarkFixture, chosen: Mapping[str, Form], pace
         seconds.append(time.perf_counter() - start)
 
     def until_our_turn() -> None:
-        peer_rounds.update(next(schedule, {}))
+        other_rounds.update(next(schedule, {}))
 
     check_affinities()
     others = Others()
@@ -76,8 +95,10 @@ def measure_beside(benchmark: BenchmarkFixture, chosen: Mapping[str, Form], pace
     check_affinities()
     # pytest-benchmark makes one call more when its rounds are over.
     ours_by_call = np.array(seconds[: pace.rounds * counts[OURS]]).reshape(pace.rounds, counts[OURS])
+    others_timed = {name: Timing(tuple(rounds)) for name, rounds in other_rounds.items()}
     return Beside(
         Timing(tuple(statistics.median(block) for block in ours_by_call.tolist())),
-        {name: Timing(tuple(rounds)) for name, rounds in peer_rounds.items()},
+        {name: timing for name, timing in others_timed.items() if name in chosen},
+        {name: timing for name, timing in others_timed.items() if name in parts},
         busy_elsewhere,
     )

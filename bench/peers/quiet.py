@@ -9,6 +9,14 @@ from pathlib import Path
 STAT = Path("/proc/stat")
 TASKS = Path("/proc/self/task")
 
+# CPUs that everything else may keep busy during a row before its figures are doubted; 0.02 is an idle system.
+DISTURBED_CPUS = 0.2
+
+
+def is_disturbed(busy_elsewhere: float | None) -> bool:
+    """Tell whether a row's figures are to be doubted; where the system does not tell, they are not."""
+    return busy_elsewhere is not None and busy_elsewhere > DISTURBED_CPUS
+
 
 class Others:
     """How busy everything but this process keeps the machine's CPUs, from now on; Linux only."""

@@ -7,8 +7,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import TYPE_CHECKING
 
 from bench.peers.form import Form
+
+if TYPE_CHECKING:
+    import pytest
 
 # Calls of a few microseconds: enough of them for a median.
 CALLS_AT_MOST = 1000
@@ -18,6 +22,7 @@ CALLS_AT_MOST = 1000
 class Pace:
     """How long a row takes."""
 
+    name: str
     rounds: int
     # Of the blocks of calls that are timed, and of the warm calls before them.
     block_seconds: float
@@ -31,8 +36,13 @@ class Pace:
     warm_calls: int = 2
 
 
-FULL = Pace(rounds=3, block_seconds=0.015, warm_seconds=0.01, pause_seconds=0.1, choice_seconds=0.006)
-QUICK = Pace(rounds=3, block_seconds=0.006, warm_seconds=0.005, pause_seconds=0.05, choice_seconds=0.003)
+FULL = Pace("full", 3, block_seconds=0.015, warm_seconds=0.01, pause_seconds=0.1, choice_seconds=0.006)
+QUICK = Pace("quick", 3, block_seconds=0.006, warm_seconds=0.005, pause_seconds=0.05, choice_seconds=0.003)
+
+
+def pace_of(config: pytest.Config) -> Pace:
+    """Return the pace that the command line asks for."""
+    return QUICK if config.getoption("quick") else FULL
 
 
 @dataclass(frozen=True)

@@ -297,9 +297,22 @@ cdef int64_t even_rows(int64_t height, int64_t rows, int64_t step, int threads) 
     return whole if (height + whole - 1) // whole == blocks else even
 
 
+cdef int64_t channels_a_block(const depthwise_plan *p) noexcept nogil:
+    """A block begins at a whole vector of packed weights and, with a multiplier, at a whole input channel."""
+    cdef int64_t unit = p.kernels.lanes, blocks = max(1, (p.channels + CHANNELS_A_VISIT // 2) // CHANNELS_A_VISIT)
+    if p.repeat > 1:
+        unit = common_multiple(unit, p.repeat)
+    return (p.channels + blocks * unit - 1) // (blocks * unit) * unit
+
+
+cdef str row_pairs(const depthwise_plan *p):
+    """How output rows are computed, as a phrase."""
+    return "rows in pairs" if shares_rows(p) else "rows one by one"
+
+
 cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     cdef const depthwise_plan *p = &call.plan[0]
-    cdef int64_t item = p.kernels.bytes, unit = p.kernels.lanes, blocks, work, held, budget
+    cdef int64_t item = p.kernels.bytes, blocks, work, held, budget
     cdef const int64_t *image = &call.x.shape[1]
     call.stage_x = p.repeat > 1 or channels_apart(&call.x, item)
     call.stage_out = channels_apart(&call.out, item)
@@ -307,11 +320,7 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     # With dilation a pair sees two rows of many that the ring would hold, and lines that it does not use.
     call.compact = (not call.stage_x and p.window.taps[0] == 1 and p.window.dilation[1] == p.window.dilation[2] == 1
                     and crowded(&call.x, p.kernels.lanes * item))
-    # A block begins at a whole vector of packed weights and, with a multiplier, at a whole input channel.
-    if p.repeat > 1:
-        unit = common_multiple(unit, p.repeat)
-    blocks = max(1, (p.channels + CHANNELS_A_VISIT // 2) // CHANNELS_A_VISIT)
-    call.block_channels = (p.channels + blocks * unit - 1) // (blocks * unit) * unit
+    call.block_channels = channels_a_block(p)
     call.channel_blocks = (p.channels + call.block_channels - 1) // call.block_channels
 
     # Columns: all of a row, unless that alone is too much work, or too much scratch, for one tile.
@@ -440,6 +449,12 @@ cdef class DepthwisePlan(CompiledPlan):
                   * call.channel_blocks, work.seconds)
         work.scratch_bytes = call.scratch_bytes
         return 0
+
+    def choice(self):
+        cdef const depthwise_plan *p = &self.plan
+        cdef int64_t channels = min(channels_a_block(p), p.channels)
+        pixels = max(1, TILE_WORK // max(p.taps * channels, 1))
+        return f"about {pixels} pixels × {channels} channels a tile, {row_pairs(p)}"
 
     cdef str tile(self, const job *work):
         cdef const depthwise_call *call = <const depthwise_call *>work.call

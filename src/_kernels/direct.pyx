@@ -28,7 +28,15 @@ from fastsep._arrays cimport (
 from fastsep._direct cimport direct_call, direct_plan
 from fastsep._isa cimport fs_panel, fs_row
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
-from fastsep._pointwise cimport pack_panels, panel_at, panel_seconds, panels, pixels_for_cache, run_panels
+from fastsep._pointwise cimport (
+    pack_panels,
+    panel_at,
+    panel_seconds,
+    panels,
+    pixels_for_cache,
+    register_tile,
+    run_panels,
+)
 from fastsep._threads cimport threads_for
 
 cdef enum:
@@ -44,13 +52,26 @@ cdef int64_t border_columns(const window *w) noexcept nogil:
     return 2 * ((w.taps[2] - 1 + w.strides[2]) // w.strides[2])
 
 
-cdef bint joins(const direct_call *call) noexcept nogil:
-    """Whether the taps of one row of the kernel read numbers side by side: one pointer for all of them, and a loop of
-    their common length. The first layer of a network (3 channels) spends a third of its time between taps otherwise."""
-    cdef const window *w = &call.plan.window
-    cdef int64_t pixel = call.plan.panels.inputs * call.plan.panels.kernels.bytes
-    return (call.plan.panels.groups == 1 and w.taps[2] > 1 and w.dilation[2] == 1
-            and w.taps[2] * pixel <= JOINED_BYTES and (call.stage_x or call.x.strides[3] == pixel))
+cdef bint may_join(const direct_plan *plan) noexcept nogil:
+    """Whether the taps of one row of the kernel read numbers side by side, if the pixels of the input lie so: one
+    pointer for all of them, and a loop of their common length. The first layer of a network (3 channels) spends a third
+    of its time between taps otherwise."""
+    cdef const window *w = &plan.window
+    cdef int64_t pixel = plan.panels.inputs * plan.panels.kernels.bytes
+    return (plan.panels.groups == 1 and w.taps[2] > 1 and w.dilation[2] == 1
+            and w.taps[2] * pixel <= JOINED_BYTES)
+
+
+cdef void join(const direct_plan *plan, panels *p) noexcept nogil:
+    """The taps of a row as one of kernel width · inputs channels."""
+    p.taps = plan.window.taps[0] * plan.window.taps[1]
+    p.inputs = plan.window.taps[2] * plan.panels.inputs
+
+
+cdef int64_t tile_pixels(const panels *p) noexcept nogil:
+    """Pixels of a tile: they stay in L1 or L2, and so does the table of their taps."""
+    cdef int64_t pixels = pixels_for_cache(p.inputs * p.kernels.bytes)
+    return min(pixels, max(48, TABLE_BYTES // (p.taps * <int64_t>sizeof(char *))))
 
 
 cdef void lay_out(direct_call *call, int threads) noexcept nogil:
@@ -59,13 +80,11 @@ cdef void lay_out(direct_call *call, int threads) noexcept nogil:
     cdef int64_t item = plan.panels.kernels.bytes, pixels, tiles, width = call.to.out.shape[3], size
     call.stage_x = channels_apart(&call.x, item)
     call.panels = plan.panels
-    call.joined = joins(call)
+    call.joined = may_join(plan) and (call.stage_x or call.x.strides[3] == plan.panels.inputs * item)
     if call.joined:
-        p.taps = plan.window.taps[0] * plan.window.taps[1]
-        p.inputs = plan.window.taps[2] * plan.panels.inputs
+        join(plan, p)
 
-    pixels = pixels_for_cache(p.inputs * item)
-    pixels = min(pixels, max(48, TABLE_BYTES // (p.taps * <int64_t>sizeof(char *))))
+    pixels = tile_pixels(p)
     call.column_blocks = max(1, (width + pixels // 2) // pixels)
     call.block_columns = max(1, (width + call.column_blocks - 1) // call.column_blocks)
     call.column_blocks = (width + call.block_columns - 1) // call.block_columns
@@ -258,6 +277,12 @@ cdef class DirectPlan(CompiledPlan):
                   * call.column_blocks * call.panel_blocks, work.seconds)
         work.scratch_bytes = call.scratch_bytes
         return 0
+
+    def choice(self):
+        cdef panels p = self.plan.panels
+        if may_join(&self.plan):
+            join(&self.plan, &p)
+        return f"about {tile_pixels(&p)} pixels a tile, {register_tile(&p)}"
 
     cdef str tile(self, const job *work):
         cdef const direct_call *call = <const direct_call *>work.call

@@ -27,7 +27,14 @@ from fastsep._arrays cimport (
     stage_window,
     window_range,
 )
-from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, depthwise_seconds, row_table_bytes, run_rectangle
+from fastsep._depthwise cimport (
+    DepthwisePlan,
+    depthwise_plan,
+    depthwise_seconds,
+    row_pairs,
+    row_table_bytes,
+    run_rectangle,
+)
 from fastsep._excite cimport excite_call
 from fastsep._inverted_residual cimport expand_seen, lay_out_expansion, pointer_bytes
 from fastsep._isa cimport caches, fs_panel, fs_row, fs_scaling, fs_sums
@@ -39,6 +46,7 @@ from fastsep._pointwise cimport (
     panels,
     pixels_for_cache,
     pointwise_plan,
+    register_tile,
     run_panels,
 )
 from fastsep._threads cimport threads_for
@@ -456,6 +464,15 @@ cdef class ExcitePlan(CompiledPlan):
         add_phase(work, project_tile, call.round_images * call.to.out.shape[1] * call.tile_row_blocks
                   * call.tile_column_blocks * call.panel_blocks, project_seconds / work.rounds)
         return 0
+
+    def choice(self):
+        cdef const panels *p = &self.plan.project.panels
+        expansion = ""
+        if self.expand is not None:
+            expansion = f", {register_tile(&self.plan.expand.panels)}"
+        return (f"{'' if self.expand is None else 'expand → '}depthwise → sums fused, about {GROUP_PIXELS} pixels at a "
+                f"time, {row_pairs(self.plan.depthwise)}{expansion}; then gate → project fused, about "
+                f"{pixels_for_cache(p.inputs * p.kernels.bytes)} pixels a tile, {register_tile(p)}")
 
     cdef str tile(self, const job *work):
         cdef const excite_call *call = <const excite_call *>work.call

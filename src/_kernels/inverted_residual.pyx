@@ -24,11 +24,18 @@ from fastsep._arrays cimport (
     window,
     window_range,
 )
-from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, depthwise_seconds, row_table_bytes, run_channels
+from fastsep._depthwise cimport (
+    DepthwisePlan,
+    depthwise_plan,
+    depthwise_seconds,
+    row_pairs,
+    row_table_bytes,
+    run_channels,
+)
 from fastsep._inverted_residual cimport expansion, inverted_residual_call
 from fastsep._isa cimport caches, fs_panel, fs_row
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
-from fastsep._pointwise cimport PointwisePlan, panels, run_panels
+from fastsep._pointwise cimport PointwisePlan, panels, register_tile, run_panels
 from fastsep._threads cimport threads_for
 
 cdef enum:
@@ -260,6 +267,11 @@ cdef class InvertedResidualPlan(CompiledPlan):
                   * call.column_blocks, work.seconds)
         work.scratch_bytes = call.scratch_bytes
         return 0
+
+    def choice(self):
+        return (f"expand → depthwise → project fused, at least {GROUP_PIXELS} pixels at a time, "
+                f"{row_pairs(self.plan.depthwise)}, {register_tile(&self.plan.expand.panels)}, then "
+                f"{register_tile(&self.plan.project.panels)}")
 
     cdef str tile(self, const job *work):
         cdef const inverted_residual_call *call = <const inverted_residual_call *>work.call

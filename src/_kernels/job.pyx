@@ -56,8 +56,14 @@ cdef class CompiledPlan:
     """Packed weights and geometry of one family; immutable.
 
     A family sets `isa`, `item_bytes`, `geometry`, `inputs` and `outputs`, and fills `prepare` and `tile`. `prepare`
-    adds the phases of a job that has none, and never sees an empty output.
+    adds the phases of a job that has none, and never sees an empty output. What a plan of layers.py runs also has
+    `choice`.
     """
+
+    def choice(self):
+        """What is chosen before any input is seen, in a phrase: what is fused, about how large a tile is with the
+        present cache sizes, the register tile of the panels."""
+        raise NotImplementedError
 
     def output_shape(self, tuple spatial):
         """Spatial shape of the output for one of the input, of the same rank."""

@@ -45,6 +45,12 @@ cdef void panel_at(const panels *p, int64_t index, int64_t *first, int64_t *vect
     outputs[0] = min(vectors[0] * p.kernels.lanes, p.outputs - first[0])
 
 
+cdef str register_tile(const panels *p):
+    """Pixels × outputs of the panels' register tile; of the last panel, if there are several, it may differ."""
+    cdef int64_t vectors = p.kernels.panel_vectors if p.count > 1 else vectors_of(p)
+    return f"{p.kernels.panel_pixels[vectors]} × {vectors * p.kernels.lanes} in registers"
+
+
 cdef Packed pack_panels(panels *p, str isa, int64_t groups, int64_t taps, object kernel, object bias):
     """Pack a kernel (…, inputs, groups · outputs) of any strides, of taps · inputs rows, as
     [group][panel][tap · input][vectors · lanes]. A panel at a time: weights that lie as (outputs, inputs, …) are turned
@@ -352,6 +358,10 @@ cdef class PointwisePlan(CompiledPlan):
         add_phase(work, pointwise_tile, call.pixel_blocks * call.panel_blocks if pixels else 0, work.seconds)
         work.scratch_bytes = call.scratch_bytes
         return 0
+
+    def choice(self):
+        cdef const panels *p = &self.plan.panels
+        return f"about {pixels_for_cache(p.inputs * p.kernels.bytes)} pixels a tile, {register_tile(p)}"
 
     cdef str tile(self, const job *work):
         cdef const pointwise_call *call = <const pointwise_call *>work.call

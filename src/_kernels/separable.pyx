@@ -22,10 +22,25 @@ from fastsep._arrays cimport (
     window,
     window_range,
 )
-from fastsep._depthwise cimport DepthwisePlan, depthwise_plan, depthwise_seconds, row_table_bytes, run_channels
+from fastsep._depthwise cimport (
+    DepthwisePlan,
+    depthwise_plan,
+    depthwise_seconds,
+    row_pairs,
+    row_table_bytes,
+    run_channels,
+)
 from fastsep._isa cimport caches, fs_panel, fs_row
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
-from fastsep._pointwise cimport PointwisePlan, panel_at, panels, run_panels, run_panels_ahead, weights_stay
+from fastsep._pointwise cimport (
+    PointwisePlan,
+    panel_at,
+    panels,
+    register_tile,
+    run_panels,
+    run_panels_ahead,
+    weights_stay,
+)
 from fastsep._separable cimport separable_call
 from fastsep._threads cimport threads_for
 
@@ -66,6 +81,11 @@ cdef void share_out(separable_call *call, int threads, int64_t images) noexcept 
     call.block_rows = best_rows
 
 
+cdef int64_t tile_pixels(const depthwise_plan *d) noexcept nogil:
+    """Depthwise outputs of a tile fill L1: tiles half that size are 5 % slower at 512² × 32, twice that size too."""
+    return min(MOST_PIXELS, max(48, caches().level1 // (d.channels * d.kernels.bytes)))
+
+
 cdef void lay_out(separable_call *call, int threads) noexcept nogil:
     cdef const depthwise_plan *d = call.plan.depthwise
     cdef const panels *p = &call.plan.pointwise.panels
@@ -74,8 +94,7 @@ cdef void lay_out(separable_call *call, int threads) noexcept nogil:
     call.stage_x = d.repeat > 1 or channels_apart(&call.x, item)
 
     # Two rows share depthwise inputs, so a wide image is cut into columns before a tile falls to one row.
-    # Depthwise outputs of a tile fill L1: tiles half that size are 5 % slower at 512² × 32, twice that size too.
-    pixels = min(MOST_PIXELS, max(48, caches().level1 // (d.channels * item)))
+    pixels = tile_pixels(d)
     blocks = max(1, (width + pixels // 4) // max(1, pixels // 2)) if height > 1 else (width + pixels - 1) // pixels
     call.block_columns = max(1, (width + max(blocks, 1) - 1) // max(blocks, 1))
     call.column_blocks = (width + call.block_columns - 1) // call.block_columns
@@ -213,6 +232,11 @@ cdef class SeparablePlan(CompiledPlan):
                   * call.column_blocks * call.panel_blocks, work.seconds)
         work.scratch_bytes = call.scratch_bytes
         return 0
+
+    def choice(self):
+        cdef const depthwise_plan *d = self.plan.depthwise
+        return (f"depthwise → pointwise fused, about {tile_pixels(d)} pixels a tile, {row_pairs(d)}, "
+                f"{register_tile(&self.plan.pointwise.panels)}")
 
     cdef str tile(self, const job *work):
         cdef const separable_call *call = <const separable_call *>work.call

@@ -20,6 +20,7 @@ cdef struct depthwise_plan:
 cdef Packed pack_depthwise(depthwise_plan *p, const fs_real_kernels *kernels, object kernel, object bias,
                            int64_t repeat)
 cdef double depthwise_seconds(const depthwise_plan *p, double pixels, double moved_bytes) noexcept nogil
+cdef str row_pairs(const depthwise_plan *p)
 cdef int64_t row_table_bytes(const depthwise_plan *p) noexcept nogil
 cdef void run_rectangle(const depthwise_plan *p, const source *input, const int64_t *before, const rectangle *r,
                         fs_row *rows) noexcept nogil

@@ -9,6 +9,7 @@ class CompiledPlan:
     item_bytes: int
     inputs: int
     outputs: int
+    def choice(self) -> str: ...
     def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]: ...
     def run(
         self, x: Array, out: Array, residual: Array | None, rank: int, channels_first: bool, threads: object

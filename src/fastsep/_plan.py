@@ -130,6 +130,14 @@ class Plan(Immutable):
         usual = UsualCall(compiled, self._dtype, self._ranks, self._channels_first, self._threads)
         object.__setattr__(self, "_usual", usual)
 
+    # A subclass says what it is: taps and widths.
+    def _outline(self) -> str:
+        raise NotImplementedError
+
+    def _choice(self) -> str:
+        """What was chosen before any input came."""
+        return self._usual.plan.choice()
+
     # A subclass says which compiled plan serves an input of so many channels.
     def _compiled(self, channels: int) -> CompiledPlan:
         raise NotImplementedError
@@ -211,8 +219,13 @@ class Plan(Immutable):
             **layout,
         )
 
-    def _options(self) -> str:
-        return f"{super()._options()}, {self._dtype}, {self._isa}"
+    def __repr__(self) -> str:
+        """What it is, and after a semicolon how it was decided to compute it, before any input came.
+
+        The tile of one shape is `describe`'s.
+        """
+        options = f"{self._options()}, {self._dtype}, {self._isa}"
+        return f"{type(self).__name__}({self._outline()}{options}; {self._choice()})"
 
 
 def _rebuild(kind: type[Immutable], arguments: dict[str, Any]) -> Immutable:

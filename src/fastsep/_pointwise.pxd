@@ -15,6 +15,7 @@ cdef struct panels:
     const char *bias
 
 cdef void panel_at(const panels *p, int64_t index, int64_t *first, int64_t *vectors, int64_t *outputs) noexcept nogil
+cdef str register_tile(const panels *p)
 cdef bint weights_stay(const panels *p) noexcept nogil
 cdef void run_panels_ahead(const panels *p, fs_panel *work, const char *ahead, int64_t row_bytes, int64_t rows,
                            int64_t row_stride) noexcept nogil

@@ -4,7 +4,7 @@ from fastsep._job cimport CompiledPlan
 
 
 cdef class UsualCall:
-    cdef CompiledPlan plan
+    cdef readonly CompiledPlan plan
     cdef object dtype, threads
     cdef int lowest, highest                   # spatial axes that inputs may have
     cdef bint channels_first

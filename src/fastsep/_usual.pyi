@@ -8,6 +8,7 @@ from fastsep._job import CompiledPlan
 from fastsep._validate import Array
 
 class UsualCall:
+    plan: CompiledPlan
     def __init__(
         self,
         plan: CompiledPlan,

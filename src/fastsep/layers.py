@@ -142,12 +142,19 @@ class Conv(Plan):
         return 2 * batch * outputs * size, size
 
     def _fusion(self, compiled: CompiledPlan) -> str:
-        kind = {"PointwisePlan": "pointwise", "DepthwisePlan": "depthwise"}.get(type(compiled).__name__)
-        return super()._fusion(compiled) + (f" (runs as a {kind} convolution)" if kind else "")
+        return super()._fusion(compiled) + self._runs_as(compiled)
 
-    def __repr__(self) -> str:
+    def _choice(self) -> str:
+        return f"one group{self._runs_as(self._usual.plan)}: {super()._choice()}"
+
+    @staticmethod
+    def _runs_as(compiled: CompiledPlan) -> str:
+        kind = {"PointwisePlan": "pointwise", "DepthwisePlan": "depthwise"}.get(type(compiled).__name__)
+        return f" (runs as a {kind} convolution)" if kind else ""
+
+    def _outline(self) -> str:
         inputs, outputs = self._parts.kernel.shape[-2:]
-        return f"Conv({taps_text(self._parts.kernel.shape[:-2])}, {inputs} → {outputs}{self._options()})"
+        return f"{taps_text(self._parts.kernel.shape[:-2])}, {inputs} → {outputs}"
 
 
 class DepthwiseConv(Plan):
@@ -233,10 +240,10 @@ class DepthwiseConv(Plan):
     ) -> tuple[int, int]:
         return 2 * batch * outputs * self._kernel.size, self._kernel.size
 
-    def __repr__(self) -> str:
+    def _outline(self) -> str:
         channels, multiplier = self._kernel.shape[-2:]
         times = f" × {multiplier}" if multiplier > 1 else ""
-        return f"DepthwiseConv({taps_text(self._kernel.shape[:-2])}, {channels}{times}{self._options()})"
+        return f"{taps_text(self._kernel.shape[:-2])}, {channels}{times}"
 
 
 class PointwiseConv(Plan):
@@ -313,9 +320,9 @@ class PointwiseConv(Plan):
     ) -> tuple[int, int]:
         return 2 * batch * outputs * self._kernel.size, self._kernel.size
 
-    def __repr__(self) -> str:
+    def _outline(self) -> str:
         inputs, outputs = self._kernel.shape[-2:]
-        return f"PointwiseConv({inputs} → {outputs}{self._options()})"
+        return f"{inputs} → {outputs}"
 
 
 class SeparableConv(Plan):
@@ -428,11 +435,10 @@ class SeparableConv(Plan):
     def _fusion(self, compiled: CompiledPlan) -> str:
         return "depthwise → pointwise: the depthwise outputs of a tile stay in cache"
 
-    def __repr__(self) -> str:
+    def _outline(self) -> str:
         channels, multiplier = self._depthwise_kernel.shape[-2:]
         times = f" × {multiplier}" if multiplier > 1 else ""
-        taps = taps_text(self._depthwise_kernel.shape[:-2])
-        return f"SeparableConv({taps}, {channels}{times} → {self._outputs}{self._options()})"
+        return f"{taps_text(self._depthwise_kernel.shape[:-2])}, {channels}{times} → {self._outputs}"
 
 
 class InvertedResidual(Plan):
@@ -591,7 +597,6 @@ class InvertedResidual(Plan):
         )
         return f"{start}sums of the channels with the depthwise part, gate with the staging of the projection"
 
-    def __repr__(self) -> str:
+    def _outline(self) -> str:
         taps = taps_text(self._depthwise_kernel.shape[:-2])
-        widths = f"{self._inputs} → {self._depthwise_kernel.shape[-2]} → {self._outputs}"
-        return f"InvertedResidual({taps}, {widths}{self._options()})"
+        return f"{taps}, {self._inputs} → {self._depthwise_kernel.shape[-2]} → {self._outputs}"
