@@ -173,8 +173,10 @@ cdef double panel_seconds(const panels *p, double pixels, double moved_bytes) no
 
 
 cdef int64_t pixels_for_cache(int64_t pixel_bytes) noexcept nogil:
-    """Pixels whose rows fill half of L1, but enough of them that streaming the weights does not bind."""
-    return min(384, max(48, caches().level1 // 2 // max(pixel_bytes, 1)))
+    """Pixels whose rows fill half of L1, but enough of them that streaming the weights does not bind: up to 192 in a
+    quarter of L2."""
+    cdef int64_t pixel = max(pixel_bytes, 1)
+    return min(384, max(48, caches().level1 // 2 // pixel, min(192, caches().level2 // 4 // pixel)))
 
 
 # ---- one call --------------------------------------------------------------------------------------------

@@ -82,8 +82,10 @@ cdef void share_out(separable_call *call, int threads, int64_t images) noexcept 
 
 
 cdef int64_t tile_pixels(const depthwise_plan *d) noexcept nogil:
-    """Depthwise outputs of a tile fill L1: tiles half that size are 5 % slower at 512² × 32, twice that size too."""
-    return min(MOST_PIXELS, max(48, caches().level1 // (d.channels * d.kernels.bytes)))
+    """Depthwise outputs of a tile fill L1: tiles half that size are 5 % slower at 512² × 32, twice that size too. Wide
+    pixels fill a quarter of L2 instead, for which every panel of weights is read once."""
+    cdef int64_t pixel = d.channels * d.kernels.bytes
+    return min(MOST_PIXELS, max(48, caches().level1 // pixel, min(192, caches().level2 // 4 // pixel)))
 
 
 cdef void lay_out(separable_call *call, int threads) noexcept nogil:
