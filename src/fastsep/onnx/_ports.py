@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastsep import _validate
 from fastsep._plan import overlap
 from fastsep.onnx._graph import Array, Graph, Port, Spec
 
@@ -147,6 +148,8 @@ def results(
             continue
         if not isinstance(target, np.ndarray):
             raise TypeError(f"out for {name!r} must be a np.ndarray; got {type(target).__name__}")
+        if isinstance(target, np.ma.MaskedArray):
+            raise TypeError(f"out for {name!r} must be a plain np.ndarray; got a MaskedArray")
         if target.shape != spec.shape or target.dtype != spec.dtype:
             raise ValueError(
                 f"out for {name!r} must be of {spec.dtype} and shape {spec.shape}; "
@@ -154,9 +157,16 @@ def results(
             )
         if not target.flags.writeable:
             raise ValueError(f"out for {name!r} is read-only")
-        for other, value in (*inputs.items(), *zip(names, found, strict=False)):
+        if not target.flags.c_contiguous and _validate.overlaps_itself(target):
+            raise ValueError(
+                f"out for {name!r} must not overlap itself; "
+                f"got shape {target.shape}, strides {target.strides}"
+            )
+        others = [("input", *each) for each in inputs.items()]
+        others += [("out for", *each) for each in zip(names, found, strict=False)]
+        for role, other, value in others:
             if overlap(target, value):
-                raise ValueError(f"out for {name!r} shares memory with {other!r}")
+                raise ValueError(f"out for {name!r} must not share memory with {role} {other!r}")
         found.append(target)
     return found
 
