@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ModelError(ValueError):
     """The file is no valid ONNX model, or asks for what cannot be had; the message says where and what."""
@@ -9,3 +13,18 @@ class ModelError(ValueError):
 
 class UnsupportedOperator(ModelError):
     """The model uses an operator, a data type or a way of using an operator that is not implemented."""
+
+
+class DependsOnValuesError(ValueError):
+    """A shape follows from values that only a run knows."""
+
+
+@contextmanager
+def reading(source: object) -> Iterator[None]:
+    """Say of what is wrong with a model that the model is wrong, and in which file if `source` is a path."""
+    try:
+        yield
+    except ValueError as error:
+        kind = type(error) if isinstance(error, ModelError) else ModelError
+        where = f"{os.fspath(source)}: " if isinstance(source, str | os.PathLike) else ""
+        raise kind(f"{where}{error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,8 @@ _TYPES = {
     **{name: name for kind in ("int", "uint") for name in (f"{kind}{bits}" for bits in (8, 16, 32, 64))},
 }
 _MOST_NAMED = 5
+# Integer inputs of at most so many elements may say how large something is.
+_MOST_SIZES = 1024
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,19 @@ def node_arg(port: Port) -> NodeArg:
 
 
 def fixed_shapes(graph: Graph) -> dict[str, tuple[int, ...]] | None:
-    """Return the inputs' shapes if the model fixes them all, and no integers among them may say others."""
+    """Return the inputs' shapes if the model fixes them all."""
     shapes: dict[str, tuple[int, ...]] = {}
     for port in graph.inputs:
         sizes = port.shape
-        if sizes is None or port.dtype.kind in "iu" or not all(isinstance(size, int) for size in sizes):
+        if sizes is None or not all(isinstance(size, int) for size in sizes):
             return None
         shapes[port.name] = tuple(size for size in sizes if isinstance(size, int))
     return shapes
+
+
+def may_say_sizes(dtype: np.dtype[Any], count: int) -> bool:
+    """Return whether an input of so many elements may say how large something is: a shape, or one number."""
+    return count == 1 or (dtype.kind in "iu" and count <= _MOST_SIZES)
 
 
 def output_names(graph: Graph, names: Sequence[str] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from fastsep._job import CompiledPlan
 from fastsep._threads import check as check_threads
 from fastsep.onnx import _file, _options, _ports
 from fastsep.onnx._compile import Order, compiled, plan_key
+from fastsep.onnx._errors import DependsOnValuesError, reading
 from fastsep.onnx._execution import Execution
 from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._mapped import give_back
@@ -26,8 +28,6 @@ from fastsep.onnx._summary import Summary, summarise
 # runs at a time.
 _MOST_SHAPES = 8
 _MOST_IDLE = 4
-# Integer inputs of at most so many elements may say how large something is.
-_MOST_SIZES = 1024
 
 _Key = tuple[Any, ...]
 
@@ -77,7 +77,10 @@ class InferenceSession:
         from fastsep.onnx._optimise import optimise
 
         _options.check_providers(providers, provider_options)
-        self._begin(independent(optimise(load(path_or_bytes))), _options.threads_of(sess_options, threads))
+        threads = _options.threads_of(sess_options, threads)
+        check_threads(threads)
+        with reading(path_or_bytes):
+            self._begin(independent(optimise(load(path_or_bytes))), threads)
 
     @classmethod
     def _of(cls, graph: Graph, threads: int | None) -> InferenceSession:
@@ -87,7 +90,6 @@ class InferenceSession:
         return self
 
     def _begin(self, graph: Graph, threads: int | None) -> None:
-        check_threads(threads)
         self._graph = graph
         self._threads = threads
         self._plans: dict[_Key, CompiledPlan | None] = {}
@@ -95,9 +97,16 @@ class InferenceSession:
         self._sized: dict[_Key, tuple[str, ...]] = {}
         self._lock = threading.Lock()
         shapes = _ports.fixed_shapes(graph)
-        if shapes is not None:
+        if shapes is None:
+            return
+        try:
             # Every size is known: weights are packed now, and a model whose shapes do not fit is refused now.
             self._runs_for({}, shapes)
+        except DependsOnValuesError:
+            if not any(
+                _ports.may_say_sizes(port.dtype, math.prod(shapes[port.name])) for port in graph.inputs
+            ):
+                raise
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._graph, self._threads)
@@ -132,8 +141,8 @@ class InferenceSession:
             By name, of the model's dtypes and shapes; never written.
         run_options : onnxruntime.RunOptions or None
         out : sequence of ndarray or None
-            Receives the outputs, one for each name, of the output's shape and dtype; its elements share memory
-            neither with one another nor with the inputs. None where a new array is wanted.
+            Receives the outputs, one for each name, of the output's shape and dtype. None of their elements
+            shares memory with another or with an input. None where a new array is wanted.
 
         Returns
         -------
@@ -205,9 +214,13 @@ class InferenceSession:
                 return self._runs[full]
             try:
                 specs = specialise(self._graph, shapes, _kept(sizes))
-            except ValueError:
+            except DependsOnValuesError:
                 # Some input may say how large something is: what a Reshape takes its shape from.
-                found = {name: value for name, value in feeds.items() if _is_sizes(value)}
+                found = {
+                    name: value
+                    for name, value in feeds.items()
+                    if _ports.may_say_sizes(value.dtype, value.size)
+                }
                 if sizes or not found:
                     raise
                 specs = specialise(self._graph, shapes, _kept(found))
@@ -236,10 +249,6 @@ class InferenceSession:
 def _kept(sizes: Mapping[str, Array]) -> dict[str, Array]:
     """Return copies: the schedule outlives the call, whose arrays are the caller's."""
     return {name: value.copy() for name, value in sizes.items()}
-
-
-def _is_sizes(value: Array) -> bool:
-    return value.dtype.kind in "iu" and value.size <= _MOST_SIZES
 
 
 def _rebuild(graph: Graph, threads: int | None) -> InferenceSession:

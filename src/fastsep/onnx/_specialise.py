@@ -8,6 +8,7 @@ import numpy as np
 
 from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._operators import OPERATORS
+from fastsep.onnx._operators._specs import check_size
 
 # Values known before a run are computed only if they are small: shapes, sizes, axes.
 _MOST_KNOWN = 65536
@@ -42,6 +43,7 @@ def specialise(
     for node in graph.nodes:
         given = [specs[name] if name else None for name in node.inputs]
         found = _infer(node, given)
+        check_size(node, found)
         specs.update({name: spec for name, spec in zip(node.outputs, found, strict=False) if name})
     return specs
 
@@ -54,7 +56,8 @@ def _infer(node: Node, given: Sequence[Spec | None]) -> list[Spec]:
         return found
     if any(np.prod(spec.shape, dtype=float) > _MOST_KNOWN for spec in found):
         return found
+    with np.errstate(all="ignore"):
+        results = operator.compute(node, values)
     return [
-        Spec(spec.shape, spec.dtype, np.asarray(value))
-        for spec, value in zip(found, operator.compute(node, values), strict=True)
+        Spec(spec.shape, spec.dtype, np.asarray(value)) for spec, value in zip(found, results, strict=True)
     ]

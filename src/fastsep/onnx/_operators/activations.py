@@ -20,6 +20,7 @@ from fastsep.onnx._operators._specs import (
     optional,
     result_of,
     same_dtype,
+    total,
     written,
 )
 
@@ -204,7 +205,7 @@ def _softmax(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     if not rows.size:
         return [np.empty_like(x)]
     powers = np.exp(rows - rows.max(axis, keepdims=True))
-    powers /= powers.sum(axis, keepdims=True)
+    powers /= total(powers, axis)
     return [powers.reshape(x.shape)]
 
 
@@ -215,7 +216,7 @@ def _log_softmax(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     if not rows.size:
         return [np.empty_like(x)]
     shifted = rows - rows.max(axis, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis, keepdims=True))
+    shifted -= np.log(total(np.exp(shifted), axis))
     return [shifted.reshape(x.shape)]
 
 

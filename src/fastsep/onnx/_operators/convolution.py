@@ -9,7 +9,7 @@ import numpy as np
 
 from fastsep.onnx._graph import Array, Node, Spec
 from fastsep.onnx._operators._operator import Operator
-from fastsep.onnx._operators._specs import floating, given, optional, same_dtype
+from fastsep.onnx._operators._specs import floating, given, optional, same_dtype, widened
 from fastsep.onnx._operators._windows import Windows, padded, tap, windows_of
 
 
@@ -50,9 +50,8 @@ def _compute(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     windows = _geometry(node, x.shape, kernel.shape)
     group: int = node.attributes["group"]
     batch, filters, depth = x.shape[0], kernel.shape[0], kernel.shape[1]
-    # Sums of float16 are kept in float32, as ONNX Runtime does.
-    wide = np.promote_types(x.dtype, np.float32)
-    image = padded(x.astype(wide, copy=False), windows, 0)
+    image = padded(widened(x), windows, 0)
+    wide = image.dtype
     kernel = kernel.astype(wide, copy=False)
     count = math.prod(windows.outputs)
     total = np.zeros((batch, group, filters // group, count), wide)
