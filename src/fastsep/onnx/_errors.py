@@ -27,4 +27,6 @@ def reading(source: object) -> Iterator[None]:
     except ValueError as error:
         kind = type(error) if isinstance(error, ModelError) else ModelError
         where = f"{os.fspath(source)}: " if isinstance(source, str | os.PathLike) else ""
-        raise kind(f"{where}{error}") from None
+        if where or kind is not type(error):
+            raise kind(f"{where}{error}") from error
+        raise

@@ -6,7 +6,7 @@ import importlib
 import mmap
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,7 @@ def _parse(package: Any, data: bytes, size: int) -> Any:
 def _graph_of(package: Any, model: Any, files: ExternalFiles, raw: Sequence[memoryview | None]) -> Graph:
     if not model.HasField("graph"):
         raise ModelError("this is no ONNX model: it has no graph")
+    _check_texts(model)
     opset = _opset(package, model)
     _check_unique([tensor.name for tensor in model.graph.initializer], "initialisers")
     _check_unique([value.name for value in model.graph.input], "inputs")
@@ -169,6 +170,30 @@ def _graph_of(package: Any, model: Any, files: ExternalFiles, raw: Sequence[memo
     raised = [forms.raised(proto) for proto in light.graph.node]
     nodes = tuple(node for node in raised if node is not None)
     return Graph(nodes, tuple(ports.values()), outputs, forms.constants)
+
+
+def _check_texts(model: Any) -> None:
+    """Refuse names that are not UTF-8, which protocol buffers give as bytes."""
+    for text in _texts(model):
+        if not isinstance(text, str):
+            raise ModelError(f"the model holds text that is not UTF-8: {text[:40]!r}")
+
+
+def _texts(model: Any) -> Iterator[Any]:
+    """Return the names of a model."""
+    graph = model.graph
+    yield from (entry.domain for entry in model.opset_import)
+    yield from (tensor.name for tensor in graph.initializer)
+    for value in (*graph.input, *graph.output):
+        yield value.name
+        if value.type.HasField("tensor_type"):
+            yield from (size.dim_param for size in value.type.tensor_type.shape.dim if size.dim_param)
+    for function in model.functions:
+        yield from (function.domain, function.name, *function.input, *function.output, *function.attribute)
+    for nodes in (graph.node, *(function.node for function in model.functions)):
+        for proto in nodes:
+            yield from (proto.op_type, proto.domain, proto.name, *proto.input, *proto.output)
+            yield from (attribute.name for attribute in proto.attribute)
 
 
 def _opset(package: Any, model: Any) -> int:

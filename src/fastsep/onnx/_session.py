@@ -21,7 +21,7 @@ from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._mapped import give_back
 from fastsep.onnx._ports import NodeArg
 from fastsep.onnx._schedule import Schedule, schedule
-from fastsep.onnx._specialise import specialise
+from fastsep.onnx._specialise import check_shapes, specialise
 from fastsep.onnx._summary import Summary, summarise
 
 # Input shapes whose schedules are kept, the least recently used going first; and of each, memory for so many
@@ -80,7 +80,9 @@ class InferenceSession:
         threads = _options.threads_of(sess_options, threads)
         check_threads(threads)
         with reading(path_or_bytes):
-            self._begin(independent(optimise(load(path_or_bytes))), threads)
+            graph = load(path_or_bytes)
+            check_shapes(graph)
+            self._begin(independent(optimise(graph)), threads)
 
     @classmethod
     def _of(cls, graph: Graph, threads: int | None) -> InferenceSession:

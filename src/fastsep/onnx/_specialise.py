@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fastsep.onnx._errors import DependsOnValuesError
 from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._operators._specs import check_size
+from fastsep.onnx._operators._windows import WINDOWED, window_numbers
+from fastsep.onnx._operators.convolution import check_kernel
+from fastsep.onnx._operators.shapes import permutation
 
 # Values known before a run are computed only if they are small: shapes, sizes, axes.
 _MOST_KNOWN = 65536
@@ -43,14 +47,51 @@ def specialise(
     for node in graph.nodes:
         given = [specs[name] if name else None for name in node.inputs]
         found = _infer(node, given)
-        check_size(node, found)
         specs.update({name: spec for name, spec in zip(node.outputs, found, strict=False) if name})
     return specs
+
+
+def check_shapes(graph: Graph) -> None:
+    """Find out whether nodes fit what they are given, as far as the model itself says how large that is.
+
+    Raises
+    ------
+    ValueError
+        The message names the node.
+    """
+    specs = {name: Spec(value.shape, value.dtype, value) for name, value in graph.constants.items()}
+    for port in graph.inputs:
+        sizes = None if port.shape is None else [size for size in port.shape if isinstance(size, int)]
+        if port.shape is not None and sizes is not None and len(sizes) == len(port.shape):
+            specs[port.name] = Spec(tuple(sizes), port.dtype)
+    for node in graph.nodes:
+        if not all(name in specs for name in node.inputs if name):
+            _check_alone(node, specs)
+            continue
+        try:
+            found = _infer(node, [specs[name] if name else None for name in node.inputs])
+        except DependsOnValuesError:
+            continue
+        specs.update({name: spec for name, spec in zip(node.outputs, found, strict=False) if name})
+
+
+def _check_alone(node: Node, specs: Mapping[str, Spec]) -> None:
+    """Check what a window or a permutation says of itself, whatever the image."""
+    if node.op == "Conv":
+        if node.inputs[1] in specs:
+            check_kernel(node, specs[node.inputs[1]].shape)
+    elif node.op in WINDOWED:
+        window_numbers(node, tuple(node.attributes["kernel_shape"]))
+    elif node.op == "Transpose" and "perm" in node.attributes:
+        permutation(node, len(node.attributes["perm"]))
 
 
 def _infer(node: Node, given: Sequence[Spec | None]) -> list[Spec]:
     operator = OPERATORS[node.op]
     found = operator.infer(node, given)
+    check_size(node, found)
+    if node.op in WINDOWED:
+        return found
     values = [None if spec is None else spec.value for spec in given]
     if any(spec is not None and value is None for spec, value in zip(given, values, strict=True)):
         return found

@@ -119,7 +119,13 @@ def _dropout(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [x, np.ones(x.shape, _BOOL)][: len(node.outputs)]
 
 
-def _permutation(node: Node, rank: int) -> tuple[int, ...]:
+def permutation(node: Node, rank: int) -> tuple[int, ...]:
+    """The axes of a Transpose of so many axes.
+
+    Raises
+    ------
+    ValueError
+    """
     axes = node.attributes.get("perm")
     if axes is None:
         return tuple(range(rank))[::-1]
@@ -130,12 +136,12 @@ def _permutation(node: Node, rank: int) -> tuple[int, ...]:
 
 def _transpose_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     x = given(node, specs, 0)
-    return [Spec(tuple(x.shape[axis] for axis in _permutation(node, len(x.shape))), x.dtype)]
+    return [Spec(tuple(x.shape[axis] for axis in permutation(node, len(x.shape))), x.dtype)]
 
 
 def _transpose(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     x = given(node, inputs, 0)
-    return [x.transpose(_permutation(node, x.ndim))]
+    return [x.transpose(permutation(node, x.ndim))]
 
 
 def _concat_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:

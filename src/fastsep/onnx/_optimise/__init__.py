@@ -12,7 +12,7 @@ from dataclasses import replace
 from fastsep.onnx._graph import Graph, without_dead_code
 from fastsep.onnx._optimise.activations import fuse_activations
 from fastsep.onnx._optimise.batch_norms import fold_batch_norms
-from fastsep.onnx._optimise.constants import fold_constants
+from fastsep.onnx._optimise.constants import Room, fold_constants
 from fastsep.onnx._optimise.elementwise import make_elementwise
 from fastsep.onnx._optimise.epilogues import fuse_epilogues
 from fastsep.onnx._optimise.identities import without_identities
@@ -25,9 +25,8 @@ from fastsep.onnx._optimise.scales import fold_scales
 from fastsep.onnx._optimise.separable import fuse_separable
 from fastsep.onnx._optimise.transposes import sink_transposes
 
-#: Repeated until nothing changes: each can make room for one before it.
+#: Repeated, after constants are folded, until nothing changes: each can make room for one before it.
 _REPEATED = (
-    fold_constants,
     without_identities,
     sink_transposes,
     fuse_activations,
@@ -64,8 +63,10 @@ def optimise(graph: Graph) -> Graph:
         Of the fused operators of `_operators.fused`, and of ONNX's where none fits.
     """
     graph = without_dead_code(graph)
+    room = Room()
     for _ in range(_MOST_ROUNDS):
         before = graph
+        graph = fold_constants(graph, room)
         for stage in _REPEATED:
             graph = stage(graph)
         if graph is before:
