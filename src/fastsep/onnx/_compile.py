@@ -35,11 +35,19 @@ def compiled(node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPla
         Of all values; those of the weights hold them.
     order : tuple of int
         How what the node makes lies in memory: logical axes, the last being contiguous.
+
+    Raises
+    ------
+    ValueError
+        The message names the node.
     """
-    if node.op in _ELEMENTWISE:
-        return _elementwise(node, specs, order)
-    make = _MAKERS.get(node.op)
-    return None if make is None else make(node, specs)
+    try:
+        if node.op in _ELEMENTWISE:
+            return _elementwise(node, specs, order)
+        make = _MAKERS.get(node.op)
+        return None if make is None else make(node, specs)
+    except ValueError as error:
+        raise ValueError(f"{node.describe()}: {error}") from error
 
 
 def plan_key(node: Node, specs: Mapping[str, Spec]) -> tuple[str, int, int] | None:

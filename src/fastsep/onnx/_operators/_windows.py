@@ -13,6 +13,7 @@ from fastsep.onnx._operators._specs import MOST_BYTES, Shape
 #: What pads its image before it slides windows over it. Never computed before a run: a small model could ask
 #: for much memory that way.
 WINDOWED = ("Conv", "MaxPool", "AveragePool", "LpPool")
+_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,11 @@ def window_numbers(node: Node, taps: Shape) -> tuple[Shape, Shape, Shape]:
         raise ValueError(f"{node.describe()}: pads must hold {2 * rank} numbers; got {pads}")
     if any(number < 0 for number in pads):
         raise ValueError(f"{node.describe()}: pads must not be negative; got {pads}")
+    if max(*strides, *dilations, *pads, *taps) > _MOST:
+        raise ValueError(
+            f"{node.describe()}: strides {strides}, dilations {dilations}, pads {pads} and taps {taps} "
+            f"must be at most {_MOST}"
+        )
     return strides, dilations, pads
 
 

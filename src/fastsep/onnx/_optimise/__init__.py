@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from fastsep.onnx._graph import Graph, without_dead_code
 from fastsep.onnx._optimise.activations import fuse_activations
 from fastsep.onnx._optimise.batch_norms import fold_batch_norms
@@ -64,13 +66,15 @@ def optimise(graph: Graph) -> Graph:
     """
     graph = without_dead_code(graph)
     room = Room()
-    for _ in range(_MOST_ROUNDS):
-        before = graph
-        graph = fold_constants(graph, room)
-        for stage in _REPEATED:
+    # Weights may be NaN, and variances negative: what comes of it is NaN, as it would be unfused.
+    with np.errstate(all="ignore"):
+        for _ in range(_MOST_ROUNDS):
+            before = graph
+            graph = fold_constants(graph, room)
+            for stage in _REPEATED:
+                graph = stage(graph)
+            if graph is before:
+                break
+        for stage in _LAST:
             graph = stage(graph)
-        if graph is before:
-            break
-    for stage in _LAST:
-        graph = stage(graph)
     return replace(graph, facts={})

@@ -70,8 +70,7 @@ def _of_constants(room: Room, draft: Draft, node: Node) -> list[Array] | None:
         if size - freed > room.left:
             return None
         room.left -= max(0, size - freed)
-    with np.errstate(all="ignore"):
-        return [np.asarray(value) for value in operator.compute(node, inputs)]
+    return [np.asarray(value) for value in operator.compute(node, inputs)]
 
 
 def _of_sizes(draft: Draft, node: Node) -> list[Array] | None:
