@@ -16,6 +16,7 @@ from fastsep._make import ConvParts, borrowed, make_pointwise, make_separable
 from fastsep._make_inverted_residual import InvertedResidualParts
 from fastsep._pooling import GlobalPoolPlan, PoolPlan
 from fastsep._squeeze_excite import SqueezeExcite
+from fastsep.onnx._errors import CONTRADICTIONS, raise_of
 from fastsep.onnx._graph import Array, Node, Spec
 from fastsep.onnx._operators.fused import CHANNELS_FIRST, RESIDUAL
 
@@ -46,8 +47,8 @@ def compiled(node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPla
             return _elementwise(node, specs, order)
         make = _MAKERS.get(node.op)
         return None if make is None else make(node, specs)
-    except ValueError as error:
-        raise ValueError(f"{node.describe()}: {error}") from error
+    except CONTRADICTIONS as error:
+        raise_of(node.describe(), error)
 
 
 def plan_key(node: Node, specs: Mapping[str, Spec]) -> tuple[str, int, int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 
 class ModelError(ValueError):
@@ -17,6 +18,25 @@ class UnsupportedOperator(ModelError):
 
 class DependsOnValuesError(ValueError):
     """A shape follows from values that only a run knows."""
+
+
+#: What comes of a node whose attributes, operands and shapes do not fit one another.
+CONTRADICTIONS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def raise_of(node: str, error: Exception) -> NoReturn:
+    """Raise what came of a node as an error that says of which: `node` describes it.
+
+    Operators name themselves in their errors. What is left comes of models that leave sizes open and of saved
+    files that were changed.
+
+    Raises
+    ------
+    ModelError, DependsOnValuesError, ValueError
+    """
+    if isinstance(error, ValueError) and node in str(error):
+        raise error
+    raise ModelError(f"{node}: its attributes and operands contradict one another ({error})") from error
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fastsep.onnx._errors import DependsOnValuesError
+from fastsep.onnx._errors import CONTRADICTIONS, DependsOnValuesError, raise_of
 from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._operators._specs import check_size
@@ -88,17 +89,20 @@ def _check_alone(node: Node, specs: Mapping[str, Spec]) -> None:
 
 def _infer(node: Node, given: Sequence[Spec | None]) -> list[Spec]:
     operator = OPERATORS[node.op]
-    found = operator.infer(node, given)
-    check_size(node, found)
-    if node.op in WINDOWED:
-        return found
-    values = [None if spec is None else spec.value for spec in given]
-    if any(spec is not None and value is None for spec, value in zip(given, values, strict=True)):
-        return found
-    if any(np.prod(spec.shape, dtype=float) > _MOST_KNOWN for spec in found):
-        return found
-    with np.errstate(all="ignore"):
-        results = operator.compute(node, values)
+    try:
+        found = operator.infer(node, given)
+        check_size(node, found)
+        values = [None if spec is None else spec.value for spec in given]
+        if node.op in WINDOWED or any(
+            spec is not None and value is None for spec, value in zip(given, values, strict=True)
+        ):
+            return found
+        if any(math.prod(spec.shape) > _MOST_KNOWN for spec in found):
+            return found
+        with np.errstate(all="ignore"):
+            results = operator.compute(node, values)
+    except CONTRADICTIONS as error:
+        raise_of(node.describe(), error)
     return [
         Spec(spec.shape, spec.dtype, np.asarray(value)) for spec, value in zip(found, results, strict=True)
     ]

@@ -8,14 +8,13 @@ the rule to say, by `Draft.uses`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fastsep.onnx._errors import ModelError
+from fastsep.onnx._errors import CONTRADICTIONS, raise_of
 from fastsep.onnx._graph import Array, Graph, Node, without_dead_code
 from fastsep.onnx._optimise import _facts
 from fastsep.onnx._optimise._facts import NOTHING, Fact
@@ -161,9 +160,11 @@ def rewrite(graph: Graph, rule: Rule, *needs: str) -> Graph:
     changed = False
     for original in graph.nodes:
         node = renamed(original, names)
-        with fitting(original):
+        try:
             draft.learn(node)
             found = rule(draft, node)
+        except CONTRADICTIONS as error:
+            raise_of(original.describe(), error)
         if found is None:
             new: Sequence[Node] = (node,)
         elif isinstance(found, Same) and node.outputs[0] in draft.outputs:
@@ -180,30 +181,15 @@ def rewrite(graph: Graph, rule: Rule, *needs: str) -> Graph:
             new = found
             changed = True
             draft.exchange(node, new)
-        with fitting(original):
+        try:
             for member in new:
                 draft.learn(member)
+        except CONTRADICTIONS as error:
+            raise_of(original.describe(), error)
         nodes.extend(new)
     if not changed:
         return graph
     return without_dead_code(replace(graph, nodes=tuple(nodes), constants=draft.constants))
-
-
-@contextmanager
-def fitting(node: Node) -> Iterator[None]:
-    """Say of which node it is that attributes, operands and shapes contradict one another.
-
-    What the model says of all sizes is checked before (`check_shapes`); where it leaves sizes open, rules may
-    be the first to see that a node cannot be run.
-    """
-    try:
-        yield
-    except ModelError:
-        raise
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"{node.describe()}: its attributes and operands contradict one another ({error})"
-        ) from error
 
 
 def renamed(node: Node, names: dict[str, str]) -> Node:
