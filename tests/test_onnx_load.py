@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from onnx_models import Array, every_kind, model, small_network, weight
+from onnx_models import Array, assert_close, every_kind, expected, model, small_network, weight
 from onnx_mutations import mutate
 
 from fastsep.onnx import InferenceSession, ModelError, UnsupportedOperator
@@ -107,6 +107,8 @@ CONTRADICTIONS: dict[str, tuple[onnx.ModelProto, str]] = {
     "too few operands": (of(node("Conv", "x")), "the_Conv.*input size 1"),
     "too many operands": (of(node("Relu", "xx")), "the_Relu.*input size 2"),
     "attribute of another type": (of(node("Conv", "xw", strides=1.5), w=KERNEL), "the_Conv"),
+    "a deprecated form": (of(node("GroupNormalization", "xbb"), opset=18, b=weight(0, 3)),
+                          "the_GroupNormalization.*num_groups"),
     "unknown attribute": (of(node("Conv", "xw", strider=[1, 1]), w=KERNEL), "strider.*the_Conv"),
 }  # fmt: skip
 
@@ -129,6 +131,17 @@ def test_what_contradicts_itself_is_refused_whatever_the_size_of_images(name: st
         if isinstance(size, str):
             opened.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = size
     assert_refused(opened, words)
+
+
+def test_shapes_need_not_be_declared() -> None:
+    proto = of(node("Conv", "xw"), node("Relu", "y", "z"), output="z", w=KERNEL)
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.ClearField("shape")
+    session = InferenceSession(proto.SerializeToString())
+    x = np.random.default_rng(0).standard_normal((2, 3, 9, 8)).astype(F32)
+    assert_close(session.run(None, {"x": x})[0], expected(proto, {"x": x})[0])
+    with pytest.raises(ValueError, match="the_Conv"):
+        session.run(None, {"x": x[0]})
 
 
 def test_what_fits_no_image_is_refused_when_one_comes() -> None:

@@ -423,6 +423,8 @@ NORMS = [
       for shape in IMAGES.values() for opset in (11, 22)),
     *(case("GroupNormalization", real(*shape), SCALE, SHIFT, num_groups=groups, epsilon=1e-3)
       for shape in IMAGES.values() for groups in (1, 2, 6)),
+    *(case("GroupNormalization", real(2, 6, 5, 5), real(groups), real(groups), opset=18, num_groups=groups)
+      for groups in (1, 2, 6)),
     *(case("LayerNormalization", real(2, 3, 4, 6), real(*shape), bias, opset=17, axis=axis, outputs=outputs)
       for axis, shape in ((-1, (6,)), (2, (4, 6)), (1, (3, 4, 6)))
       for bias in (None, real(*shape)) for outputs in (1, 3)),
