@@ -345,6 +345,36 @@ def test_enormous_values_are_refused_before_memory_is_taken(proto: onnx.ModelPro
     assert peak < 8 << 20
 
 
+FAR_TAPS = {"kernel_shape": [2**20] * 2, "pads": [2**20 - 1] * 4, "strides": [2**20] * 2}
+FAR_STEPS = {"pads": [2**20] * 4, "strides": [2**20] * 2}
+
+
+@pytest.mark.parametrize(
+    ("proto", "shape"),
+    [
+        (of(node("MaxPool", "x", **FAR_TAPS)), (1, 3, 2, 2)),
+        (of(node("AveragePool", "x", **FAR_TAPS, count_include_pad=1)), (1, 3, 2, 2)),
+        (of(node("Conv", "xw", **FAR_STEPS), w=KERNEL), (1, 4, 3, 3)),
+        (of(node("Conv", "xw", pads=[2**20] * 4, dilations=[2**20] * 2), w=KERNEL), (1, 4, 8, 8)),
+        (of(node("LRN", "x", size=2**40)), (1, 3, 8, 8)),
+        (of(node("Trilu", "xa"), a=np.array(2**62)), (1, 3, 8, 8)),
+        (of(node("EyeLike", ("m",), k=2**62), m=np.ones((3, 4), F32)), (3, 4)),
+    ],
+)
+def test_what_reaches_far_beyond_the_image_takes_no_memory(
+    proto: onnx.ModelProto, shape: tuple[int, ...]
+) -> None:
+    session = InferenceSession(proto.SerializeToString())
+    feeds = {port.name: np.ones((1, 3, 8, 8), F32) for port in session.get_inputs()}
+    tracemalloc.start()
+    try:
+        (got,) = session.run(None, feeds)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert got.shape == shape and np.isfinite(got).all() and peak < 1 << 20
+
+
 def test_a_small_file_does_not_become_large_constants() -> None:
     # 64 times 16 MB, each of its own, all read at the end.
     constants = [node("ConstantOfShape", "s", f"c{index}") for index in range(64)]

@@ -431,7 +431,7 @@ NORMS = [
     *(case("RMSNormalization", real(2, 3, 4, 6), real(*shape), opset=23, axis=axis, by="reference")
       for axis, shape in ((-1, (6,)), (2, (4, 6)))),
     *(case("LRN", real(*shape), opset=opset, size=size, alpha=0.01, beta=0.7, bias=1.5)
-      for shape in ((2, 6, 7, 8),) for size in (1, 3, 5) for opset in (11, 13)),
+      for shape in ((2, 6, 7, 8),) for size in (1, 3, 5, 99) for opset in (11, 13)),
     *(case("LpNormalization", real(3, 4, 5), axis=axis, p=p) for axis in (0, -1) for p in (1, 2)),
     case("MeanVarianceNormalization", real(2, 3, 4, 5)),
     case("MeanVarianceNormalization", real(2, 3, 4, 5), axes=[2, 3]),

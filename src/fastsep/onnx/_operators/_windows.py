@@ -122,7 +122,9 @@ def padded(x: Array, windows: Windows, fill: object) -> Array:
         return x
     shape = [size + sum(width) for size, width in zip(x.shape, widths, strict=True)]
     if math.prod(shape) * x.itemsize > MOST_BYTES:
-        raise ValueError(f"an image of shape {x.shape} would be padded to {tuple(shape)}")
+        raise ValueError(
+            f"an image of shape {x.shape} would be padded to {tuple(shape)}, too much for memory"
+        )
     return np.pad(x, widths, constant_values=fill)  # type: ignore[call-overload, no-any-return]
 
 

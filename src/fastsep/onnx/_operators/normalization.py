@@ -151,9 +151,12 @@ def _local(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     """Local response normalisation across `size` neighbouring channels."""
     x = given(node, inputs, 0)
     size = node.attributes["size"]
-    square = np.pad(x * x, [(0, 0), ((size - 1) // 2, size // 2), *[(0, 0)] * (x.ndim - 2)])
+    # No neighbour is further away than the last channel.
+    most = max(0, x.shape[1] - 1)
+    before, after = min((size - 1) // 2, most), min(size // 2, most)
+    square = np.pad(x * x, [(0, 0), (before, after), *[(0, 0)] * (x.ndim - 2)])
     total = np.zeros_like(x)
-    for place in range(size):
+    for place in range(before + after + 1):
         total += square[:, place : place + x.shape[1]]
     base = node.attributes["bias"] + node.attributes["alpha"] / size * total
     return result_of(x / base ** node.attributes["beta"], x.dtype)
