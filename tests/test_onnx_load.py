@@ -109,6 +109,16 @@ CONTRADICTIONS: dict[str, tuple[onnx.ModelProto, str]] = {
     "attribute of another type": (of(node("Conv", "xw", strides=1.5), w=KERNEL), "the_Conv"),
     "a deprecated form": (of(node("GroupNormalization", "xbb"), opset=18, b=weight(0, 3)),
                           "the_GroupNormalization.*num_groups"),
+    "direction": (of(node("BitShift", "ii", direction="UP"), i=np.ones(1, np.uint8)), "the_BitShift.*UP"),
+    "approximation": (of(node("Gelu", "x", approximate="erf")), "the_Gelu.*none, tanh; got 'erf'"),
+    "mode of blocks": (
+        of(node("DepthToSpace", "x", blocksize=1, mode="RCD")), "the_DepthToSpace.*DCR, CRD; got 'RCD'",
+    ),
+    "mode of padding": (of(node("Pad", "xp", mode="zero"), p=np.zeros(8, I64)), "the_Pad.*mode.*'zero'"),
+    "reduction": (
+        of(node("ScatterND", "xiu", reduction="sum"), i=np.zeros((1, 1), I64), u=weight(0, 1, 3, 8, 8)),
+        "the_ScatterND.*reduction.*'sum'",
+    ),
     "unknown attribute": (of(node("Conv", "xw", strider=[1, 1]), w=KERNEL), "strider.*the_Conv"),
 }  # fmt: skip
 
@@ -121,7 +131,7 @@ def test_what_contradicts_itself_is_refused(proto: onnx.ModelProto, words: str) 
 @pytest.mark.parametrize(
     "name",
     ["kernel_shape", "groups", "groups of filters", "pads", "negative pads", "strides", "dilations",
-     "auto_pad", "empty window", "permutation", "cycle", "missing initialiser"],
+     "auto_pad", "approximation", "empty window", "permutation", "cycle", "missing initialiser"],
 )  # fmt: skip
 def test_what_contradicts_itself_is_refused_whatever_the_size_of_images(name: str) -> None:
     proto, words = CONTRADICTIONS[name]

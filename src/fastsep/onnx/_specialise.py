@@ -10,8 +10,9 @@ import numpy as np
 from fastsep.onnx._errors import CONTRADICTIONS, DependsOnValuesError, raise_of
 from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._operators import OPERATORS
-from fastsep.onnx._operators._specs import check_size
+from fastsep.onnx._operators._specs import check_size, one_of
 from fastsep.onnx._operators._windows import WINDOWED, window_numbers
+from fastsep.onnx._operators.activations import GELUS
 from fastsep.onnx._operators.convolution import check_kernel
 from fastsep.onnx._operators.shapes import permutation
 
@@ -77,7 +78,7 @@ def check_shapes(graph: Graph) -> None:
 
 
 def _check_alone(node: Node, specs: Mapping[str, Spec]) -> None:
-    """Check what a window or a permutation says of itself, whatever the image."""
+    """Check what a node says of itself, whatever the image, if a pass relies on it."""
     if node.op == "Conv":
         if node.inputs[1] in specs:
             check_kernel(node, specs[node.inputs[1]].shape)
@@ -85,6 +86,8 @@ def _check_alone(node: Node, specs: Mapping[str, Spec]) -> None:
         window_numbers(node, tuple(node.attributes["kernel_shape"]))
     elif node.op == "Transpose" and "perm" in node.attributes:
         permutation(node, len(node.attributes["perm"]))
+    elif node.op == "Gelu":
+        one_of(node, "approximate", *GELUS)
 
 
 def _infer(node: Node, given: Sequence[Spec | None]) -> list[Spec]:

@@ -108,6 +108,14 @@ def of_kinds(node: Node, spec: Spec, kinds: str) -> Spec:
     return spec
 
 
+def one_of(node: Node, name: str, *words: str) -> str:
+    """An attribute that must be one of these words."""
+    word: str = node.attributes[name]
+    if word not in words:
+        raise ValueError(f"{node.describe()}: {name} must be one of {', '.join(words)}; got {word!r}")
+    return word
+
+
 def check_size(node: Node, specs: Sequence[Spec]) -> None:
     """Refuse values that cannot be meant before anything is allocated for them.
 

@@ -8,7 +8,16 @@ import numpy as np
 
 from fastsep.onnx._graph import Array, Node, Spec
 from fastsep.onnx._operators._operator import Operator
-from fastsep.onnx._operators._specs import Shape, axis_of, given, known, of_kinds, result_of, same_dtype
+from fastsep.onnx._operators._specs import (
+    Shape,
+    axis_of,
+    given,
+    known,
+    of_kinds,
+    one_of,
+    result_of,
+    same_dtype,
+)
 
 
 def _in_range(node: Node, indices: Array, size: int) -> Array:
@@ -147,11 +156,16 @@ def _scatter_elements_infer(node: Node, specs: Sequence[Spec | None]) -> list[Sp
     x, indices, updates = (given(node, specs, index) for index in range(3))
     axis_of(node, node.attributes["axis"], len(x.shape))
     of_kinds(node, indices, "iu")
+    _check_reduction(node)
     if indices.shape != updates.shape or len(indices.shape) != len(x.shape):
         raise ValueError(
             f"{node.describe()}: indices {indices.shape} and updates {updates.shape} do not fit {x.shape}"
         )
     return [Spec(x.shape, same_dtype(node, [x, updates]))]
+
+
+def _check_reduction(node: Node) -> None:
+    one_of(node, "reduction", "none", *_COMBINE)
 
 
 _COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
@@ -180,6 +194,7 @@ def _scatter_elements(node: Node, inputs: Sequence[Array | None]) -> list[Array]
 def _scatter_nd_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     x, indices, updates = (given(node, specs, index) for index in range(3))
     of_kinds(node, indices, "iu")
+    _check_reduction(node)
     depth = indices.shape[-1] if indices.shape else 0
     if not 1 <= depth <= len(x.shape) or updates.shape != indices.shape[:-1] + x.shape[depth:]:
         raise ValueError(

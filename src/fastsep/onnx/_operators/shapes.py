@@ -18,6 +18,7 @@ from fastsep.onnx._operators._specs import (
     given,
     integers,
     known,
+    one_of,
     optional,
     result_of,
     same_dtype,
@@ -269,8 +270,7 @@ def _pad_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     x, fill = given(node, specs, 0), optional(specs, 2)
     if fill is not None and math.prod(fill.shape) != 1:
         raise ValueError(f"{node.describe()}: the constant must be one number; got shape {fill.shape}")
-    if node.attributes["mode"] not in ("constant", "reflect", "edge", "wrap"):
-        raise ValueError(f"{node.describe()}: mode {node.attributes['mode']!r} is unknown")
+    one_of(node, "mode", "constant", "reflect", "edge", "wrap")
     widths = _widths(node, x.shape, specs, numbers)
     shape = tuple(size + before + after for size, (before, after) in zip(x.shape, widths, strict=True))
     return [Spec(shape, same_dtype(node, [x, fill]))]
@@ -417,6 +417,8 @@ def _block_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     x, block = given(node, specs, 0), node.attributes["blocksize"]
     shape = x.shape
     fits = len(shape) == 4 and block > 0
+    if "mode" in node.attributes:
+        one_of(node, "mode", "DCR", "CRD")
     if node.op == "DepthToSpace":
         fits = fits and shape[1] % (block * block) == 0
         new = (shape[0], shape[1] // (block * block), shape[2] * block, shape[3] * block) if fits else ()
