@@ -34,7 +34,7 @@ def raise_of(node: str, error: Exception) -> NoReturn:
     ------
     ModelError, DependsOnValuesError, ValueError
     """
-    if isinstance(error, ValueError) and node in str(error):
+    if isinstance(error, ValueError) and " node " in str(error):
         raise error
     raise ModelError(f"{node}: its attributes and operands contradict one another ({error})") from error
 

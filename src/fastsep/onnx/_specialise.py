@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fastsep.onnx._errors import CONTRADICTIONS, DependsOnValuesError, raise_of
-from fastsep.onnx._graph import Array, Graph, Node, Spec
+from fastsep.onnx._graph import Array, Graph, Node, Port, Spec
 from fastsep.onnx._operators import OPERATORS
-from fastsep.onnx._operators._specs import check_size, one_of
+from fastsep.onnx._operators._specs import MOST_BYTES, check_size, one_of
 from fastsep.onnx._operators._windows import WINDOWED, window_numbers
 from fastsep.onnx._operators.activations import GELUS
 from fastsep.onnx._operators.convolution import check_kernel
@@ -45,7 +45,7 @@ def specialise(
     known = {} if known is None else known
     specs = {name: Spec(value.shape, value.dtype, value) for name, value in graph.constants.items()}
     for port in graph.inputs:
-        specs[port.name] = Spec(shapes[port.name], port.dtype, known.get(port.name))
+        specs[port.name] = _input(port, shapes[port.name], known.get(port.name))
     for node in graph.nodes:
         given = [specs[name] if name else None for name in node.inputs]
         found = _infer(node, given)
@@ -65,7 +65,7 @@ def check_shapes(graph: Graph) -> None:
     for port in graph.inputs:
         sizes = None if port.shape is None else [size for size in port.shape if isinstance(size, int)]
         if port.shape is not None and sizes is not None and len(sizes) == len(port.shape):
-            specs[port.name] = Spec(tuple(sizes), port.dtype)
+            specs[port.name] = _input(port, tuple(sizes))
     for node in graph.nodes:
         if not all(name in specs for name in node.inputs if name):
             _check_alone(node, specs)
@@ -75,6 +75,12 @@ def check_shapes(graph: Graph) -> None:
         except DependsOnValuesError:
             continue
         specs.update({name: spec for name, spec in zip(node.outputs, found, strict=False) if name})
+
+
+def _input(port: Port, shape: tuple[int, ...], value: Array | None = None) -> Spec:
+    if math.prod(shape) * port.dtype.itemsize > MOST_BYTES:
+        raise ValueError(f"input {port.name!r} would have shape {shape}, more than {MOST_BYTES} bytes")
+    return Spec(shape, port.dtype, value)
 
 
 def _check_alone(node: Node, specs: Mapping[str, Spec]) -> None:
