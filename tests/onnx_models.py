@@ -79,6 +79,68 @@ def small_network(batch: int | str = 1, size: int | str = 32, opset: int = OPSET
     return model(nodes, {"x": [batch, 3, size, size]}, {"logits": [batch, 10]}, weights, opset)
 
 
+def every_kind(opset: int = OPSET, open_sizes: bool = False) -> onnx.ModelProto:
+    """A model with an operator of each kind: windows, sums, curves, views, shapes and matrices."""
+    weights: dict[str, Array] = {
+        "w": weight(0, 4, 3, 3, 3),
+        "d": weight(1, 4, 1, 3, 3),
+        "b": weight(2, 4),
+        "k": weight(3, 4, 5),
+        "scale": np.ones(4, np.float32),
+        "low": np.array(0, np.float32),
+        "high": np.array(6, np.float32),
+        "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
+        "starts": np.array([0, 1]),
+        "ends": np.array([5, 6]),
+        "axes": np.array([2, 3]),
+        "rows": np.array([1, -1, 4]),
+        "bias": np.array([1, 4, 1, 1]),
+        "index": np.array([0, 2]),
+    }
+    two = helper.make_tensor("value", onnx.TensorProto.FLOAT, [1], [2.0])
+    halves, first = {"axis": 1}, {}
+    operands: dict[str, list[str]] = {"Split": [], "axes": []}
+    if opset < 13:
+        halves, first = {"axis": 1, "split": [2, 2]}, {"axes": [0]}
+    else:
+        weights |= {"halves": np.array([2, 2]), "first": np.array([0])}
+        operands = {"Split": ["halves"], "axes": ["first"]}
+    nodes = [
+        helper.make_node(
+            "Conv", ["x", "w", "b"], ["a"], name="conv", pads=[1] * 4, strides=[1, 1], kernel_shape=[3, 3]
+        ),
+        helper.make_node("BatchNormalization", ["a", "scale", "b", "b", "scale"], ["n"]),
+        helper.make_node("Clip", ["n", "low", "high"], ["c"]),
+        helper.make_node("Pad", ["c", "pads"], ["p"], mode="constant"),
+        helper.make_node("Conv", ["p", "d"], ["e"], group=4, auto_pad="VALID"),
+        helper.make_node("MaxPool", ["e"], ["f"], kernel_shape=[2, 2], strides=[1, 1]),
+        helper.make_node("AveragePool", ["f"], ["g"], kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1),
+        helper.make_node("Sigmoid", ["g"], ["gate"]),
+        helper.make_node("Mul", ["g", "gate"], ["silu"]),
+        helper.make_node("Split", ["silu", *operands["Split"]], ["left", "right"], **halves),
+        helper.make_node("Concat", ["left", "right"], ["joined"], axis=1),
+        helper.make_node("ConstantOfShape", ["bias"], ["twos"], value=two),
+        helper.make_node("Add", ["joined", "twos"], ["sum"]),
+        helper.make_node("Slice", ["sum", "starts", "ends", "axes"], ["part"]),
+        helper.make_node("Transpose", ["part"], ["turned"], perm=[0, 2, 3, 1]),
+        helper.make_node("Reshape", ["turned", "rows"], ["pixels"]),
+        helper.make_node("Shape", ["pixels"], ["shape"]),
+        helper.make_node("Gather", ["shape", "index"], ["sizes"], axis=0),
+        helper.make_node("Cast", ["sizes"], ["y2"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("MatMul", ["pixels", "k"], ["product"]),
+        helper.make_node("Softmax", ["product"], ["soft"], axis=-1),
+        helper.make_node("ReduceSum", ["soft", *operands["axes"]], ["y0"], keepdims=0, **first),
+        helper.make_node("GlobalAveragePool", ["part"], ["means"]),
+        helper.make_node("Flatten", ["means"], ["flat"], axis=1),
+        helper.make_node("Gemm", ["flat", "k"], ["scores"], alpha=1.0),
+        helper.make_node("Unsqueeze", ["scores", *operands["axes"]], ["row"], **first),
+        helper.make_node("LeakyRelu", ["row"], ["y1"], alpha=0.1),
+    ]
+    image = ["n", 3, "h", "w"] if open_sizes else [1, 3, 8, 8]
+    made = {"y0": ["pixels", 5], "y1": [1, "n", 5], "y2": [2]}
+    return model(nodes, {"x": image}, made, weights, opset)
+
+
 def expected(proto: onnx.ModelProto, feeds: Mapping[str, Array]) -> list[Array]:
     """What ONNX Runtime computes, unoptimised."""
     options = onnxruntime.SessionOptions()

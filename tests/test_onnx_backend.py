@@ -1,4 +1,4 @@
-"""The ONNX package's own backend test-suite, against fastsep's backend class.
+"""The ONNX package's own backend test-suite, against fastsep's backend class: every case runs in a session.
 
 onnx_backend_cases.txt lists the cases that pass; it may only grow. Every other case must be refused at load.
 """
@@ -10,9 +10,11 @@ import pytest
 
 pytest.importorskip("onnx")
 
+import numpy as np
 import onnx.backend.test
+from onnx_models import small_network
 
-from fastsep.onnx._errors import ModelError
+from fastsep.onnx import InferenceSession, ModelError, backend
 from fastsep.onnx.backend import FastsepBackend
 
 LIST = Path(__file__).parent / "onnx_backend_cases.txt"
@@ -34,6 +36,31 @@ def cases():
 
 def test_the_list_is_sorted_and_names_a_case_once():
     assert sorted(set(LISTED)) == LISTED
+    assert len(LISTED) >= 1120
+
+
+def test_the_backend_is_a_session_by_the_names_of_the_onnx_package():
+    proto = small_network()
+    x = np.random.default_rng(0).standard_normal((1, 3, 32, 32)).astype(np.float32)
+    (wanted,) = InferenceSession(proto).run(None, {"x": x})
+    prepared = backend.prepare(proto)
+    assert isinstance(prepared._session, InferenceSession)
+    for outputs in (prepared.run([x]), backend.run_model(proto, [x]), backend.run_model(proto, [x], "CPU:0")):
+        assert np.array_equal(outputs.logits, wanted)
+    assert backend.supports_device("CPU") and not backend.supports_device("CUDA")
+    with pytest.raises(ValueError, match="'CUDA'"):
+        backend.prepare(proto, "CUDA")
+    with pytest.raises(ValueError, match="1 inputs; got 2"):
+        prepared.run([x, x])
+
+
+def test_a_node_alone_runs_as_of_any_opset():
+    rows = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    node = onnx.helper.make_node("Softmax", ["x"], ["y"], axis=1)
+    (new,) = backend.run_node(node, [rows])
+    (old,) = backend.run_node(node, [rows], opset_version=11)
+    np.testing.assert_allclose(new.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(old.sum(axis=(1, 2)), 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", LISTED)

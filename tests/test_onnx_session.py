@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from numpy.lib.stride_tricks import as_strided
 from onnx import helper
 from onnx_models import assert_close, expected, model, small_network, weight
 
@@ -134,8 +135,51 @@ def test_out_receives_the_outputs(session: InferenceSession) -> None:
     frozen.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         session.run(None, {"x": X}, out=[frozen])
-    with pytest.raises(ValueError, match="shares memory"):
-        session.run(None, {"x": X}, out=[X[0, 0, 0, :10][np.newaxis]])
+    with pytest.raises(TypeError, match="MaskedArray"):
+        session.run(None, {"x": X}, out=[np.ma.zeros((1, 10), np.float32)])
+    with pytest.raises(ValueError, match=">f4"):
+        session.run(None, {"x": X}, out=[np.zeros((1, 10), ">f4")])
+
+
+def test_out_shares_no_memory_with_itself_another_or_an_input() -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["a"]), helper.make_node("Neg", ["x"], ["b"])]
+    session = InferenceSession(
+        model(nodes, {"x": [2, 3]}, {"a": [2, 3], "b": [2, 3]}, {}).SerializeToString()
+    )
+    memory = RNG.standard_normal(32).astype(np.float32)
+    before = memory.copy()
+    x = memory[:6].reshape(2, 3)
+    free = np.empty((2, 3), np.float32)
+
+    def seen(offset: int, *strides: int) -> np.ndarray[Any, Any]:
+        return as_strided(memory[offset:], (2, 3), [4 * stride for stride in strides])
+
+    for overlapping in (seen(8, 0, 1), seen(8, 3, 0), seen(8, 2, 1), seen(10, -1, 1), seen(8, 0, 0)):
+        with pytest.raises(ValueError, match=r"out for 'b' must not overlap itself.*strides"):
+            session.run(None, {"x": x}, out=[free, overlapping])
+    for beside in (seen(5, 3, 1), seen(0, 3, 1), seen(2, 9, 3)):
+        with pytest.raises(ValueError, match="out for 'a' must not share memory with input 'x'"):
+            session.run(None, {"x": x}, out=[beside, None])
+    with pytest.raises(ValueError, match="out for 'b' must not share memory with out for 'a'"):
+        session.run(None, {"x": x}, out=[seen(8, 3, 1), seen(13, 3, 1)])
+    with pytest.raises(ValueError, match="out for 'a' must not share memory with out for 'a'"):
+        session.run(["a", "a"], {"x": x}, out=[free, free])
+    assert np.array_equal(memory, before)
+    # Axes that interleave, in the gaps of the other and of the input, are no overlap.
+    first, second = seen(8, 3, 2), seen(20, 6, 2)
+    session.run(None, {"x": x}, out=[first, second])
+    assert np.array_equal(first, np.maximum(x, 0)) and np.array_equal(second, -x)
+    third = memory[21:][::2][:6].reshape(2, 3)
+    session.run(None, {"x": x}, out=[third, second])
+    assert np.array_equal(third, np.maximum(x, 0)) and np.array_equal(second, -x)
+
+
+def test_an_output_may_be_asked_for_twice(session: InferenceSession) -> None:
+    (wanted,) = session.run(None, {"x": X})
+    out = np.full((1, 10), np.nan, np.float32)
+    first, second = session.run(["logits", "logits"], {"x": X}, out=[out, None])
+    assert first is out and not np.shares_memory(first, second)
+    assert np.array_equal(first, wanted) and np.array_equal(second, wanted)
 
 
 def test_inputs_of_any_layout_give_the_same_bits_and_stay(session: InferenceSession) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from fastsep._threads import check as check_threads
+
 if TYPE_CHECKING:
     from fastsep.onnx import InferenceSession
 
@@ -30,7 +32,11 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Inferen
     OSError
         It cannot be read.
     """
+    from fastsep.onnx._errors import reading
     from fastsep.onnx._file import read
     from fastsep.onnx._session import InferenceSession
 
-    return InferenceSession._of(read(path), threads)
+    check_threads(threads)
+    graph = read(path)
+    with reading(path):
+        return InferenceSession._of(graph, threads)

@@ -16,6 +16,7 @@ from fastsep._make import ConvParts, borrowed, make_pointwise, make_separable
 from fastsep._make_inverted_residual import InvertedResidualParts
 from fastsep._pooling import GlobalPoolPlan, PoolPlan
 from fastsep._squeeze_excite import SqueezeExcite
+from fastsep.onnx._errors import CONTRADICTIONS, raise_of
 from fastsep.onnx._graph import Array, Node, Spec
 from fastsep.onnx._operators.fused import CHANNELS_FIRST, RESIDUAL
 
@@ -35,11 +36,19 @@ def compiled(node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPla
         Of all values; those of the weights hold them.
     order : tuple of int
         How what the node makes lies in memory: logical axes, the last being contiguous.
+
+    Raises
+    ------
+    ValueError
+        The message names the node.
     """
-    if node.op in _ELEMENTWISE:
-        return _elementwise(node, specs, order)
-    make = _MAKERS.get(node.op)
-    return None if make is None else make(node, specs)
+    try:
+        if node.op in _ELEMENTWISE:
+            return _elementwise(node, specs, order)
+        make = _MAKERS.get(node.op)
+        return None if make is None else make(node, specs)
+    except CONTRADICTIONS as error:
+        raise_of(node.describe(), error)
 
 
 def plan_key(node: Node, specs: Mapping[str, Spec]) -> tuple[str, int, int] | None:

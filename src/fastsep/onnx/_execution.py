@@ -11,6 +11,7 @@ import numpy as np
 
 from fastsep._network import Network
 from fastsep.onnx._compile import operands
+from fastsep.onnx._errors import CONTRADICTIONS, raise_of
 from fastsep.onnx._graph import Array, Node
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._schedule import Schedule, Step
@@ -46,14 +47,17 @@ class Execution:
     def run(self, feeds: Mapping[str, Array], results: Mapping[str, Array]) -> None:
         """Compute the outputs into the arrays of `results`."""
         arrays = self._arrays(feeds, results)
-        for part in self._parts:
-            part.run(arrays)
+        # What becomes NaN or infinite is no news: ONNX defines it, and kernels say nothing either.
+        with np.errstate(all="ignore"):
+            for part in self._parts:
+                part.run(arrays)
         self._hand_over(arrays, results)
 
     def run_timed(self, feeds: Mapping[str, Array], results: Mapping[str, Array]) -> list[float]:
         """Compute as `run`; return the seconds of each step of the schedule."""
         arrays = self._arrays(feeds, results)
-        seconds = [each for part in self._parts for each in part.run_timed(arrays)]
+        with np.errstate(all="ignore"):
+            seconds = [each for part in self._parts for each in part.run_timed(arrays)]
         self._hand_over(arrays, results)
         return seconds
 
@@ -157,9 +161,12 @@ class _OperatorPart:
 def _run_operator(node: Node, arrays: Mapping[str, Array]) -> None:
     operator = OPERATORS[node.op]
     given = [arrays[name] if name else None for name in node.inputs]
-    if operator.into is not None and all(node.outputs):
-        operator.into(node, given, [arrays[name] for name in node.outputs])
-        return
-    for name, value in zip(node.outputs, operator.compute(node, given), strict=False):
-        if name:
-            np.copyto(arrays[name], value)
+    try:
+        if operator.into is not None and all(node.outputs):
+            operator.into(node, given, [arrays[name] for name in node.outputs])
+            return
+        for name, value in zip(node.outputs, operator.compute(node, given), strict=False):
+            if name:
+                np.copyto(arrays[name], value)
+    except CONTRADICTIONS as error:
+        raise_of(node.describe(), error)

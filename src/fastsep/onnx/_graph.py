@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+# Nodes of the file that a message names.
+_MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,14 @@ class Node:
         return replace(self, inputs=inputs)
 
     def describe(self) -> str:
-        """Return the operator with its name, for messages."""
-        return (
+        """Return the operator with its name, for messages; with the file's nodes if it is several of them."""
+        what = (
             f"{self.op} node {self.name!r}" if self.name else f"{self.op} node that makes {self.outputs[0]!r}"
         )
+        if len(self.origin) < 2:
+            return what
+        more = f" and {len(self.origin) - _MOST_NAMED} more" if len(self.origin) > _MOST_NAMED else ""
+        return f"{what} (of {', '.join(map(repr, self.origin[:_MOST_NAMED]))}{more})"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import importlib
 import mmap
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ _QUANTISED = (
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
     "ConvInteger", "MatMulInteger",
 )  # fmt: skip
+# Until which opset: of these there is a newer form.
+_DEPRECATED = {"GroupNormalization": 20}
 _CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 
 
@@ -135,6 +137,7 @@ def _parse(package: Any, data: bytes, size: int) -> Any:
 def _graph_of(package: Any, model: Any, files: ExternalFiles, raw: Sequence[memoryview | None]) -> Graph:
     if not model.HasField("graph"):
         raise ModelError("this is no ONNX model: it has no graph")
+    _check_texts(model)
     opset = _opset(package, model)
     _check_unique([tensor.name for tensor in model.graph.initializer], "initialisers")
     _check_unique([value.name for value in model.graph.input], "inputs")
@@ -147,7 +150,7 @@ def _graph_of(package: Any, model: Any, files: ExternalFiles, raw: Sequence[memo
     for proto in light.graph.node:
         _check_supported(proto, opset)
     _sort(light, model)
-    _check(package, light)
+    _check(package, light, opset)
 
     ports = {value.name: _port(package, value, "input") for value in model.graph.input}
     constants: dict[str, Array] = {}
@@ -169,6 +172,30 @@ def _graph_of(package: Any, model: Any, files: ExternalFiles, raw: Sequence[memo
     raised = [forms.raised(proto) for proto in light.graph.node]
     nodes = tuple(node for node in raised if node is not None)
     return Graph(nodes, tuple(ports.values()), outputs, forms.constants)
+
+
+def _check_texts(model: Any) -> None:
+    """Refuse names that are not UTF-8, which protocol buffers give as bytes."""
+    for text in _texts(model):
+        if not isinstance(text, str):
+            raise ModelError(f"the model holds text that is not UTF-8: {text[:40]!r}")
+
+
+def _texts(model: Any) -> Iterator[Any]:
+    """Return the names of a model."""
+    graph = model.graph
+    yield from (entry.domain for entry in model.opset_import)
+    yield from (tensor.name for tensor in graph.initializer)
+    for value in (*graph.input, *graph.output):
+        yield value.name
+        if value.type.HasField("tensor_type"):
+            yield from (size.dim_param for size in value.type.tensor_type.shape.dim if size.dim_param)
+    for function in model.functions:
+        yield from (function.domain, function.name, *function.input, *function.output, *function.attribute)
+    for nodes in (graph.node, *(function.node for function in model.functions)):
+        for proto in nodes:
+            yield from (proto.op_type, proto.domain, proto.name, *proto.input, *proto.output)
+            yield from (attribute.name for attribute in proto.attribute)
 
 
 def _opset(package: Any, model: Any) -> int:
@@ -211,6 +238,10 @@ def _without_weights(package: Any, model: Any) -> Any:
     light.graph.node.extend(model.graph.node)
     light.graph.output.extend(model.graph.output)
     light.graph.input.extend(model.graph.input)
+    for value in (*light.graph.input, *light.graph.output):
+        # The checker wants a shape; without one, none is known, and that is in use.
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.shape.SetInParent()
     inputs = {value.name for value in model.graph.input}
     for tensor in model.graph.initializer:
         if tensor.name not in inputs:
@@ -260,7 +291,7 @@ def _inlined(package: Any, light: Any, opset: int) -> Any:
         for proto in nodes:
             _check_supported(proto, opset, names)
     _check_expansion(light, bodies)
-    _check(package, light)
+    _check(package, light, opset)
     try:
         result = package.inliner.inline_local_functions(light)
     except Exception as error:
@@ -318,11 +349,24 @@ def _sort(light: Any, model: Any) -> None:
         graph.node.extend(copies)
 
 
-def _check(package: Any, light: Any) -> None:
+def _check(package: Any, light: Any, opset: int) -> None:
     try:
-        package.checker.check_model(light)
+        package.checker.check_model(_without_deprecated(light, opset))
     except package.checker.ValidationError as error:
         raise ModelError(f"the model is not valid: {_one_line(error)}") from None
+
+
+def _without_deprecated(light: Any, opset: int) -> Any:
+    """The model for the checker, which takes for invalid what is deprecated, but defined and in use."""
+    if not any(opset <= _DEPRECATED.get(proto.op_type, 0) for proto in light.graph.node):
+        return light
+    copy = type(light)()
+    copy.CopyFrom(light)
+    for proto in copy.graph.node:
+        if opset <= _DEPRECATED.get(proto.op_type, 0):
+            proto.op_type = "Identity"
+            del proto.input[1:], proto.attribute[:]
+    return copy
 
 
 def _one_line(error: Exception) -> str:

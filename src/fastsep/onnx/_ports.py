@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from fastsep import _validate
 from fastsep._plan import overlap
 from fastsep.onnx._graph import Array, Graph, Port, Spec
 
@@ -18,6 +20,8 @@ _TYPES = {
     **{name: name for kind in ("int", "uint") for name in (f"{kind}{bits}" for bits in (8, 16, 32, 64))},
 }
 _MOST_NAMED = 5
+# Integer inputs of at most so many elements may say how large something is.
+_MOST_SIZES = 1024
 
 
 @dataclass(frozen=True)
@@ -36,14 +40,19 @@ def node_arg(port: Port) -> NodeArg:
 
 
 def fixed_shapes(graph: Graph) -> dict[str, tuple[int, ...]] | None:
-    """Return the inputs' shapes if the model fixes them all, and no integers among them may say others."""
+    """Return the inputs' shapes if the model fixes them all."""
     shapes: dict[str, tuple[int, ...]] = {}
     for port in graph.inputs:
         sizes = port.shape
-        if sizes is None or port.dtype.kind in "iu" or not all(isinstance(size, int) for size in sizes):
+        if sizes is None or not all(isinstance(size, int) for size in sizes):
             return None
         shapes[port.name] = tuple(size for size in sizes if isinstance(size, int))
     return shapes
+
+
+def may_say_sizes(dtype: np.dtype[Any], count: int) -> bool:
+    """Return whether an input of so many elements may say how large something is: a shape, or one number."""
+    return count == 1 or (dtype.kind in "iu" and count <= _MOST_SIZES)
 
 
 def output_names(graph: Graph, names: Sequence[str] | None) -> list[str]:
@@ -147,6 +156,8 @@ def results(
             continue
         if not isinstance(target, np.ndarray):
             raise TypeError(f"out for {name!r} must be a np.ndarray; got {type(target).__name__}")
+        if isinstance(target, np.ma.MaskedArray):
+            raise TypeError(f"out for {name!r} must be a plain np.ndarray; got a MaskedArray")
         if target.shape != spec.shape or target.dtype != spec.dtype:
             raise ValueError(
                 f"out for {name!r} must be of {spec.dtype} and shape {spec.shape}; "
@@ -154,9 +165,16 @@ def results(
             )
         if not target.flags.writeable:
             raise ValueError(f"out for {name!r} is read-only")
-        for other, value in (*inputs.items(), *zip(names, found, strict=False)):
+        if not target.flags.c_contiguous and _validate.overlaps_itself(target):
+            raise ValueError(
+                f"out for {name!r} must not overlap itself; "
+                f"got shape {target.shape}, strides {target.strides}"
+            )
+        others = [("input", *each) for each in inputs.items()]
+        others += [("out for", *each) for each in zip(names, found, strict=False)]
+        for role, other, value in others:
             if overlap(target, value):
-                raise ValueError(f"out for {name!r} shares memory with {other!r}")
+                raise ValueError(f"out for {name!r} must not share memory with {role} {other!r}")
         found.append(target)
     return found
 

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastsep._job import CompiledPlan
 from fastsep._threads import check as check_threads
 from fastsep.onnx import _file, _options, _ports
 from fastsep.onnx._compile import Order, compiled, plan_key
+from fastsep.onnx._errors import DependsOnValuesError, reading
 from fastsep.onnx._execution import Execution
 from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._mapped import give_back
 from fastsep.onnx._ports import NodeArg
 from fastsep.onnx._schedule import Schedule, schedule
-from fastsep.onnx._specialise import specialise
+from fastsep.onnx._specialise import check_shapes, specialise
 from fastsep.onnx._summary import Summary, summarise
 
 # Input shapes whose schedules are kept, the least recently used going first; and of each, memory for so many
 # runs at a time.
 _MOST_SHAPES = 8
 _MOST_IDLE = 4
-# Integer inputs of at most so many elements may say how large something is.
-_MOST_SIZES = 1024
 
 _Key = tuple[Any, ...]
 
@@ -75,7 +77,12 @@ class InferenceSession:
         from fastsep.onnx._optimise import optimise
 
         _options.check_providers(providers, provider_options)
-        self._begin(independent(optimise(load(path_or_bytes))), _options.threads_of(sess_options, threads))
+        threads = _options.threads_of(sess_options, threads)
+        check_threads(threads)
+        with reading(path_or_bytes):
+            graph = load(path_or_bytes)
+            check_shapes(graph)
+            self._begin(independent(optimise(graph)), threads)
 
     @classmethod
     def _of(cls, graph: Graph, threads: int | None) -> InferenceSession:
@@ -85,7 +92,6 @@ class InferenceSession:
         return self
 
     def _begin(self, graph: Graph, threads: int | None) -> None:
-        check_threads(threads)
         self._graph = graph
         self._threads = threads
         self._plans: dict[_Key, CompiledPlan | None] = {}
@@ -93,9 +99,16 @@ class InferenceSession:
         self._sized: dict[_Key, tuple[str, ...]] = {}
         self._lock = threading.Lock()
         shapes = _ports.fixed_shapes(graph)
-        if shapes is not None:
+        if shapes is None:
+            return
+        try:
             # Every size is known: weights are packed now, and a model whose shapes do not fit is refused now.
             self._runs_for({}, shapes)
+        except DependsOnValuesError:
+            if not any(
+                _ports.may_say_sizes(port.dtype, math.prod(shapes[port.name])) for port in graph.inputs
+            ):
+                raise
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._graph, self._threads)
@@ -130,8 +143,8 @@ class InferenceSession:
             By name, of the model's dtypes and shapes; never written.
         run_options : onnxruntime.RunOptions or None
         out : sequence of ndarray or None
-            Receives the outputs, one for each name, of the output's shape and dtype, sharing no memory with
-            the inputs; None where a new array is wanted.
+            Receives the outputs, one for each name, of the output's shape and dtype. None of their elements
+            shares memory with another or with an input. None where a new array is wanted.
 
         Returns
         -------
@@ -150,9 +163,14 @@ class InferenceSession:
         results = _ports.results(names, runs.schedule.specs, out, feeds)
         execution = runs.take(self._threads)
         try:
-            execution.run(feeds, dict(zip(names, results, strict=True)))
+            made = dict(zip(names, results, strict=True))
+            execution.run(feeds, made)
         finally:
             runs.give_back(execution)
+        for name, result in zip(names, results, strict=True):
+            # Asked for twice, made once.
+            if result is not made[name]:
+                np.copyto(result, made[name])
         return results
 
     def summary(self, shapes: Mapping[str, Sequence[int]] | None = None) -> Summary:
@@ -198,9 +216,13 @@ class InferenceSession:
                 return self._runs[full]
             try:
                 specs = specialise(self._graph, shapes, _kept(sizes))
-            except ValueError:
+            except DependsOnValuesError:
                 # Some input may say how large something is: what a Reshape takes its shape from.
-                found = {name: value for name, value in feeds.items() if _is_sizes(value)}
+                found = {
+                    name: value
+                    for name, value in feeds.items()
+                    if _ports.may_say_sizes(value.dtype, value.size)
+                }
                 if sizes or not found:
                     raise
                 specs = specialise(self._graph, shapes, _kept(found))
@@ -229,10 +251,6 @@ class InferenceSession:
 def _kept(sizes: Mapping[str, Array]) -> dict[str, Array]:
     """Return copies: the schedule outlives the call, whose arrays are the caller's."""
     return {name: value.copy() for name, value in sizes.items()}
-
-
-def _is_sizes(value: Array) -> bool:
-    return value.dtype.kind in "iu" and value.size <= _MOST_SIZES
 
 
 def _rebuild(graph: Graph, threads: int | None) -> InferenceSession:

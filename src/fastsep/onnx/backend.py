@@ -15,26 +15,24 @@ import numpy as np
 import onnx
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
-from fastsep.onnx._graph import Array, Graph
-from fastsep.onnx._interpret import interpret
-from fastsep.onnx._load import load
+from fastsep.onnx._graph import Array
+from fastsep.onnx._session import InferenceSession
 
 
 class FastsepRep(BackendRep):  # type: ignore[misc]
-    """A model that is ready to run."""
+    """A session, called as the onnx package calls."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, session: InferenceSession) -> None:
+        self._session = session
 
     def run(self, inputs: Sequence[Any], **kwargs: Any) -> tuple[Array, ...]:
         """Run the model on its inputs in their order, and return its outputs in theirs."""
-        ports = self._graph.inputs
+        ports = self._session.get_inputs()
         if len(inputs) != len(ports):
             raise ValueError(f"the model has {len(ports)} inputs; got {len(inputs)}")
         feeds = {port.name: np.asarray(value) for port, value in zip(ports, inputs, strict=True)}
-        results = interpret(self._graph, feeds)
-        names = [port.name for port in self._graph.outputs]
-        outputs: tuple[Array, ...] = namedtupledict("Outputs", names)(*(results[name] for name in names))
+        names = [port.name for port in self._session.get_outputs()]
+        outputs: tuple[Array, ...] = namedtupledict("Outputs", names)(*self._session.run(None, feeds))
         return outputs
 
 
@@ -52,7 +50,7 @@ class FastsepBackend(Backend):  # type: ignore[misc]
         """
         if not cls.supports_device(device):
             raise ValueError(f"the device must be CPU; got {device!r}")
-        return FastsepRep(load(model))
+        return FastsepRep(InferenceSession(model))
 
     @classmethod
     def run_node(

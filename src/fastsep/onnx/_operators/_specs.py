@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fastsep.onnx._errors import DependsOnValuesError
 from fastsep.onnx._graph import Array, Node, Spec
 from fastsep.onnx._operators._operator import Operator
 
@@ -32,10 +33,16 @@ def optional(items: Sequence[Item | None], index: int) -> Item | None:
 
 
 def known(node: Node, specs: Sequence[Spec | None], index: int, what: str) -> Array:
-    """The value of an operand that decides shapes."""
+    """The value of an operand that decides shapes.
+
+    Raises
+    ------
+    DependsOnValuesError
+        Nothing but a run can say it.
+    """
     value = given(node, specs, index).value
     if value is None:
-        raise ValueError(
+        raise DependsOnValuesError(
             f"{node.describe()}: its {what} ({node.inputs[index]!r}) must follow from the shapes of the "
             "model's inputs, but depend on their values"
         )
@@ -101,6 +108,14 @@ def of_kinds(node: Node, spec: Spec, kinds: str) -> Spec:
     return spec
 
 
+def one_of(node: Node, name: str, *words: str) -> str:
+    """An attribute that must be one of these words."""
+    word: str = node.attributes[name]
+    if word not in words:
+        raise ValueError(f"{node.describe()}: {name} must be one of {', '.join(words)}; got {word!r}")
+    return word
+
+
 def check_size(node: Node, specs: Sequence[Spec]) -> None:
     """Refuse values that cannot be meant before anything is allocated for them.
 
@@ -114,6 +129,21 @@ def check_size(node: Node, specs: Sequence[Spec]) -> None:
             raise ValueError(
                 f"{node.describe()}: {name!r} would have shape {spec.shape}, more than {MOST_BYTES} bytes"
             )
+
+
+def widened(x: Array) -> Array:
+    """`x` with room for sums: those of float16 are kept in float32, as ONNX Runtime does."""
+    return x.astype(np.float32) if x.dtype == np.float16 else x
+
+
+def total(x: Array, axes: int | tuple[int, ...]) -> Array:
+    """The sums along axes, which stay, of the dtype of `x`.
+
+    float16 is rounded once, as NumPy does only where memory is contiguous along the axes.
+    """
+    wide = np.float32 if x.dtype == np.float16 else x.dtype
+    sums: Array = np.asarray(np.sum(x, axes, dtype=wide, keepdims=True))
+    return sums.astype(x.dtype, copy=False)
 
 
 def unchanged(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:

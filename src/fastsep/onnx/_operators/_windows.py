@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from fastsep.onnx._graph import Array, Node
-from fastsep.onnx._operators._specs import Shape
+from fastsep.onnx._operators._specs import MOST_BYTES, Shape
+
+#: What pads its image before it slides windows over it. Never computed before a run: a small model could ask
+#: for much memory that way.
+WINDOWED = ("Conv", "MaxPool", "AveragePool", "LpPool")
+_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -38,18 +44,10 @@ def windows_of(node: Node, spatial: Shape, taps: Shape) -> Windows:
         An attribute has a wrong length or value, or no window fits.
     """
     rank = len(spatial)
-    strides = _per_axis(node, "strides", rank)
-    dilations = _per_axis(node, "dilations", rank)
-    if len(taps) != rank or any(size < 1 for size in taps):
+    if len(taps) != rank:
         raise ValueError(f"{node.describe()}: a window {taps} does not fit an image of {rank} spatial axes")
+    strides, dilations, numbers = window_numbers(node, taps)
     auto_pad = node.attributes.get("auto_pad", "NOTSET")
-    numbers = (
-        tuple(node.attributes.get("pads") or (0,) * (2 * rank)) if auto_pad == "NOTSET" else (0,) * (2 * rank)
-    )
-    if len(numbers) != 2 * rank:
-        raise ValueError(f"{node.describe()}: pads must hold {2 * rank} numbers; got {numbers}")
-    if any(number < 0 for number in numbers):
-        raise ValueError(f"{node.describe()}: pads must not be negative; got {numbers}")
     ceil = bool(node.attributes.get("ceil_mode", 0))
     pads, outputs = [], []
     for axis in range(rank):
@@ -61,7 +59,7 @@ def windows_of(node: Node, spatial: Shape, taps: Shape) -> Windows:
             total = max((count - 1) * stride + extent - size, 0)
             smaller, larger = total // 2, total - total // 2
             before, after = (smaller, larger) if auto_pad == "SAME_UPPER" else (larger, smaller)
-        elif auto_pad in ("NOTSET", "VALID"):
+        else:
             room = size + before + after - extent
             if room < 0:
                 raise ValueError(
@@ -72,11 +70,38 @@ def windows_of(node: Node, spatial: Shape, taps: Shape) -> Windows:
             # One more where the last is cut off, but none that starts behind the image and its front padding.
             if ceil and room % stride and count * stride < size + before:
                 count += 1
-        else:
-            raise ValueError(f"{node.describe()}: auto_pad {auto_pad!r} is unknown")
         pads.append((before, after))
         outputs.append(count)
     return Windows(taps, strides, dilations, tuple(pads), tuple(outputs))
+
+
+def window_numbers(node: Node, taps: Shape) -> tuple[Shape, Shape, Shape]:
+    """Strides, dilations and pads of a window, whatever the image; pads are 0 if `auto_pad` says them.
+
+    Raises
+    ------
+    ValueError
+        As `windows_of`, but for what depends on the image.
+    """
+    rank = len(taps)
+    if any(size < 1 for size in taps):
+        raise ValueError(f"{node.describe()}: a window {taps} is empty")
+    strides, dilations = _per_axis(node, "strides", rank), _per_axis(node, "dilations", rank)
+    auto_pad = node.attributes.get("auto_pad", "NOTSET")
+    if auto_pad not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise ValueError(f"{node.describe()}: auto_pad {auto_pad!r} is unknown")
+    pads = tuple(node.attributes.get("pads") or ()) if auto_pad == "NOTSET" else ()
+    pads = pads or (0,) * (2 * rank)
+    if len(pads) != 2 * rank:
+        raise ValueError(f"{node.describe()}: pads must hold {2 * rank} numbers; got {pads}")
+    if any(number < 0 for number in pads):
+        raise ValueError(f"{node.describe()}: pads must not be negative; got {pads}")
+    if max(*strides, *dilations, *pads, *taps) > _MOST:
+        raise ValueError(
+            f"{node.describe()}: strides {strides}, dilations {dilations}, pads {pads} and taps {taps} "
+            f"must be at most {_MOST}"
+        )
+    return strides, dilations, pads
 
 
 def _per_axis(node: Node, name: str, rank: int) -> Shape:
@@ -95,6 +120,11 @@ def padded(x: Array, windows: Windows, fill: object) -> Array:
         widths.append((before, max(reach - before - x.shape[2 + axis], 0)))
     if not any(before or after for before, after in widths):
         return x
+    shape = [size + sum(width) for size, width in zip(x.shape, widths, strict=True)]
+    if math.prod(shape) * x.itemsize > MOST_BYTES:
+        raise ValueError(
+            f"an image of shape {x.shape} would be padded to {tuple(shape)}, too much for memory"
+        )
     return np.pad(x, widths, constant_values=fill)  # type: ignore[call-overload, no-any-return]
 
 

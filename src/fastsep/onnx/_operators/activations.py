@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,13 +16,19 @@ from fastsep.onnx._operators._specs import (
     axis_of,
     broadcast,
     floating,
+    floating_unchanged,
     given,
     of_kinds,
+    one_of,
     optional,
     result_of,
     same_dtype,
+    total,
     written,
 )
+
+#: How Gelu may be computed.
+GELUS = ("none", "tanh")
 
 
 def _relu(node: Node, x: Array, out: Array) -> None:
@@ -74,6 +81,11 @@ def _gelu(node: Node, x: Array, out: Array) -> None:
     np.add(out, real(1), out=out)
     np.multiply(out, x, out=out)
     np.multiply(out, real(0.5), out=out)
+
+
+def _gelu_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
+    one_of(node, "approximate", *GELUS)
+    return floating_unchanged(node, specs)
 
 
 def _where_negative(x: Array, out: Array) -> None:
@@ -204,7 +216,7 @@ def _softmax(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     if not rows.size:
         return [np.empty_like(x)]
     powers = np.exp(rows - rows.max(axis, keepdims=True))
-    powers /= powers.sum(axis, keepdims=True)
+    powers /= total(powers, axis)
     return [powers.reshape(x.shape)]
 
 
@@ -215,7 +227,7 @@ def _log_softmax(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     if not rows.size:
         return [np.empty_like(x)]
     shifted = rows - rows.max(axis, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis, keepdims=True))
+    shifted -= np.log(total(np.exp(shifted), axis))
     return [shifted.reshape(x.shape)]
 
 
@@ -236,7 +248,7 @@ OPERATORS = {
     "HardSwish": written(_hard_swish),
     "Swish": written(_swish),
     "Erf": written(_erf),
-    "Gelu": written(_gelu),
+    "Gelu": replace(written(_gelu), infer=_gelu_infer),
     "LeakyRelu": written(_leaky_relu),
     "Elu": written(_elu),
     "Selu": written(_selu),

@@ -9,8 +9,28 @@ import numpy as np
 
 from fastsep.onnx._graph import Array, Node, Spec
 from fastsep.onnx._operators._operator import Operator
-from fastsep.onnx._operators._specs import floating, given, optional, same_dtype
-from fastsep.onnx._operators._windows import Windows, padded, tap, windows_of
+from fastsep.onnx._operators._specs import floating, given, optional, same_dtype, widened
+from fastsep.onnx._operators._windows import Windows, padded, tap, window_numbers, windows_of
+
+
+def check_kernel(node: Node, kernel: tuple[int, ...]) -> None:
+    """Check what attributes say of a kernel (M, C/group, *taps), whatever the image.
+
+    Raises
+    ------
+    ValueError
+    """
+    group = node.attributes["group"]
+    if len(kernel) < 3:
+        raise ValueError(f"{node.describe()}: a kernel has axes (M, C/group, *taps); got shape {kernel}")
+    if group < 1 or kernel[0] % group:
+        raise ValueError(f"{node.describe()}: {group} groups do not divide a kernel of shape {kernel}")
+    declared = node.attributes.get("kernel_shape")
+    if declared and tuple(declared) != kernel[2:]:
+        raise ValueError(
+            f"{node.describe()}: kernel_shape is {tuple(declared)}, the kernel has shape {kernel}"
+        )
+    window_numbers(node, kernel[2:])
 
 
 def _geometry(node: Node, image: tuple[int, ...], kernel: tuple[int, ...]) -> Windows:
@@ -20,16 +40,12 @@ def _geometry(node: Node, image: tuple[int, ...], kernel: tuple[int, ...]) -> Wi
             "have as many axes; "
             f"got {image} and {kernel}"
         )
+    check_kernel(node, kernel)
     group = node.attributes["group"]
-    if group < 1 or kernel[1] * group != image[1] or kernel[0] % group:
+    if kernel[1] * group != image[1]:
         raise ValueError(
             f"{node.describe()}: a kernel of shape {kernel} in {group} groups "
             f"does not fit {image[1]} channels"
-        )
-    declared = node.attributes.get("kernel_shape")
-    if declared and tuple(declared) != kernel[2:]:
-        raise ValueError(
-            f"{node.describe()}: kernel_shape is {tuple(declared)}, the kernel has shape {kernel}"
         )
     return windows_of(node, image[2:], kernel[2:])
 
@@ -50,9 +66,8 @@ def _compute(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     windows = _geometry(node, x.shape, kernel.shape)
     group: int = node.attributes["group"]
     batch, filters, depth = x.shape[0], kernel.shape[0], kernel.shape[1]
-    # Sums of float16 are kept in float32, as ONNX Runtime does.
-    wide = np.promote_types(x.dtype, np.float32)
-    image = padded(x.astype(wide, copy=False), windows, 0)
+    image = padded(widened(x), windows, 0)
+    wide = image.dtype
     kernel = kernel.astype(wide, copy=False)
     count = math.prod(windows.outputs)
     total = np.zeros((batch, group, filters // group, count), wide)

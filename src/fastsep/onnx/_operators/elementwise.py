@@ -13,6 +13,7 @@ from fastsep.onnx._operators._specs import (
     broadcast,
     given,
     of_kinds,
+    one_of,
     result_of,
     same_dtype,
     written,
@@ -60,14 +61,14 @@ def _binary(function: np.ufunc, kinds: str = _NUMBERS, dtype: np.dtype[Any] | No
     return Operator(_binary_infer(kinds, dtype), compute, into)
 
 
-def _computed(function: Callable[[Node, Array, Array], Any], kinds: str = _NUMBERS) -> Operator:
+def _computed(function: Callable[[Node, Array, Array], Any]) -> Operator:
     """A binary operator that is more than one NumPy function."""
 
     def compute(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         x, y = given(node, inputs, 0), given(node, inputs, 1)
         return result_of(function(node, x, y), x.dtype)
 
-    return Operator(_binary_infer(kinds, None), compute)
+    return Operator(_binary_infer(_NUMBERS, None), compute)
 
 
 def _divide(node: Node, x: Array, y: Array) -> Any:
@@ -104,6 +105,11 @@ def _shift(node: Node, x: Array, y: Array) -> Any:
         return np.where(outside, x.dtype.type(0), np.left_shift(x, inside))
     return np.where(outside, np.where(x < 0, x.dtype.type(-1 if x.dtype.kind == "i" else 0), x.dtype.type(0)),
                     np.right_shift(x, inside))  # fmt: skip
+
+
+def _shift_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
+    one_of(node, "direction", "LEFT", "RIGHT")
+    return _binary_infer("iu", None)(node, specs)
 
 
 def _power_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
@@ -231,7 +237,7 @@ OPERATORS = {
     "Mul": _binary(np.multiply),
     "Div": Operator(_binary_infer(_NUMBERS, None), _computed(_divide).compute, _divide_into),
     "Mod": _computed(_modulo),
-    "BitShift": _computed(_shift, "iu"),
+    "BitShift": Operator(_shift_infer, _computed(_shift).compute),
     "Pow": Operator(_power_infer, _power, _power_into),
     "Equal": _binary(np.equal, "fiub", _BOOL),
     "Greater": _binary(np.greater, _NUMBERS, _BOOL),

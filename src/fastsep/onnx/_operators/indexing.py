@@ -8,7 +8,16 @@ import numpy as np
 
 from fastsep.onnx._graph import Array, Node, Spec
 from fastsep.onnx._operators._operator import Operator
-from fastsep.onnx._operators._specs import Shape, axis_of, given, of_kinds, result_of, same_dtype
+from fastsep.onnx._operators._specs import (
+    Shape,
+    axis_of,
+    given,
+    known,
+    of_kinds,
+    one_of,
+    result_of,
+    same_dtype,
+)
 
 
 def _in_range(node: Node, indices: Array, size: int) -> Array:
@@ -94,12 +103,11 @@ def _nd(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 def _one_hot_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
-    indices, depth, values = given(node, specs, 0), given(node, specs, 1), given(node, specs, 2)
-    if depth.value is None or depth.value.size != 1 or values.shape != (2,):
-        raise ValueError(
-            f"{node.describe()}: depth must be one number known before the run, values a pair (off, on)"
-        )
-    count = int(depth.value.reshape(-1)[0])
+    indices, values = given(node, specs, 0), given(node, specs, 2)
+    depth = known(node, specs, 1, "depth")
+    if depth.size != 1 or values.shape != (2,):
+        raise ValueError(f"{node.describe()}: depth must be one number, values a pair (off, on)")
+    count = int(depth.reshape(-1)[0])
     axis = axis_of(node, node.attributes["axis"], len(indices.shape) + 1)
     if count < 0:
         raise ValueError(f"{node.describe()}: depth must not be negative; got {count}")
@@ -119,10 +127,10 @@ def _one_hot(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 def _top_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
-    x, count = of_kinds(node, given(node, specs, 0), "fiu"), given(node, specs, 1)
-    if count.value is None or count.value.size != 1:
-        raise ValueError(f"{node.describe()}: K must be one number known before the run")
-    number = int(count.value.reshape(-1)[0])
+    x, count = of_kinds(node, given(node, specs, 0), "fiu"), known(node, specs, 1, "K")
+    if count.size != 1:
+        raise ValueError(f"{node.describe()}: K must be one number; got shape {count.shape}")
+    number = int(count.reshape(-1)[0])
     axis = axis_of(node, node.attributes["axis"], len(x.shape))
     if not 0 <= number <= x.shape[axis]:
         raise ValueError(f"{node.describe()}: K is {number}, axis {axis} has {x.shape[axis]} elements")
@@ -148,11 +156,16 @@ def _scatter_elements_infer(node: Node, specs: Sequence[Spec | None]) -> list[Sp
     x, indices, updates = (given(node, specs, index) for index in range(3))
     axis_of(node, node.attributes["axis"], len(x.shape))
     of_kinds(node, indices, "iu")
+    _check_reduction(node)
     if indices.shape != updates.shape or len(indices.shape) != len(x.shape):
         raise ValueError(
             f"{node.describe()}: indices {indices.shape} and updates {updates.shape} do not fit {x.shape}"
         )
     return [Spec(x.shape, same_dtype(node, [x, updates]))]
+
+
+def _check_reduction(node: Node) -> None:
+    one_of(node, "reduction", "none", *_COMBINE)
 
 
 _COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
@@ -181,6 +194,7 @@ def _scatter_elements(node: Node, inputs: Sequence[Array | None]) -> list[Array]
 def _scatter_nd_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     x, indices, updates = (given(node, specs, index) for index in range(3))
     of_kinds(node, indices, "iu")
+    _check_reduction(node)
     depth = indices.shape[-1] if indices.shape else 0
     if not 1 <= depth <= len(x.shape) or updates.shape != indices.shape[:-1] + x.shape[depth:]:
         raise ValueError(

@@ -17,6 +17,7 @@ from fastsep.onnx._operators._specs import (
     given,
     optional,
     result_of,
+    widened,
 )
 
 
@@ -54,7 +55,7 @@ def _batch(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 def _standardised(x: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array, Array, Array]:
     """Zero mean and unit variance over `axes`; float16 is computed in float32."""
-    wide = x.astype(np.float32) if x.dtype == np.float16 else x
+    wide = widened(x)
     mean = wide.mean(axes, keepdims=True)
     centred = wide - mean
     inverse = 1 / np.sqrt((centred * centred).mean(axes, keepdims=True) + wide.dtype.type(epsilon))
@@ -126,7 +127,7 @@ def _layer(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 def _rms(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     x, scale = given(node, inputs, 0), given(node, inputs, 1)
     axes = tuple(range(axis_of(node, node.attributes["axis"], x.ndim), x.ndim))
-    wide = x.astype(np.float32) if x.dtype == np.float16 else x
+    wide = widened(x)
     square = (wide * wide).mean(axes, keepdims=True)
     return result_of(
         np.asarray(wide / np.sqrt(square + wide.dtype.type(node.attributes["epsilon"]))).astype(x.dtype)
@@ -150,9 +151,12 @@ def _local(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     """Local response normalisation across `size` neighbouring channels."""
     x = given(node, inputs, 0)
     size = node.attributes["size"]
-    square = np.pad(x * x, [(0, 0), ((size - 1) // 2, size // 2), *[(0, 0)] * (x.ndim - 2)])
+    # No neighbour is further away than the last channel.
+    most = max(0, x.shape[1] - 1)
+    before, after = min((size - 1) // 2, most), min(size // 2, most)
+    square = np.pad(x * x, [(0, 0), (before, after), *[(0, 0)] * (x.ndim - 2)])
     total = np.zeros_like(x)
-    for place in range(size):
+    for place in range(before + after + 1):
         total += square[:, place : place + x.shape[1]]
     base = node.attributes["bias"] + node.attributes["alpha"] / size * total
     return result_of(x / base ** node.attributes["beta"], x.dtype)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastsep.onnx._graph import Array, Node, Spec
 from fastsep.onnx._operators._operator import Operator
-from fastsep.onnx._operators._specs import floating, given, of_kinds, result_of
+from fastsep.onnx._operators._specs import floating, given, of_kinds, result_of, widened
 from fastsep.onnx._operators._windows import Windows, padded, tap, windows_of
 
 _INDEX = np.dtype(np.int64)
@@ -82,10 +82,11 @@ def _average(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
             windows.taps, windows.strides, windows.dilations, ((0, 0),) * len(windows.pads), windows.outputs
         )
     counts = _sum_of_taps(padded(ones, windows, 0), windows)
-    return result_of(total / counts.astype(x.dtype), x.dtype)
+    return result_of(total / counts.astype(total.dtype), x.dtype)
 
 
 def _sum_of_taps(image: Array, windows: Windows) -> Array:
+    image = widened(image)
     total = np.zeros((*image.shape[:2], *windows.outputs), image.dtype)
     for place in np.ndindex(*windows.taps):
         total += tap(image, windows, place)
@@ -97,7 +98,8 @@ def _lp(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     windows = _windows(node, x.shape)
     power = node.attributes["p"]
     image = padded(np.abs(x) ** x.dtype.type(power), windows, 0)
-    return result_of(_sum_of_taps(image, windows) ** x.dtype.type(1 / power), x.dtype)
+    total = _sum_of_taps(image, windows)
+    return result_of(total ** total.dtype.type(1 / power), x.dtype)
 
 
 def _global_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:

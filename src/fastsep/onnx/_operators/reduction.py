@@ -18,6 +18,7 @@ from fastsep.onnx._operators._specs import (
     of_kinds,
     optional,
     result_of,
+    total,
 )
 
 _INDEX = np.dtype(np.int64)
@@ -72,10 +73,6 @@ def _limit(dtype: np.dtype[Any], low: bool) -> Any:
     return np.iinfo(dtype).min if low else np.iinfo(dtype).max
 
 
-def _sum(x: Array, axes: tuple[int, ...]) -> Any:
-    return np.sum(x, axes, dtype=x.dtype, keepdims=True)
-
-
 def _mean(x: Array, axes: tuple[int, ...]) -> Any:
     return np.mean(x, axes, keepdims=True)
 
@@ -93,15 +90,15 @@ def _min(x: Array, axes: tuple[int, ...]) -> Any:
 
 
 def _l1(x: Array, axes: tuple[int, ...]) -> Any:
-    return _sum(np.abs(x), axes)
+    return total(np.abs(x), axes)
 
 
 def _l2(x: Array, axes: tuple[int, ...]) -> Any:
-    return np.sqrt(_sum(x * x, axes))
+    return np.sqrt(total(x * x, axes))
 
 
 def _log_sum(x: Array, axes: tuple[int, ...]) -> Any:
-    return np.log(_sum(x, axes))
+    return np.log(total(x, axes))
 
 
 def _log_sum_exp(x: Array, axes: tuple[int, ...]) -> Any:
@@ -109,11 +106,11 @@ def _log_sum_exp(x: Array, axes: tuple[int, ...]) -> Any:
         x = x.astype(np.float64)
     top = _max(x, axes)
     shift = np.where(np.isfinite(top), top, x.dtype.type(0))
-    return np.log(_sum(np.exp(x - shift), axes)) + shift
+    return np.log(total(np.exp(x - shift), axes)) + shift
 
 
 def _sum_square(x: Array, axes: tuple[int, ...]) -> Any:
-    return _sum(x * x, axes)
+    return total(x * x, axes)
 
 
 def _arg_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
@@ -167,7 +164,7 @@ def _running(accumulate: Callable[..., Any], first: int) -> Operator:
 
 
 OPERATORS = {
-    "ReduceSum": _reduction(_sum),
+    "ReduceSum": _reduction(total),
     "ReduceMean": _reduction(_mean),
     "ReduceProd": _reduction(_prod),
     "ReduceMax": _reduction(_max, "fiub"),

@@ -18,6 +18,7 @@ from fastsep.onnx._operators._specs import (
     given,
     integers,
     known,
+    one_of,
     optional,
     result_of,
     same_dtype,
@@ -119,7 +120,13 @@ def _dropout(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [x, np.ones(x.shape, _BOOL)][: len(node.outputs)]
 
 
-def _permutation(node: Node, rank: int) -> tuple[int, ...]:
+def permutation(node: Node, rank: int) -> tuple[int, ...]:
+    """The axes of a Transpose of so many axes.
+
+    Raises
+    ------
+    ValueError
+    """
     axes = node.attributes.get("perm")
     if axes is None:
         return tuple(range(rank))[::-1]
@@ -130,12 +137,12 @@ def _permutation(node: Node, rank: int) -> tuple[int, ...]:
 
 def _transpose_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     x = given(node, specs, 0)
-    return [Spec(tuple(x.shape[axis] for axis in _permutation(node, len(x.shape))), x.dtype)]
+    return [Spec(tuple(x.shape[axis] for axis in permutation(node, len(x.shape))), x.dtype)]
 
 
 def _transpose(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     x = given(node, inputs, 0)
-    return [x.transpose(_permutation(node, x.ndim))]
+    return [x.transpose(permutation(node, x.ndim))]
 
 
 def _concat_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
@@ -263,8 +270,7 @@ def _pad_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     x, fill = given(node, specs, 0), optional(specs, 2)
     if fill is not None and math.prod(fill.shape) != 1:
         raise ValueError(f"{node.describe()}: the constant must be one number; got shape {fill.shape}")
-    if node.attributes["mode"] not in ("constant", "reflect", "edge", "wrap"):
-        raise ValueError(f"{node.describe()}: mode {node.attributes['mode']!r} is unknown")
+    one_of(node, "mode", "constant", "reflect", "edge", "wrap")
     widths = _widths(node, x.shape, specs, numbers)
     shape = tuple(size + before + after for size, (before, after) in zip(x.shape, widths, strict=True))
     return [Spec(shape, same_dtype(node, [x, fill]))]
@@ -411,6 +417,8 @@ def _block_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:
     x, block = given(node, specs, 0), node.attributes["blocksize"]
     shape = x.shape
     fits = len(shape) == 4 and block > 0
+    if "mode" in node.attributes:
+        one_of(node, "mode", "DCR", "CRD")
     if node.op == "DepthToSpace":
         fits = fits and shape[1] % (block * block) == 0
         new = (shape[0], shape[1] // (block * block), shape[2] * block, shape[3] * block) if fits else ()

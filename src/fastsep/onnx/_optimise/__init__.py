@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from fastsep.onnx._graph import Graph, without_dead_code
 from fastsep.onnx._optimise.activations import fuse_activations
 from fastsep.onnx._optimise.batch_norms import fold_batch_norms
-from fastsep.onnx._optimise.constants import fold_constants
+from fastsep.onnx._optimise.constants import Room, fold_constants
 from fastsep.onnx._optimise.elementwise import make_elementwise
 from fastsep.onnx._optimise.epilogues import fuse_epilogues
 from fastsep.onnx._optimise.identities import without_identities
@@ -25,9 +27,8 @@ from fastsep.onnx._optimise.scales import fold_scales
 from fastsep.onnx._optimise.separable import fuse_separable
 from fastsep.onnx._optimise.transposes import sink_transposes
 
-#: Repeated until nothing changes: each can make room for one before it.
+#: Repeated, after constants are folded, until nothing changes: each can make room for one before it.
 _REPEATED = (
-    fold_constants,
     without_identities,
     sink_transposes,
     fuse_activations,
@@ -64,12 +65,16 @@ def optimise(graph: Graph) -> Graph:
         Of the fused operators of `_operators.fused`, and of ONNX's where none fits.
     """
     graph = without_dead_code(graph)
-    for _ in range(_MOST_ROUNDS):
-        before = graph
-        for stage in _REPEATED:
+    room = Room()
+    # Weights may be NaN, and variances negative: what comes of it is NaN, as it would be unfused.
+    with np.errstate(all="ignore"):
+        for _ in range(_MOST_ROUNDS):
+            before = graph
+            graph = fold_constants(graph, room)
+            for stage in _REPEATED:
+                graph = stage(graph)
+            if graph is before:
+                break
+        for stage in _LAST:
             graph = stage(graph)
-        if graph is before:
-            break
-    for stage in _LAST:
-        graph = stage(graph)
     return replace(graph, facts={})

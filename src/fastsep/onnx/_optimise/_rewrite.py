@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fastsep.onnx._errors import CONTRADICTIONS, raise_of
 from fastsep.onnx._graph import Array, Graph, Node, without_dead_code
 from fastsep.onnx._optimise import _facts
 from fastsep.onnx._optimise._facts import NOTHING, Fact
@@ -159,8 +160,11 @@ def rewrite(graph: Graph, rule: Rule, *needs: str) -> Graph:
     changed = False
     for original in graph.nodes:
         node = renamed(original, names)
-        draft.learn(node)
-        found = rule(draft, node)
+        try:
+            draft.learn(node)
+            found = rule(draft, node)
+        except CONTRADICTIONS as error:
+            raise_of(original.describe(), error)
         if found is None:
             new: Sequence[Node] = (node,)
         elif isinstance(found, Same) and node.outputs[0] in draft.outputs:
@@ -177,8 +181,11 @@ def rewrite(graph: Graph, rule: Rule, *needs: str) -> Graph:
             new = found
             changed = True
             draft.exchange(node, new)
-        for member in new:
-            draft.learn(member)
+        try:
+            for member in new:
+                draft.learn(member)
+        except CONTRADICTIONS as error:
+            raise_of(original.describe(), error)
         nodes.extend(new)
     if not changed:
         return graph
