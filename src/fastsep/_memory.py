@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastsep._arrays import address_of
+
 LINE_BYTES = 64
 # Below this the microsecond that alignment costs is more than it can win.
 _LEAST_BYTES = 16384
@@ -54,5 +56,4 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]
     else:
         grid, colour = PAGE_BYTES, next(_colours)
     memory = np.empty(size + grid, np.uint8)
-    start = (colour - memory.__array_interface__["data"][0]) % grid
-    return memory[start : start + size].view(kind).reshape(shape)
+    return np.ndarray(shape, kind, memory, (colour - address_of(memory)) % grid)

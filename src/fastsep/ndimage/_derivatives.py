@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastsep._passes import Pass
 from fastsep.ndimage import _arguments
-from fastsep.ndimage._run import options
-from fastsep.ndimage._smoothing import all_simple, correlate1d, correlation, filtered, gaussian_filter
+from fastsep.ndimage._run import filtered, options
+from fastsep.ndimage._smoothing import correlate1d, correlation, gaussian_filter
 
 Array = NDArray[Any]
 
@@ -39,11 +38,10 @@ def _edges(
     precision: Any,
 ) -> Array:
     """The difference along one axis, smoothed along all others."""
-    array = np.asarray(input)
-    chosen = options(threads, rounding, precision=precision)
-    arguments = (array.ndim, array.dtype.kind == "c", kind, axis, mode, cval)
-    make = _usual_edge_passes if all_simple(arguments) else _edge_passes
-    return filtered(array, output, make(*arguments), chosen)
+    arguments = (kind, axis, mode, cval)
+    return filtered(
+        np.asarray(input), output, _edge_passes, arguments, threads, rounding, precision=precision
+    )
 
 
 def _edge_passes(
@@ -57,9 +55,6 @@ def _edge_passes(
         correlation(_DIFFERENCE, along, modes[along], constant, 0),
         *(correlation(_SMOOTHING[kind], i, modes[i], constant, 0) for i in others),
     )
-
-
-_usual_edge_passes = lru_cache(maxsize=256, typed=True)(_edge_passes)
 
 
 def sobel(

@@ -1,0 +1,197 @@
+"""Filters that were asked for before: what makes calls for small images cheap.
+
+The passes of a filter, their weights as integers, how they are cut: all of it depends on the arguments and on how the
+arrays lie in memory alone, and takes 20 to 60 µs, where 64 × 64 pixels take 2. So the plan is kept by these.
+"""
+
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from fastsep._arrays cimport Packed, View, disjoint, strided
+from fastsep._isa cimport caches
+from fastsep._lines cimport FilterPlan
+from fastsep._usual_filter cimport KeptFilter, UsualFilters
+
+import threading
+
+import numpy
+
+from fastsep._isa import get_isa
+from fastsep._memory import empty
+
+cdef type NDARRAY = numpy.ndarray
+cdef type SCALAR = numpy.generic
+cdef object DTYPE = numpy.dtype
+cdef object new_array = empty  # looked up once
+# The types that are filtered. NumPy shares these objects: others, in the other byte order or with metadata, are equal
+# to them, but not the same.
+cdef dict SHARED = {
+    numpy.dtype(name): numpy.dtype(name)
+    for name in ("bool", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")
+}
+cdef frozenset CLASSES = frozenset([bool, int, float, *[dtype.type for dtype in SHARED]])
+cdef enum:
+    # Of an array among the arguments, and of the weights of a plan. Filters with more taps take longer than their plans.
+    MOST_BYTES = 32768
+    # A list of kernels, each a list of lists.
+    MOST_DEPTH = 4
+
+
+cdef bint is_shared(object dtype):
+    return SHARED.get(dtype) is dtype
+
+
+cdef bint add(list parts, object value, int depth) except -1:
+    """Append what tells an argument from every other, by type and bits; False where this is not known how."""
+    cdef double number
+    cdef int64_t bits
+    kind = type(value)
+    if value is None or kind is str or kind is int or kind is bool or (kind is type and value in CLASSES):
+        parts.append(kind)
+        parts.append(value)
+    elif kind is float:
+        # 0.0 and -0.0 are equal, and filter differently.
+        number = value
+        memcpy(&bits, &number, sizeof(bits))
+        parts.append(kind)
+        parts.append(bits)
+    elif kind is tuple or kind is list:
+        if depth == MOST_DEPTH:
+            return False
+        parts.append(kind)
+        parts.append(len(value))
+        for item in value:
+            if not add(parts, item, depth + 1):
+                return False
+    elif kind is NDARRAY or isinstance(value, SCALAR):
+        if not is_shared(value.dtype) or value.nbytes > MOST_BYTES:
+            return False
+        parts.append(kind)
+        parts.append(value.dtype)
+        parts.append(value.shape)
+        parts.append(value.tobytes())
+    elif isinstance(value, DTYPE):
+        if not is_shared(value):
+            return False
+        parts.append(kind)
+        parts.append(value)
+    else:
+        return False
+    return True
+
+
+cdef bint add_layout(list parts, object array) except -1:
+    """The same for an array to read or to write, whose elements do not matter."""
+    cdef View view
+    dtype = array.dtype
+    if not is_shared(dtype):
+        return False
+    view = strided(array)
+    parts.append(dtype)
+    parts.append((<char *>view.buffer.shape)[:view.buffer.ndim * sizeof(Py_ssize_t)])
+    parts.append((<char *>view.buffer.strides)[:view.buffer.ndim * sizeof(Py_ssize_t)])
+    return True
+
+
+def key_of(tuple call, array, output, /):
+    """What a plan is kept by, for a call with these arguments; None where none is.
+
+    Parameters
+    ----------
+    call : tuple
+        The function that makes the passes, then all arguments that it or `run` of the face depends on.
+    array : ndarray
+    output : None, dtype, its name, or ndarray
+        As the user gave it.
+    """
+    cdef list parts = [call[0], get_isa(), caches().level1, caches().level2]
+    cdef int i
+    for i in range(1, len(call)):
+        if not add(parts, call[i], 0):
+            return None
+    if not add_layout(parts, array):
+        return None
+    if not (add_layout(parts, output) if type(output) is NDARRAY else add(parts, output, 0)):
+        return None
+    return tuple(parts)
+
+
+cdef int64_t weight_bytes(FilterPlan plan) except -1:
+    cdef Packed packed
+    cdef int64_t total = 0
+    for packed in plan.weights:
+        total += packed.size
+    return total
+
+
+cdef class KeptFilter:
+    """The plan of a call, and the output that it gets if it brings none."""
+
+
+cdef class UsualFilters:
+    """The plans of the last `most` filters, by `key_of`."""
+
+    def __init__(self, int most):
+        self.kept = {}
+        self.lock = threading.Lock()
+        self.most = most
+
+    def __len__(self):
+        return len(self.kept)
+
+    def run(self, tuple call, array, output, threads, /):
+        """The filtered array; None where the face has to filter it, and nothing has been done.
+
+        Parameters
+        ----------
+        call, array, output
+            As in `key_of`.
+        threads : int or None
+
+        Raises
+        ------
+        TypeError, ValueError
+            `threads` is no number of threads.
+        """
+        cdef KeptFilter found
+        cdef View x, out
+        key = key_of(call, array, output)
+        if key is None:
+            return None
+        found = self.kept.get(key)
+        if found is None:
+            return None
+        x = strided(array)
+        if type(output) is NDARRAY:
+            out = strided(output)
+            # The face has the words for the one, and a copy for the other.
+            if out.buffer.readonly or not disjoint(x, out):
+                return None
+        else:
+            output = new_array(found.shape, found.dtype)
+            out = strided(output)
+        found.plan.compute(x, out, threads)
+        return output
+
+    def keep(self, key, FilterPlan plan, output, /):
+        """Keep the plan of a call that has been made; one that is there stays.
+
+        Parameters
+        ----------
+        key : tuple
+            Of that call.
+        plan : FilterPlan
+        output : ndarray
+            What the call returned.
+        """
+        cdef KeptFilter kept = KeptFilter.__new__(KeptFilter)
+        if weight_bytes(plan) > MOST_BYTES:
+            return
+        kept.plan = plan
+        kept.shape = output.shape
+        kept.dtype = output.dtype
+        with self.lock:
+            self.kept.setdefault(key, kept)
+            # The oldest goes, whether it was used or not: to make one plan in `most` anew costs little.
+            while len(self.kept) > self.most:
+                del self.kept[next(iter(self.kept))]
