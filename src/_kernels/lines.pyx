@@ -91,12 +91,27 @@ cdef int64_t mapped(const lines_pass *p, int64_t at) noexcept nogil:
         period = 2 * size - 2
     else:
         period = 2 * size
-    at = at % period
+    # Divisions take as long as all the rest.
+    if at < -size or at >= period + size:
+        at = at % period
     if at < 0:
         at += period
+    elif at >= period:
+        at -= period
     if at < size:
         return at
     return period - at if p.mode == MIRROR else period - 1 - at
+
+
+cdef int64_t pixel_of(const lines_call *c, int64_t at, int64_t *channel) noexcept nogil:
+    """The pixel of the extended row that column `at` belongs to, and which of its channels that is."""
+    channel[0] = 0
+    if c.channels == 1:
+        return at
+    channel[0] = at % c.channels
+    if channel[0] < 0:
+        channel[0] += c.channels
+    return (at - channel[0]) // c.channels
 
 
 cdef int64_t whole_lines(int64_t size) noexcept nogil:
@@ -131,11 +146,8 @@ cdef void load_columns(const lines_call *c, fs_transfer *move, int64_t first, in
             run = min(first + count, c.columns) - at
             pixel = at
         else:
-            channel = at % c.channels
-            if channel < 0:
-                channel += c.channels
+            pixel = mapped(&c.along, pixel_of(c, at, &channel))
             run = min(c.channels - channel, first + count - at)
-            pixel = mapped(&c.along, (at - channel) // c.channels)
             if pixel < 0:
                 at += run
                 continue
@@ -454,10 +466,7 @@ cdef void fill_middle(const lines_call *c, int64_t rows, int64_t first, int64_t 
         if 0 <= at < c.columns:
             at = c.columns
             continue
-        channel = at % c.channels
-        if channel < 0:
-            channel += c.channels
-        source = mapped(&c.along, (at - channel) // c.channels)
+        source = mapped(&c.along, pixel_of(c, at, &channel))
         if source >= 0:
             source = source * c.channels + channel - first
         for row in range(rows):

@@ -80,17 +80,34 @@ cdef bint add(list parts, object value, int depth) except -1:
     return True
 
 
-cdef bint add_layout(list parts, object array) except -1:
+cdef View view_of(object array):
+    """None where the type is not one of these: some have no buffer at all."""
+    return strided(array) if type(array) is NDARRAY and is_shared(array.dtype) else None
+
+
+cdef int add_layout(list parts, object array, View view) except -1:
     """The same for an array to read or to write, whose elements do not matter."""
-    cdef View view
-    dtype = array.dtype
-    if not is_shared(dtype):
-        return False
-    view = strided(array)
-    parts.append(dtype)
+    parts.append(array.dtype)
     parts.append((<char *>view.buffer.shape)[:view.buffer.ndim * sizeof(Py_ssize_t)])
     parts.append((<char *>view.buffer.strides)[:view.buffer.ndim * sizeof(Py_ssize_t)])
-    return True
+    return 0
+
+
+cdef tuple key_for(tuple call, object array, View x, object output, View out):
+    """`key_of`, with the views of the arrays."""
+    cdef list parts = [call[0], get_isa(), caches().level1, caches().level2]
+    cdef int i
+    for i in range(1, len(call)):
+        if not add(parts, call[i], 0):
+            return None
+    if x is None:
+        return None
+    add_layout(parts, array, x)
+    if out is not None:
+        add_layout(parts, output, out)
+    elif not add(parts, output, 0):
+        return None
+    return tuple(parts)
 
 
 def key_of(tuple call, array, output, /):
@@ -104,16 +121,7 @@ def key_of(tuple call, array, output, /):
     output : None, dtype, its name, or ndarray
         As the user gave it.
     """
-    cdef list parts = [call[0], get_isa(), caches().level1, caches().level2]
-    cdef int i
-    for i in range(1, len(call)):
-        if not add(parts, call[i], 0):
-            return None
-    if not add_layout(parts, array):
-        return None
-    if not (add_layout(parts, output) if type(output) is NDARRAY else add(parts, output, 0)):
-        return None
-    return tuple(parts)
+    return key_for(call, array, view_of(array), output, view_of(output))
 
 
 cdef int64_t weight_bytes(FilterPlan plan) except -1:
@@ -154,22 +162,20 @@ cdef class UsualFilters:
             `threads` is no number of threads.
         """
         cdef KeptFilter found
-        cdef View x, out
-        key = key_of(call, array, output)
+        cdef View x = view_of(array)
+        cdef View out = view_of(output)
+        key = key_for(call, array, x, output, out)
         if key is None:
             return None
         found = self.kept.get(key)
         if found is None:
             return None
-        x = strided(array)
-        if type(output) is NDARRAY:
-            out = strided(output)
-            # The face has the words for the one, and a copy for the other.
-            if out.buffer.readonly or not disjoint(x, out):
-                return None
-        else:
+        if out is None:
             output = new_array(found.shape, found.dtype)
             out = strided(output)
+        elif out.buffer.readonly or not disjoint(x, out):
+            # The face has the words for the one, and a copy for the other.
+            return None
         found.plan.compute(x, out, threads)
         return output
 

@@ -26,27 +26,10 @@ _DIFFERENCE, _LAPLACE = _taps(-1, 0, 1), _taps(1, -2, 1)
 _SMOOTHING = {"sobel": _taps(1, 2, 1), "prewitt": _taps(1, 1, 1), "scharr": _taps(3, 10, 3)}
 
 
-def _edges(
-    kind: str,
-    input: ArrayLike,
-    axis: Any,
-    output: Any,
-    mode: Any,
-    cval: Any,
-    threads: Any,
-    rounding: Any,
-    precision: Any,
-) -> Array:
-    """The difference along one axis, smoothed along all others."""
-    arguments = (kind, axis, mode, cval)
-    return filtered(
-        np.asarray(input), output, _edge_passes, arguments, threads, rounding, precision=precision
-    )
-
-
 def _edge_passes(
     ndim: int, complex_input: bool, kind: str, axis: Any, mode: Any, cval: Any
 ) -> tuple[Pass, ...]:
+    """The difference along one axis, smoothed along all others."""
     along = _arguments.axis(axis, ndim)
     modes = _arguments.per_axis(mode, ndim, "mode")
     constant = _arguments.cval(cval, complex_input)
@@ -88,7 +71,10 @@ def sobel(
     RuntimeError, ValueError, TypeError
         As by SciPy; the message names the argument, what it got and what would be right.
     """
-    return _edges("sobel", input, axis, output, mode, cval, threads, rounding, precision)
+    arguments = ("sobel", axis, mode, cval)
+    return filtered(
+        np.asarray(input), output, _edge_passes, arguments, threads, rounding, "propagate", precision
+    )
 
 
 def prewitt(
@@ -119,7 +105,10 @@ def prewitt(
     RuntimeError, ValueError, TypeError
         As by SciPy; the message names the argument, what it got and what would be right.
     """
-    return _edges("prewitt", input, axis, output, mode, cval, threads, rounding, precision)
+    arguments = ("prewitt", axis, mode, cval)
+    return filtered(
+        np.asarray(input), output, _edge_passes, arguments, threads, rounding, "propagate", precision
+    )
 
 
 def scharr(
@@ -150,7 +139,10 @@ def scharr(
     RuntimeError, ValueError, TypeError
         As by `sobel`.
     """
-    return _edges("scharr", input, axis, output, mode, cval, threads, rounding, precision)
+    arguments = ("scharr", axis, mode, cval)
+    return filtered(
+        np.asarray(input), output, _edge_passes, arguments, threads, rounding, "propagate", precision
+    )
 
 
 def _over_axes(
