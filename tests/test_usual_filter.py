@@ -21,8 +21,9 @@ import fastsep
 import fastsep.ndimage as ndi
 from fastsep._isa import cache_bytes, set_caches
 from fastsep._lines import FilterPlan
+from fastsep._passes import Pass
 from fastsep._usual_filter import UsualFilters, key_of
-from fastsep.ndimage import _run
+from fastsep.ndimage import _run, _smoothing
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -236,6 +237,36 @@ def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch, made: list[str])
     assert not made, "the last three"
     ndi.gaussian_filter(x, sigmas[0])
     assert made == ["plan"], "the oldest had gone"
+
+
+def test_passes_are_made_once_for_images_of_all_sizes(
+    monkeypatch: pytest.MonkeyPatch, plans: UsualFilters
+) -> None:
+    seen: list[str] = []
+    original = _smoothing._correlation
+
+    def counted(*arguments: Any) -> list[Pass]:
+        seen.append("passes")
+        return original(*arguments)
+
+    monkeypatch.setattr(_smoothing, "_correlation", counted)
+    weights = np.array([1.0, 2, 1])
+    for width in range(5, 9):
+        x = image(np.float32, (4, width))
+        assert_same_bits(
+            ndi.correlate1d(x, weights), x[:, [0, *range(width - 1)]] + 2 * x + x[:, [*range(1, width), -1]]
+        )
+    assert seen == ["passes"]
+    assert len(plans) == 4
+    # For another number of axes, and for what the array holds now.
+    ndi.correlate1d(image(np.float32, (2, 2, 9)), weights)
+    weights[0] = 0.0
+    x = image(np.float32, (4, 9))
+    assert_same_bits(ndi.correlate1d(x, weights), 2 * x + x[:, [*range(1, 9), -1]])
+    weights[0] = 1.0
+    x = image(np.float32, (4, 10))
+    assert_same_bits(ndi.correlate1d(x, weights), ndi.correlate1d(x, [1, 2, 1]))
+    assert seen == ["passes"] * 4, "the last is that of the list"
 
 
 def test_long_filters_are_not_kept(plans: UsualFilters) -> None:

@@ -95,23 +95,25 @@ cdef int add_layout(list parts, object array, View view) except -1:
 
 cdef tuple key_for(tuple call, object array, View x, object output, View out):
     """`key_of`, with the views of the arrays."""
-    cdef list parts = [call[0], get_isa(), caches().level1, caches().level2]
+    cdef list what, where
     cdef int i
-    for i in range(1, len(call)):
-        if not add(parts, call[i], 0):
-            return None
     if x is None:
         return None
-    add_layout(parts, array, x)
+    what = [call[0], x.buffer.ndim]
+    for i in range(1, len(call)):
+        if not add(what, call[i], 0):
+            return None
+    where = [get_isa(), caches().level1, caches().level2]
+    add_layout(where, array, x)
     if out is not None:
-        add_layout(parts, output, out)
-    elif not add(parts, output, 0):
+        add_layout(where, output, out)
+    elif not add(where, output, 0):
         return None
-    return tuple(parts)
+    return tuple(what), tuple(where)
 
 
 def key_of(tuple call, array, output, /):
-    """What a plan is kept by, for a call with these arguments; None where none is.
+    """What a plan is kept by: what the passes depend on, and what else the plan does. None where none is kept.
 
     Parameters
     ----------
@@ -132,23 +134,38 @@ cdef int64_t weight_bytes(FilterPlan plan) except -1:
     return total
 
 
+cdef tuple own(object passes):
+    """Passes whose weights nobody else can write to."""
+    return tuple([p if p.weights is None else p._replace(weights=p.weights.copy()) for p in passes])
+
+
+cdef int add_to(dict kept, int most, object key, object value) except -1:
+    kept.setdefault(key, value)
+    # The oldest goes, whether it was used or not: to make one in `most` anew costs little.
+    while len(kept) > most:
+        del kept[next(iter(kept))]
+    return 0
+
+
 cdef class KeptFilter:
     """The plan of a call, and the output that it gets if it brings none."""
 
 
 cdef class UsualFilters:
-    """The plans of the last `most` filters, by `key_of`."""
+    """The plans of the last `most` filters, by `key_of`; and the passes of as many, for other images."""
 
     def __init__(self, int most):
-        self.kept = {}
+        self.plans = {}
+        self.passes = {}
         self.lock = threading.Lock()
         self.most = most
 
     def __len__(self):
-        return len(self.kept)
+        return len(self.plans)
 
     def run(self, tuple call, array, output, threads, /):
-        """The filtered array; None where the face has to filter it, and nothing has been done.
+        """The filtered array. If the face has to filter it, and nothing has been done: the key to keep the plan by, or
+        None if none is to be kept.
 
         Parameters
         ----------
@@ -167,9 +184,9 @@ cdef class UsualFilters:
         key = key_for(call, array, x, output, out)
         if key is None:
             return None
-        found = self.kept.get(key)
+        found = self.plans.get(key)
         if found is None:
-            return None
+            return key
         if out is None:
             output = new_array(found.shape, found.dtype)
             out = strided(output)
@@ -179,13 +196,18 @@ cdef class UsualFilters:
         found.plan.compute(x, out, threads)
         return output
 
-    def keep(self, key, FilterPlan plan, output, /):
-        """Keep the plan of a call that has been made; one that is there stays.
+    def known_passes(self, key, /):
+        """The passes of the filter, if they were kept for any image."""
+        return None if key is None else self.passes.get(key[0])
+
+    def keep(self, key, passes, FilterPlan plan, output, /):
+        """Keep passes and plan of a call that has been made; what is there stays.
 
         Parameters
         ----------
         key : tuple
             Of that call.
+        passes : sequence of Pass
         plan : FilterPlan
         output : ndarray
             What the call returned.
@@ -197,7 +219,6 @@ cdef class UsualFilters:
         kept.shape = output.shape
         kept.dtype = output.dtype
         with self.lock:
-            self.kept.setdefault(key, kept)
-            # The oldest goes, whether it was used or not: to make one plan in `most` anew costs little.
-            while len(self.kept) > self.most:
-                del self.kept[next(iter(self.kept))]
+            add_to(self.plans, self.most, key, kept)
+            if key[0] not in self.passes:
+                add_to(self.passes, self.most, key[0], own(passes))

@@ -11,6 +11,6 @@ cdef class KeptFilter:
 
 
 cdef class UsualFilters:
-    cdef dict kept                             # in the order in which they came
+    cdef dict plans, passes                    # in the order in which they came
     cdef object lock
     cdef int most

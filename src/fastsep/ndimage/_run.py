@@ -86,12 +86,12 @@ def filtered(
         As in `_arguments.output`.
     """
     call = (make, *arguments, rounding, nan_policy, precision)
-    done = usual.run(call, array, output, threads)
-    if done is not None:
-        return done
-    key = key_of(call, array, output)
+    found = usual.run(call, array, output, threads)
+    if isinstance(found, np.ndarray):
+        return found
+    key = found
     chosen = options(threads, rounding, nan_policy, precision)
-    passes = make(array.ndim, array.dtype.kind == "c", *arguments)
+    passes = usual.known_passes(key) or make(array.ndim, array.dtype.kind == "c", *arguments)
     target = _arguments.output(output, array, filtered_shape(array.shape, passes), complex_output)
     if not passes:
         target[...] = array[...]
@@ -99,7 +99,7 @@ def filtered(
     plan = run(array, target, passes, chosen)
     # Arrays among the arguments may have been written to by another thread since.
     if plan is not None and key is not None and key == key_of(call, array, output):
-        usual.keep(key, plan, target)
+        usual.keep(key, passes, plan, target)
     return target
 
 
