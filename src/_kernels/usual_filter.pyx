@@ -17,12 +17,11 @@ import threading
 import numpy
 
 from fastsep._isa import get_isa
-from fastsep._memory import empty
+from fastsep._memory import allocator
 
 cdef type NDARRAY = numpy.ndarray
 cdef type SCALAR = numpy.generic
 cdef object DTYPE = numpy.dtype
-cdef object new_array = empty  # looked up once
 # The types that are filtered. NumPy shares these objects: others, in the other byte order or with metadata, are equal
 # to them, but not the same.
 cdef dict SHARED = {
@@ -188,7 +187,7 @@ cdef class UsualFilters:
         if found is None:
             return key
         if out is None:
-            output = new_array(found.shape, found.dtype)
+            output = found.new_array(found.shape, found.dtype)
             out = strided(output)
         elif out.buffer.readonly or not disjoint(x, out):
             # The face has the words for the one, and a copy for the other.
@@ -218,6 +217,7 @@ cdef class UsualFilters:
         kept.plan = plan
         kept.shape = output.shape
         kept.dtype = output.dtype
+        kept.new_array = allocator(output.nbytes)
         with self.lock:
             add_to(self.plans, self.most, key, kept)
             if key[0] not in self.passes:

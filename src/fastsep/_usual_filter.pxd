@@ -7,7 +7,7 @@ from fastsep._lines cimport FilterPlan
 cdef class KeptFilter:
     cdef FilterPlan plan
     cdef tuple shape
-    cdef object dtype
+    cdef object dtype, new_array
 
 
 cdef class UsualFilters:
