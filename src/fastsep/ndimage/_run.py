@@ -79,7 +79,8 @@ def filtered(
     output
         As the user gave it.
     make : callable
-        Depends on nothing else, and raises what is wrong with `arguments`. No passes: a copy.
+        Depends on nothing else, raises what is wrong with `arguments`, and copies arrays among them. If it
+        makes no passes, `array` is copied.
     threads, rounding, nan_policy, precision
         As the user gave them.
     complex_output : bool
