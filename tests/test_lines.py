@@ -392,7 +392,11 @@ def test_arithmetic_of_bytes_and_words() -> None:
     assert not exact_in_short_integers(sobel, byte, byte)
     assert not exact_in_short_integers(sobel, word, word)
     assert not exact_in_short_integers(smooth, byte, word)
-    assert not exact_in_short_integers([sobel[0]._replace(mode="constant", cval=0.5)], byte, word)
+    for cval in (0.5, np.nan, np.inf):
+        assert not exact_in_short_integers([sobel[0]._replace(mode="constant", cval=cval)], byte, word)
+    for tap in (0.5, np.nan, np.inf):
+        wrong = np.array([1.0, tap, 1.0])
+        assert not exact_in_short_integers([sobel[0]._replace(weights=wrong)], byte, word)
 
 
 def test_bad_arguments_are_named() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from typing import Any
 
 import filters
@@ -330,3 +331,23 @@ def test_any_cut_of_a_footprint_has_the_same_bits(shape: tuple[int, ...], dtype:
         finally:
             set_caches(None)
         assert_same_bits(cut, whole)
+
+
+def test_roots_of_bytes_are_those_of_scipy() -> None:
+    """Every byte once: the sum of four squares that it is."""
+    roots = range(16)
+    sums = {a * a + b * b + c * c + d * d: (a, b, c, d) for a, b, c, d in itertools.product(roots, repeat=4)}
+    parts = np.array([sums[byte] for byte in range(256)], np.uint8).reshape(4, 4, 4, 4, 4)
+
+    def derivative(input: Any, axis: int, output: Any, mode: str, cval: float) -> Any:
+        if not isinstance(output, np.ndarray):
+            return parts[..., axis].astype(output)
+        output[...] = parts[..., axis]
+        return output
+
+    actual, expected = (
+        module.generic_gradient_magnitude(parts[..., 0], derivative, np.uint8)
+        for module in (ndi, scipy.ndimage)
+    )
+    assert np.unique(actual).size == 16
+    assert_same_bits(actual, expected)

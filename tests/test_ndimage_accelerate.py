@@ -17,6 +17,8 @@ import skimage.filters
 from programs import run_program
 
 import fastsep.ndimage as ndi
+from fastsep._lines import FilterPlan
+from fastsep._usual_filter import UsualFilters
 from fastsep.ndimage import _run
 
 IMAGE = skimage.data.camera()[:160, :200]
@@ -43,10 +45,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
     original = _run.filter_passes
 
-    def counted(*arguments: Any, **keywords: Any) -> None:
+    def counted(*arguments: Any, **keywords: Any) -> FilterPlan | None:
         seen.append(keywords["threads"])
-        original(*arguments, **keywords)
+        return original(*arguments, **keywords)
 
+    # Nothing is kept: every call makes its plan.
+    monkeypatch.setattr(_run, "usual", UsualFilters(0))
     monkeypatch.setattr(_run, "filter_passes", counted)
     return seen
 

@@ -441,6 +441,36 @@ cdef View strided(object x, bint writable=False):
     return result
 
 
+def address_of(x, /):
+    """Where an array begins: ten times as fast as asking it for `__array_interface__`."""
+    return <uintptr_t>strided(x).buffer.buf
+
+
+cdef void extent(View each, const char **low, const char **high) noexcept:
+    """The range of addresses of an array that is not empty."""
+    cdef int64_t reach
+    cdef int axis
+    low[0] = <const char *>each.buffer.buf
+    high[0] = low[0] + each.buffer.itemsize
+    for axis in range(each.buffer.ndim):
+        reach = (each.buffer.shape[axis] - 1) * each.buffer.strides[axis]
+        if reach < 0:
+            low[0] += reach
+        else:
+            high[0] += reach
+
+
+cdef bint disjoint(View a, View b) noexcept:
+    """Whether two arrays that are not empty lie in ranges of addresses that do not meet."""
+    cdef const char *low_a
+    cdef const char *high_a
+    cdef const char *low_b
+    cdef const char *high_b
+    extent(a, &low_a, &high_a)
+    extent(b, &low_b, &high_b)
+    return high_a <= low_b or high_b <= low_a
+
+
 cdef void arrange(View result, int rank, bint channels_first) noexcept:
     """Lay the `rank` spatial axes of a strided view out as batch, depth, height, width, channels."""
     cdef int axis, of_x

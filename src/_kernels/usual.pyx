@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from fastsep._arrays cimport ABSENT, CHANNELS, View, arrange, output_size, strided
+from fastsep._arrays cimport ABSENT, CHANNELS, View, arrange, disjoint, output_size, strided
 from fastsep._job cimport CompiledPlan
 from fastsep._usual cimport UsualCall
 
@@ -40,31 +40,6 @@ cdef bint in_order(View got):
             return False
         step *= got.buffer.shape[axis]
     return True
-
-
-cdef void extent(View each, const char **low, const char **high) noexcept:
-    """The range of addresses of an array that is not empty."""
-    cdef int64_t reach
-    cdef int axis
-    low[0] = each.array.data
-    high[0] = each.array.data + each.buffer.itemsize
-    for axis in range(each.buffer.ndim):
-        reach = (each.buffer.shape[axis] - 1) * each.buffer.strides[axis]
-        if reach < 0:
-            low[0] += reach
-        else:
-            high[0] += reach
-
-
-cdef bint apart(View a, View b):
-    """Whether two arrays that are not empty lie in ranges of addresses that do not meet."""
-    cdef const char *low_a
-    cdef const char *high_a
-    cdef const char *low_b
-    cdef const char *high_b
-    extent(a, &low_a, &high_a)
-    extent(b, &low_b, &high_b)
-    return high_a <= low_b or high_b <= low_a
 
 
 cdef tuple shape_tuple(const int64_t *shape, int rank, bint channels_first):
@@ -136,13 +111,13 @@ cdef class UsualCall:
             out_view = strided(out)
             if out_view.buffer.readonly or not has_shape(out_view, shape, rank, first) or not in_order(out_view):
                 return None
-            if not apart(out_view, x_view):
+            if not disjoint(out_view, x_view):
                 return None
         if residual is not None:
             if not is_usual(residual, self.dtype):
                 return None
             residual_view = strided(residual)
-            if not has_shape(residual_view, shape, rank, first) or not apart(out_view, residual_view):
+            if not has_shape(residual_view, shape, rank, first) or not disjoint(out_view, residual_view):
                 return None
         plan.compute(x_view, out_view, residual_view, self.threads if threads is None else threads)
         return out

@@ -118,5 +118,6 @@ cdef class View:
 cdef bint is_empty(const array *x) noexcept nogil
 cdef View ABSENT                # the view of no array
 cdef View strided(object x, bint writable=*)
+cdef bint disjoint(View a, View b) noexcept
 cdef void arrange(View result, int rank, bint channels_first) noexcept
 cdef View view(object x, int rank, bint channels_first, bint writable)

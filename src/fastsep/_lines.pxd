@@ -2,7 +2,9 @@
 
 from libc.stdint cimport int32_t, int64_t
 
+from fastsep._arrays cimport Packed, View
 from fastsep._isa cimport fs_dtype, fs_folding, fs_line_kernels, fs_real_kernels
+from fastsep._threads cimport phase
 
 cdef enum:
     MOST_AXES = 64
@@ -57,3 +59,16 @@ cdef struct lines_call:
     int64_t strip_columns
     int64_t middle_stride                      # where nothing is turned: bytes from row to row
     int64_t rows_at, sums_at, middle_at, turned_at, states_at, result_at, plane_at, scratch_bytes
+
+# Where `x` and `out` lie is said when it runs.
+cdef struct lines_stage:
+    lines_call call
+    phase step
+
+
+cdef class FilterPlan:
+    cdef Packed stages                         # lines_stage[count]
+    cdef int count
+    cdef list weights                          # packed, as the stages point to them
+    cdef list between                          # by stage: shape and dtype of what it leaves for the next; None: the output
+    cdef int compute(self, View x, View out, object threads) except -1

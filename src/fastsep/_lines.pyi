@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from fastsep._passes import Pass
 
+class FilterPlan: ...
+
 def filter_passes(
     input: NDArray[Any],
     output: NDArray[Any],
@@ -14,4 +16,4 @@ def filter_passes(
     *,
     arithmetic: str,
     threads: int | None = None,
-) -> None: ...
+) -> FilterPlan | None: ...

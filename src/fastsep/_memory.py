@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from fastsep._arrays import address_of
 
 LINE_BYTES = 64
 # Below this the microsecond that alignment costs is more than it can win.
@@ -19,6 +22,11 @@ _LEAST_BYTES = 16384
 PAGE_BYTES = 4096
 _LEAST_COLOURED_BYTES = 65536
 _colours = itertools.cycle((0, 256, 512, 768))
+
+
+def allocator(size: int) -> Callable[..., NDArray[Any]]:
+    """What `empty` comes to for so many bytes: for a caller that knows them, and calls often."""
+    return np.empty if size < _LEAST_BYTES else empty
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
@@ -54,5 +62,4 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]
     else:
         grid, colour = PAGE_BYTES, next(_colours)
     memory = np.empty(size + grid, np.uint8)
-    start = (colour - memory.__array_interface__["data"][0]) % grid
-    return memory[start : start + size].view(kind).reshape(shape)
+    return np.ndarray(shape, kind, memory, (colour - address_of(memory)) % grid)

@@ -207,6 +207,8 @@ def in_order_of_axes(passes: Sequence[Pass]) -> Sequence[Pass]:
 
 def dividing_once(passes: Sequence[Pass]) -> tuple[list[Pass], list[float]]:
     """Boxes one behind the other, of which the last alone divides: by what, for every pass."""
+    if all(p.weights is not None for p in passes):
+        return list(passes), [float(p.size) for p in passes]
     divisors: list[float] = []
     scaled: list[Pass] = []
     before = 1.0
@@ -241,22 +243,32 @@ def exact_in_short_integers(passes: Sequence[Pass], given: np.dtype[Any], stored
     """Whether 16 bits hold whatever these passes make of bytes: then nothing is rounded, nor cut off."""
     if given.itemsize > 1 or given.kind not in "ui" or stored.kind not in "ui" or stored.itemsize > 2:
         return False
-    low, high = float(np.iinfo(given).min), float(np.iinfo(given).max)
-    least = float(np.iinfo(stored).min)
-    most = float(min(_SHORT, np.iinfo(stored).max))
+    if any(p.weights is None or p.size > _SHORT or not p.weights[0].is_integer() for p in passes):
+        return False
+    low, high = _range_of(given)
+    least, most = _range_of(stored)
+    most = min(most, _SHORT)
     for p in passes:
-        if p.weights is None or len(p.weights) > _SHORT or not np.array_equal(np.rint(p.weights), p.weights):
+        # Faster than by NumPy up to some hundred taps, and most have three.
+        taps = p.weights.tolist() if p.weights is not None else []
+        if not all(map(float.is_integer, taps)):
             return False
         if p.mode == "constant":
-            if p.cval != math.floor(p.cval):
+            if not float(p.cval).is_integer():
                 return False
             low, high = min(low, p.cval), max(high, p.cval)
-        positive = float(p.weights[p.weights > 0].sum())
-        negative = float(p.weights[p.weights < 0].sum())
+        positive = sum(tap for tap in taps if tap > 0)
+        negative = sum(tap for tap in taps if tap < 0)
         low, high = positive * low + negative * high, positive * high + negative * low
         if not (least <= low and high <= most):
             return False
     return True
+
+
+def _range_of(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Of integers: the least and the greatest value."""
+    bits = 8 * dtype.itemsize
+    return (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if dtype.kind == "i" else (0.0, 2.0**bits - 1)
 
 
 def _fits_short(weights: NDArray[np.float64], bits: int, most: int, before: int) -> bool:

@@ -120,8 +120,8 @@ def cval(value: Any, complex_input: bool) -> Any:
 
 
 def weights_1d(value: Any, name: str = "weights") -> Array:
-    """Taps as float64, or complex128."""
-    taps = np.asarray(value)
+    """Taps as float64, or complex128: a copy, for passes that are kept."""
+    taps = np.array(value)
     if taps.dtype.kind != "c":
         taps = np.ascontiguousarray(taps, np.float64) if taps.ndim else taps.astype(np.float64)
     if taps.ndim != 1 or taps.shape[0] < 1:

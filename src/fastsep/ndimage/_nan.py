@@ -14,7 +14,7 @@ from fastsep.ndimage import _direct, _run
 Array = NDArray[Any]
 
 
-def run_omitting(array: Array, output: Array, passes: Sequence[Pass], chosen: _run.Options) -> Array:
+def run_omitting(array: Array, output: Array, passes: Sequence[Pass], chosen: _run.Options) -> None:
     """Σ w·x / Σ w over the values that are not NaN, times the sum of all weights.
 
     Where a support holds no NaN, the result has the bits of the plain filter; where it holds nothing else,
@@ -27,7 +27,8 @@ def run_omitting(array: Array, output: Array, passes: Sequence[Pass], chosen: _r
             _check_weights(one.weights)
     missing = np.isnan(array)
     if not missing.any() and not any(one.mode == "constant" and np.isnan(one.cval) for one in passes):
-        return _run.run(array, output, passes, plain)
+        _run.run(array, output, passes, plain)
+        return
     values = np.where(missing, array.dtype.type(0), array)
     kind = output.real.dtype
     present = (~missing).astype(kind)
@@ -38,7 +39,7 @@ def run_omitting(array: Array, output: Array, passes: Sequence[Pass], chosen: _r
     _run.run(present, weight, as_present, plain)
     passes = [one._replace(cval=0.0) if np.isnan(one.cval) else one for one in passes]
     _run.run(values, output, passes, plain)
-    return _normalise(output, weight, kind.type(wholes[-1]))
+    _normalise(output, weight, kind.type(wholes[-1]))
 
 
 def correlate_omitting(
@@ -83,12 +84,11 @@ def _check_weights(weights: Array) -> None:
         )
 
 
-def _normalise(output: Array, weight: Array, whole: Any) -> Array:
+def _normalise(output: Array, weight: Array, whole: Any) -> None:
     """Scale by the whole weight over the one that was there; not where all of it was."""
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.where(weight == 0, whole * np.nan, whole / weight).astype(weight.dtype)
     np.multiply(output, scale, out=output, where=weight != whole)
-    return output
 
 
 def _whole_weights(passes: Sequence[Pass], kind: np.dtype[Any], plain: _run.Options) -> list[float]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsep import _threads
-from fastsep._lines import filter_passes
+from fastsep._lines import FilterPlan, filter_passes
 from fastsep._passes import Pass
+from fastsep._usual_filter import UsualFilters, key_of
 from fastsep.ndimage import _arguments
 
 Array = NDArray[Any]
@@ -56,16 +57,69 @@ def filtered_shape(shape: tuple[int, ...], passes: Sequence[Pass]) -> tuple[int,
     return tuple(sizes)
 
 
-def run(array: Array, output: Array, passes: Sequence[Pass], chosen: Options) -> Array:
+# A program repeats few filters.
+usual = UsualFilters(256)
+
+
+def filtered(
+    array: Array,
+    output: Any,
+    make: Callable[..., Sequence[Pass]],
+    arguments: tuple[Any, ...],
+    threads: int | None,
+    rounding: str = "truncate",
+    nan_policy: str = "propagate",
+    precision: Any = None,
+    complex_output: bool = False,
+) -> Array:
+    """The array filtered by the passes ``make(array.ndim, array.dtype.kind == "c", *arguments)``.
+
+    Parameters
+    ----------
+    output
+        As the user gave it.
+    make : callable
+        Depends on nothing else, raises what is wrong with `arguments`, and copies arrays among them. If it
+        makes no passes, `array` is copied.
+    threads, rounding, nan_policy, precision
+        As the user gave them.
+    complex_output : bool
+        As in `_arguments.output`.
+    """
+    call = (make, *arguments, rounding, nan_policy, precision)
+    found = usual.run(call, array, output, threads)
+    if isinstance(found, np.ndarray):
+        return found
+    key = found
+    chosen = options(threads, rounding, nan_policy, precision)
+    passes = usual.known_passes(key) or make(array.ndim, array.dtype.kind == "c", *arguments)
+    target = _arguments.output(output, array, filtered_shape(array.shape, passes), complex_output)
+    if not passes:
+        target[...] = array[...]
+        return target
+    plan = run(array, target, passes, chosen)
+    # Arrays among the arguments may have been written to by another thread since.
+    if plan is not None and key is not None and key == key_of(call, array, output):
+        usual.keep(key, passes, plan, target)
+    return target
+
+
+def run(array: Array, output: Array, passes: Sequence[Pass], chosen: Options) -> FilterPlan | None:
     """Filter `array` into `output`, which may share its memory.
 
     Complex input is filtered as two real arrays, and needs complex output; real input, real output.
+
+    Returns
+    -------
+    FilterPlan or None
+        What would do the same for arrays that lie in memory as these do, if one plan does.
     """
     _arguments.filterable(array, "input")
     if chosen.nan_policy == "omit":
         from fastsep.ndimage._nan import run_omitting
 
-        return run_omitting(array, output, passes, chosen)
+        run_omitting(array, output, passes, chosen)
+        return None
     if array.dtype.kind == "c":
         if output.dtype.kind != "c":
             raise RuntimeError(f"output must have complex dtype for complex input; got {output.dtype}")
@@ -76,23 +130,23 @@ def run(array: Array, output: Array, passes: Sequence[Pass], chosen: Options) ->
             array = array.copy()
         _run_real(array.real, output.real, real, chosen)
         _run_real(array.imag, output.imag, imaginary, chosen)
-        return output
+        return None
     _arguments.real_array(output, "output")
-    _run_real(array, output, passes, chosen)
-    return output
+    return _run_real(array, output, passes, chosen)
 
 
-def _run_real(array: Array, output: Array, passes: Sequence[Pass], chosen: Options) -> None:
+def _run_real(array: Array, output: Array, passes: Sequence[Pass], chosen: Options) -> FilterPlan | None:
     if output.size == 0:
-        return
+        return None
     how = arithmetic(array.dtype, output.dtype, chosen)
     if how == "nearest":
         # The kernel knows bool, whose range ends at 1, and has one type for both arrays.
-        array = array.astype(output.dtype, copy=False)
-    else:
-        array = array.view(np.uint8) if array.dtype.char == "?" else array
-        output = output.view(np.uint8) if output.dtype.char == "?" else output
-    filter_passes(array, output, passes, arithmetic=how, threads=chosen.threads)
+        given = array.astype(output.dtype, copy=False)
+        plan = filter_passes(given, output, passes, arithmetic=how, threads=chosen.threads)
+        return plan if given is array else None
+    array = array.view(np.uint8) if array.dtype.char == "?" else array
+    output = output.view(np.uint8) if output.dtype.char == "?" else output
+    return filter_passes(array, output, passes, arithmetic=how, threads=chosen.threads)
 
 
 def arithmetic(given: np.dtype[Any], stored: np.dtype[Any], chosen: Options) -> str:

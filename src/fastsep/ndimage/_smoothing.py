@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastsep._passes import Pass
 from fastsep.ndimage import _arguments, _taps
 from fastsep.ndimage._complex import with_complex_weights
-from fastsep.ndimage._run import Options, filtered_shape, options, run
+from fastsep.ndimage._run import Options, filtered, filtered_shape, options, run
 
 Array = NDArray[Any]
 
@@ -94,29 +93,36 @@ def correlate1d(
     RuntimeError, ValueError, TypeError
         As by SciPy; the message names the argument, what it got and what would be right.
     """
-    array = np.asarray(input)
-    chosen = options(threads, rounding, nan_policy, precision)
-    return _correlate1d(array, np.asarray(weights), axis, output, mode, cval, origin, chosen)
+    array, taps = np.asarray(input), np.asarray(weights)
+    arguments = (taps, axis, mode, cval, origin)
+    beyond = (threads, rounding, nan_policy, precision)
+    if taps.dtype.kind == "c":
+        return _correlate_complex(array, output, arguments, options(*beyond))
+    return filtered(array, output, _correlation, arguments, *beyond, array.dtype.kind == "c")
 
 
-def _correlate1d(
-    array: Array, weights: Array, axis: Any, output: Any, mode: Any, cval: Any, origin: Any, chosen: Options
-) -> Array:
+def _correlate_complex(array: Array, output: Any, arguments: tuple[Any, ...], chosen: Options) -> Array:
+    """With complex taps; `arguments` are those of `_correlation`."""
+    (one,) = _correlation(array.ndim, array.dtype.kind == "c", *arguments)
+    taps, cval = one.weights, one.cval
+    assert taps is not None
+    target = _arguments.output(output, array, filtered_shape(array.shape, [one]), True)
+
+    def part(part_of: Array, weights: Array, into: Array, constant: Any) -> None:
+        run(part_of, into, [one._replace(weights=weights, cval=constant)], chosen)
+
+    return with_complex_weights(part, array, taps.conj(), target, cval)
+
+
+def _correlation(
+    ndim: int, complex_input: bool, weights: Array, axis: Any, mode: Any, cval: Any, origin: Any
+) -> list[Pass]:
     taps = _arguments.weights_1d(weights)
-    along = _arguments.axis(axis, array.ndim)
-    complex_input = array.dtype.kind == "c"
+    along = _arguments.axis(axis, ndim)
     constant = _arguments.cval(cval, complex_input) if taps.dtype.kind != "c" else cval
     one = correlation(taps, along, mode, constant, origin)
     _arguments.no_origin_in_valid(origin, one.mode)
-    shape = filtered_shape(array.shape, [one])
-    target = _arguments.output(output, array, shape, complex_input or taps.dtype.kind == "c")
-    if taps.dtype.kind == "c":
-
-        def part(part_of: Array, weights: Array, into: Array, constant: Any) -> None:
-            run(part_of, into, [one._replace(weights=weights, cval=constant)], chosen)
-
-        return with_complex_weights(part, array, taps.conj(), target, cval)
-    return run(array, target, [one], chosen)
+    return [one]
 
 
 def convolve1d(
@@ -161,8 +167,9 @@ def convolve1d(
     if _arguments.mode(mode) != "valid" and not len(taps) & 1:
         shift -= 1
     if taps.dtype.kind == "c":
-        taps = taps.conj()
-    return _correlate1d(array, taps, axis, output, mode, cval, shift, chosen)
+        return _correlate_complex(array, output, (taps.conj(), axis, mode, cval, shift), chosen)
+    arguments = (taps, axis, mode, cval, shift)
+    return filtered(array, output, _correlation, arguments, *chosen, array.dtype.kind == "c")
 
 
 def gaussian_filter1d(
@@ -207,9 +214,24 @@ def gaussian_filter1d(
         As by SciPy; the last for sigma=0.
     """
     array = np.asarray(input)
-    chosen = options(threads, rounding, nan_policy, precision)
+    arguments = (sigma, order, truncate, radius, axis, mode, cval)
+    beyond = (threads, rounding, nan_policy, precision)
+    return filtered(array, output, _gaussian_along, arguments, *beyond, array.dtype.kind == "c")
+
+
+def _gaussian_along(
+    ndim: int,
+    complex_input: bool,
+    sigma: Any,
+    order: Any,
+    truncate: Any,
+    radius: Any,
+    axis: Any,
+    mode: Any,
+    cval: Any,
+) -> list[Pass]:
     taps = gaussian_taps(sigma, order, truncate, radius)
-    return _correlate1d(array, taps, axis, output, mode, cval, 0, chosen)
+    return _correlation(ndim, complex_input, taps, axis, mode, cval, 0)
 
 
 def gaussian_taps(sigma: Any, order: Any, truncate: Any, radius: Any) -> Array:
@@ -266,20 +288,10 @@ def gaussian_filter(
     RuntimeError, ValueError, TypeError
         As by SciPy; the message names the argument, what it got and what would be right.
     """
-    array = np.asarray(input)
-    chosen = options(threads, rounding, nan_policy, precision)
-    complex_input = array.dtype.kind == "c"
-    arguments = (array.ndim, complex_input, sigma, order, mode, cval, truncate, radius, axes)
-    make = _usual_gaussian_passes if all_simple(arguments) else _gaussian_passes
-    return filtered(array, output, make(*arguments), chosen)
-
-
-def all_simple(arguments: tuple[Any, ...]) -> bool:
-    """Whether they can be looked up: numbers and strings of Python's own, no sequence."""
-    return _SIMPLE.issuperset(map(type, arguments))
-
-
-_SIMPLE = frozenset({int, float, bool, str, type(None)})
+    arguments = (sigma, order, mode, cval, truncate, radius, axes)
+    return filtered(
+        np.asarray(input), output, _gaussian_passes, arguments, threads, rounding, nan_policy, precision
+    )
 
 
 def _gaussian_passes(
@@ -305,21 +317,6 @@ def _gaussian_passes(
         for i in range(count)
         if sigmas[i] > 1e-15
     )
-
-
-# A program repeats few filters: of 64 × 64 pixels, half the time went into making the passes anew.
-_usual_gaussian_passes = lru_cache(maxsize=256, typed=True)(_gaussian_passes)
-
-
-def filtered(
-    array: Array, output: Any, passes: Sequence[Pass], chosen: Options, complex_output: bool = False
-) -> Array:
-    """Run the passes; without any, copy."""
-    target = _arguments.output(output, array, filtered_shape(array.shape, passes), complex_output)
-    if passes:
-        return run(array, target, passes, chosen)
-    target[...] = array[...]
-    return target
 
 
 def uniform_filter1d(
@@ -359,14 +356,19 @@ def uniform_filter1d(
         As by SciPy; the message names the argument, what it got and what would be right.
     """
     array = np.asarray(input)
-    chosen = options(threads, rounding, nan_policy, precision)
-    along = _arguments.axis(axis, array.ndim)
+    arguments = (size, axis, mode, cval, origin)
+    beyond = (threads, rounding, nan_policy, precision)
+    return filtered(array, output, _box_along, arguments, *beyond, array.dtype.kind == "c")
+
+
+def _box_along(
+    ndim: int, complex_input: bool, size: Any, axis: Any, mode: Any, cval: Any, origin: Any
+) -> list[Pass]:
+    along = _arguments.axis(axis, ndim)
     if size < 1:
         raise RuntimeError(f"incorrect filter size: size must be at least 1; got {size!r}")
     length = operator.index(size)
-    complex_input = array.dtype.kind == "c"
-    one = box(length, along, mode, _arguments.cval(cval, complex_input), origin)
-    return filtered(array, output, [one], chosen, complex_input)
+    return [box(length, along, mode, _arguments.cval(cval, complex_input), origin)]
 
 
 def uniform_filter(
@@ -405,11 +407,9 @@ def uniform_filter(
         As by SciPy; the message names the argument, what it got and what would be right.
     """
     array = np.asarray(input)
-    chosen = options(threads, rounding, nan_policy, precision)
-    complex_input = array.dtype.kind == "c"
-    arguments = (array.ndim, complex_input, size, mode, cval, origin, axes)
-    make = _usual_box_passes if all_simple(arguments) else _box_passes
-    return filtered(array, output, make(*arguments), chosen, complex_input)
+    arguments = (size, mode, cval, origin, axes)
+    beyond = (threads, rounding, nan_policy, precision)
+    return filtered(array, output, _box_passes, arguments, *beyond, array.dtype.kind == "c")
 
 
 def _box_passes(
@@ -424,9 +424,6 @@ def _box_passes(
     return tuple(
         box(sizes[i], along[i], modes[i], constant, origins[i]) for i in range(count) if sizes[i] > 1
     )
-
-
-_usual_box_passes = lru_cache(maxsize=256, typed=True)(_box_passes)
 
 
 def separable_filter(
@@ -465,8 +462,15 @@ def separable_filter(
         As by `correlate1d`; ValueError if there is not one kernel per axis.
     """
     array = np.asarray(input)
-    chosen = options(threads, rounding, nan_policy, precision)
-    along = _arguments.axes(axes, array.ndim)
+    arguments = (kernels, axes, mode, cval, origin)
+    beyond = (threads, rounding, nan_policy, precision)
+    return filtered(array, output, _passes_of_kernels, arguments, *beyond, array.dtype.kind == "c")
+
+
+def _passes_of_kernels(
+    ndim: int, complex_input: bool, kernels: Any, axes: Any, mode: Any, cval: Any, origin: Any
+) -> list[Pass]:
+    along = _arguments.axes(axes, ndim)
     count = len(along)
     given = list(kernels)
     if len(given) != count:
@@ -475,7 +479,7 @@ def separable_filter(
         )
     origins = _arguments.per_axis(origin, count, "origin")
     modes = _arguments.per_axis(mode, count, "mode")
-    constant = _arguments.cval(cval, array.dtype.kind == "c")
+    constant = _arguments.cval(cval, complex_input)
     passes = []
     for i, kernel in enumerate(given):
         if kernel is None:
@@ -486,4 +490,4 @@ def separable_filter(
         one = correlation(taps, along[i], modes[i], constant, origins[i])
         _arguments.no_origin_in_valid(origins[i], one.mode)
         passes.append(one)
-    return filtered(array, output, passes, chosen, array.dtype.kind == "c")
+    return passes
