@@ -47,8 +47,8 @@ struct fs_panel {
     const struct fs_epilogue *epilogue;
 };
 
-/* Input columns of the widest depthwise register tile of known width: (7 - 1)·2 + 5. */
-#define FS_STRIP_INPUTS 17
+/* Input columns of the widest depthwise register tile of known width: (7 - 1)·2 + 7. */
+#define FS_STRIP_INPUTS 19
 
 /* One row of input as a depthwise tap row sees it. Rows outside the image are zeros with a pixel stride of 0. */
 struct fs_row {
