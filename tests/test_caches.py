@@ -114,7 +114,7 @@ def test_sizes_change_how_a_call_is_cut() -> None:
 def test_plans_print_tiles_for_the_present_sizes() -> None:
     plan = CASES["separable"](channels=64).plan(PLANS["separable"])
     _isa.set_caches("L1=32K,L2=256K,L3=4M")
-    assert "about 128 pixels a tile" in repr(plan)
+    assert "about 192 pixels a tile" in repr(plan)
     _isa.set_caches("L1=64K,L2=256K,L3=4M")
     assert "about 256 pixels a tile" in repr(plan)
 
