@@ -309,9 +309,9 @@ def test_the_nearest_is_what_integers_of_any_size_say(
     dtype = np.dtype(kind)
     x = laid_out(image(shape, kind, rng), layouts[0])
     out = laid_out(np.zeros(shape, kind), layouts[1])
-    _, scaled, factors = in_integers(tuple(passes), dtype)
+    _, scaled, factors, digits = in_integers(tuple(passes), dtype)
     filter_passes(x, out, passes, arithmetic="nearest", threads=threads)
-    expected = _reference.filter_in_integers(x.astype(dtype), scaled, factors, dtype)
+    expected = _reference.filter_in_integers(x.astype(dtype), scaled, factors, dtype, digits)
     assert_same_bits(native(out), native(expected))
 
 
@@ -379,7 +379,7 @@ def test_arithmetic_of_bytes_and_words() -> None:
     boxes = [Pass(axis, "box", None, 9, 4, "reflect", 0.0) for axis in (0, 1)]
     wide = [Pass(axis, "box", None, 31, 15, "reflect", 0.0) for axis in (0, 1)]
     for passes, kind, item_bytes in [
-        (smooth, "u1", 2), (smooth, "i1", 2), (smooth, "?", 2), (smooth, "u2", 8),
+        (smooth, "u1", 2), (smooth, "i1", 2), (smooth, "?", 2), (smooth, "u2", 4),
         (boxes, "u1", 2), (boxes, "u2", 4), (wide, "u1", 4), (wide, "u2", 8),
     ]:  # fmt: skip
         assert in_integers(tuple(passes), np.dtype(kind))[0] == item_bytes

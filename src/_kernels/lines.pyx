@@ -12,6 +12,7 @@ from fastsep._isa cimport (
     FS_F64,
     FS_I16,
     FS_SYMMETRIC,
+    FS_U16,
     FS_U64,
     FS_U8,
     FS_UNFOLDED,
@@ -62,7 +63,7 @@ cdef enum:
     BLOCK_ROWS = 64
     CACHE_LINE = 64
     # Taps along rows of floats that are read where they are; of a mean, whose sums double.
-    MOST_UNTURNED = 9
+    MOST_UNTURNED = 25
     MOST_UNTURNED_SUMS = 33
     # Taps down rows of bytes that are read where they are.
     MOST_BYTES = 16
@@ -166,10 +167,12 @@ cdef void describe_lines(const lines_call *c, const lines_pass *p, bint last, fs
     work.weights = p.weights
     work.folding = p.folding
     work.exact = p.exact
-    work.rounds = c.nearest
+    work.once = p.once
+    work.start = p.start
+    work.rounds = p.rounds
     work.factor = p.factor
     work.divisor = p.divisor
-    work.bytes_in = work.bytes_out = False
+    work.bytes_in = work.bytes_out = work.words_out = False
     work.low = c.low if last else -INFINITY
     work.high = c.high if last else INFINITY
     work.half = p.half
@@ -579,13 +582,14 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
                 along.out = out_rows[i] + at * c.out.item
                 along.out_stride = c.out_row
                 along.bytes_out = c.out.dtype == FS_U8
+                along.words_out = c.words_out
                 kernels.lines_along(&along)
             if whole < count:
                 along.vectors = (count - whole + lanes - 1) // lanes
                 along.rows += whole * item
                 along.out = result
                 along.out_stride = put.row_stride
-                along.bytes_out = False
+                along.bytes_out = along.words_out = False
                 kernels.lines_along(&along)
                 put.columns = count - whole
                 put.offset = (at + whole) * c.out_step
@@ -710,12 +714,17 @@ cdef int run_stage(lines_call *c, object threads) except -1:
     cdef int count = threads_for(threads, seconds)
     c.x_is_real = is_real(c, &c.x, c.x_step)
     c.out_is_real = is_real(c, &c.out, c.out_step)
+    c.words_out = False
     if c.unturned != NULL:
         if c.unturned.bytes == 2:
             # Bytes become 16 bits, and are read again, for every four rows: not for many taps.
             c.x_is_real = (c.down.taps != 0 and c.down.taps <= MOST_BYTES and c.x.dtype == FS_U8 and c.x_step == 1)
             c.out_is_real = (c.down.taps != 0 and not c.out.swapped and c.out_step == c.out.item
                              and (c.out.dtype == FS_U8 or c.out.dtype == FS_I16))
+        elif c.unturned.stores_words and c.along.taps and c.along.once and c.along.rounds:
+            c.words_out = ((c.out.dtype == FS_U16 or c.out.dtype == FS_I16) and not c.out.swapped
+                           and c.out_step == c.out.item)
+            c.out_is_real = c.words_out
         lay_out_unturned(c)
         step.run_tile = unturned_tile
     else:
@@ -775,8 +784,9 @@ cdef Packed pairs_of(const double *values, int64_t taps):
 
 
 cdef int fill_pass(lines_pass *p, object spec, Operand x, Operand out, const fs_real_kernels *kernels,
-                   bint exact, list held) except -1:
-    """A pass for the kernels (NULL: 16-bit lanes); its packed weights are appended to `held`, which must outlive it."""
+                   bint exact, double unit, list held) except -1:
+    """A pass for the kernels (NULL: 16-bit lanes), its weights in multiples of `unit`. They are packed and appended to
+    `held`, which must outlive the pass."""
     cdef int64_t tap, half
     cdef double w, other
     cdef Packed packed
@@ -810,9 +820,9 @@ cdef int fill_pass(lines_pass *p, object spec, Operand x, Operand out, const fs_
     held.append(packed)
     for tap in range(p.taps):
         if kernels.bytes == 4:
-            (<float *>packed.data)[tap] = <float>values[tap]
+            (<float *>packed.data)[tap] = <float>(unit * values[tap])
         else:
-            (<double *>packed.data)[tap] = values[tap]
+            (<double *>packed.data)[tap] = unit * values[tap]
     p.weights = packed.data
     half = p.taps // 2
     for tap in range(half):
@@ -936,8 +946,12 @@ cdef bint fuses_in_place(object passes, int first, object output, bint already) 
             <= caches().level2 // 2)
 
 
-cdef int set_factor(lines_pass *p, object factor, int working) except -1:
-    """What a sum is multiplied by before it is rounded; in 16-bit lanes, as shifts."""
+cdef int set_rounding(lines_pass *p, object factor, int working, bint once, bint last) except -1:
+    """What a sum is multiplied by before it is rounded; in 16-bit lanes, as shifts. `once`: only the last pass rounds to
+    an integer, and its sums begin with one half."""
+    p.once = once
+    p.rounds = last or not once
+    p.start = 0.5 if once and last else -0.0
     p.factor = float(factor)
     p.divisor = float(p.taps / factor)
     p.half = p.shift = p.multiplier = 0
@@ -985,7 +999,8 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     cdef bint exact = arithmetic == "scipy", nearest = arithmetic == "nearest"
     cdef const fs_real_kernels *kernels
     cdef const fs_line_kernels *unturned
-    cdef bint short
+    cdef bint short, once = False
+    cdef double unit
     cdef Operand x, out
     cdef lines_call call
     cdef lines_pass one, two
@@ -1008,7 +1023,8 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     working = 4 if arithmetic == "float32" else 8
     stored = output.dtype.newbyteorder("=")
     if nearest:
-        working, passes, factors = in_integers(tuple(passes), output.dtype)
+        working, passes, factors, digits = in_integers(tuple(passes), output.dtype)
+        once = digits is not None
         # Between stages the fractional bits must stay.
         stored = numpy.dtype("i2" if working == 2 else f"f{working}")
     elif exact and exact_in_short_integers(passes, input.dtype, output.dtype):
@@ -1036,7 +1052,9 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         else:
             target = numpy.empty(shape, stored)
         out = Operand(target, True)
-        fill_pass(&one, spec, x, out, kernels, exact, held)
+        # In sums that are not exact the weights carry the power of two.
+        unit = factors[stage] if once else 1.0
+        fill_pass(&one, spec, x, out, kernels, exact, unit, held)
         if not goes_along(x, out, spec, one.running):
             two.taps = 0
             if last < count:
@@ -1046,7 +1064,8 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
                         shape[after.axis] -= after.size - 1
                     both = output if last + 1 == count else numpy.empty(shape, stored)
                     wide = Operand(both, True)
-                    fill_pass(&two, after, x, wide, kernels, exact, held)
+                    unit = factors[last] if once else 1.0
+                    fill_pass(&two, after, x, wide, kernels, exact, unit, held)
                     if not two.running and goes_along(x, wide, after, False):
                         last += 1
                         target = both
@@ -1073,9 +1092,11 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         call.down.divisor, call.along.divisor = call.down.taps, call.along.taps
         if divisors:
             call.down.divisor, call.along.divisor = divisors[stage], divisors[last - 1]
+        call.down.once = call.down.rounds = call.along.once = call.along.rounds = False
+        call.down.start = call.along.start = -0.0
         if factors:
-            set_factor(&call.down, factors[stage], working)
-            set_factor(&call.along, factors[last - 1], working)
+            set_rounding(&call.down, factors[stage], working, once, stage + 1 == count)
+            set_rounding(&call.along, factors[last - 1], working, once, last == count)
             call.low, call.high = -INFINITY, INFINITY
             if working == 2:
                 call.low, call.high = limits(stored)

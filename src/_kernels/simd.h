@@ -52,6 +52,7 @@
 #define store_real FS_FN(store_real)
 #define splat FS_FN(splat)
 #define fma FS_FN(fma)
+#define fma_once FS_FN(fma_once)
 #define max_vec FS_FN(max_vec)
 #define min_vec FS_FN(min_vec)
 #define larger FS_FN(larger)
@@ -73,6 +74,7 @@
 #define store_8 FS_FN(store_8)
 #define store_16 FS_FN(store_16)
 #define store_32 FS_FN(store_32)
+#define store_words FS_FN(store_words)
 #define clamp FS_FN(clamp)
 
 #define FS_INLINE static inline __attribute__((always_inline))
@@ -282,6 +284,40 @@ FS_INLINE vec fma(vec a, vec b, vec c)
     return a * b + c;
 #endif
 }
+
+#if !FS_HAS_FMA && FS_REAL_BITS == 32
+/* a·b + c rounded once, for numbers far from both ends of the exponents. The product is exact in double; what the sum
+ * there loses (Knuth's two-sum) makes it odd, and an odd number rounds to float as the exact sum does. */
+typedef double FS_FN(doubles) __attribute__((vector_size(FS_VECTOR_BYTES)));
+typedef int64_t FS_FN(patterns) __attribute__((vector_size(FS_VECTOR_BYTES)));
+typedef float FS_FN(half_vec) __attribute__((vector_size(FS_VECTOR_BYTES / 2)));
+
+FS_INLINE vec fma_once(vec a, vec b, vec c)
+{
+    union {
+        vec whole;
+        FS_FN(half_vec) half[2];
+    } x = {a}, y = {b}, z = {c};
+    for (int i = 0; i < 2; i++) {
+        const FS_FN(doubles) product = __builtin_convertvector(x.half[i], FS_FN(doubles)) *
+                                       __builtin_convertvector(y.half[i], FS_FN(doubles));
+        const FS_FN(doubles) addend = __builtin_convertvector(z.half[i], FS_FN(doubles));
+        const FS_FN(doubles) sum = product + addend, back = sum - product;
+        const FS_FN(doubles) lost = (product - (sum - back)) + (addend - back);
+        const FS_FN(patterns) pattern = (FS_FN(patterns))sum;
+        /* Of the two neighbours of the exact sum the odd one: this, or the next one toward what was lost. */
+        const FS_FN(patterns) step = 1 + 2 * (((FS_FN(patterns))lost ^ pattern) >> 63);
+        const FS_FN(patterns) odd = pattern + (step & (lost != 0) & -(~pattern & 1));
+        z.half[i] = __builtin_convertvector((FS_FN(doubles))odd, FS_FN(half_vec));
+    }
+    return z.whole;
+}
+#else
+FS_INLINE vec fma_once(vec a, vec b, vec c)
+{
+    return fma(a, b, c);
+}
+#endif
 
 /* max(x, bound) and min(x, bound) that keep a NaN in x: x86's instructions return their second operand
  * when either is NaN, Arm's return the NaN, and `bound` never is (checked when the plan is made). */
@@ -575,6 +611,22 @@ FS_INLINE void store_8(void *p, int32s x)
 }
 FS_INLINE vec to_reals(int32s x) { return (vec)_mm256_cvtepi32_pd(x); }
 FS_INLINE int32s to_int32(vec x) { return _mm256_cvttpd_epi32((__m256d)x); }
+#endif
+/* Two vectors side by side, rounded down to integers of 16 bits and kept in their range; magnitudes below 2³¹. */
+#if FS_REAL_BITS == 32
+FS_INLINE void store_words(void *p, vec a, vec b, int is_signed)
+{
+#if FS_MASKS_X86
+    const __m512i order = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);
+    const __m512i x = is_signed ? _mm512_packs_epi32(to_int32(floor_vec(a)), to_int32(floor_vec(b)))
+                                : _mm512_packus_epi32(to_int32(a), to_int32(b));
+    _mm512_storeu_si512(p, _mm512_permutexvar_epi64(order, x));
+#else
+    const __m256i x = is_signed ? _mm256_packs_epi32(to_int32(floor_vec(a)), to_int32(floor_vec(b)))
+                                : _mm256_packus_epi32(to_int32(a), to_int32(b));
+    _mm256_storeu_si256(p, _mm256_permute4x64_epi64(x, 0xd8));
+#endif
+}
 #endif
 #undef FS_WIDEN
 #else
