@@ -49,6 +49,8 @@ from fastsep._isa import get_isa
 from fastsep._passes import dividing_once, exact_in_short_integers, in_integers, in_order_of_axes, short_division
 from fastsep._threads import check
 
+import os
+cdef int64_t TUNE_ROWS = int(os.environ.get("TR", "8")), TUNE_ROWS2 = int(os.environ.get("TR2", "8")), TUNE_WIDTH = int(os.environ.get("TW", "512"))
 cdef double DBL_EPSILON = 2.0 ** -52
 cdef dict MODES = {
     "reflect": REFLECT,
@@ -265,6 +267,7 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
     for i in range(rows):
         middle_rows[i] = middle + i * strip_stride
 
+    load.ahead = load.ahead_bytes = 0
     load.dtype = c.x.dtype
     load.swapped = c.x.swapped
     load.rows = rows + down_taps - 1
@@ -428,8 +431,9 @@ cdef void copy_element(char *to, const char *source, int64_t item) noexcept nogi
         (<int64_t *>to)[0] = (<const int64_t *>source)[0]
 
 
-cdef void fill_middle(const lines_call *c, int64_t rows, int64_t first, int64_t last, char *middle) noexcept nogil:
-    """Columns of [first, last) outside the image, from those inside. `middle`: its column `first`."""
+cdef void fill_middle(const lines_call *c, int64_t rows, int64_t first, int64_t last, int64_t begin,
+                      char *middle) noexcept nogil:
+    """Columns of [first, last) outside the image, from those inside. `middle`: its column `begin`."""
     cdef int64_t at = first, channel, source, row, item = c.unturned.bytes
     cdef char *line
     cdef int16_t short_constant = <int16_t>c.along.cval if item == 2 else 0
@@ -448,29 +452,63 @@ cdef void fill_middle(const lines_call *c, int64_t rows, int64_t first, int64_t 
             channel += c.channels
         source = mapped(&c.along, (at - channel) // c.channels)
         if source >= 0:
-            source = source * c.channels + channel - first
+            source = source * c.channels + channel - begin
         for row in range(rows):
             line = middle + row * c.middle_stride
-            copy_element(line + (at - first) * item, line + source * item if source >= 0 else constant, item)
+            copy_element(line + (at - begin) * item, line + source * item if source >= 0 else constant, item)
         at += 1
 
 
+cdef void run_along(const lines_call *c, fs_lines *along, fs_transfer *put, int64_t rows, int64_t first, int64_t done,
+                    int64_t ready, const char *middle, char *result, char *const *out_rows) noexcept nogil:
+    """Outputs [done, ready) of every row, which begin where those of the middle do at `first`."""
+    cdef int64_t i, at, count, whole, item = c.unturned.bytes, lanes = c.unturned.lanes
+    put.buffer = result
+    put.row_stride = c.strip_columns * item
+    for i in range(0, rows, 4):
+        put.rows = min(4, rows - i)
+        put.array = out_rows + i
+        along.outputs = put.rows
+        at = done
+        while at < ready:
+            count = min(c.strip_columns, ready - at)
+            whole = count // lanes * lanes if c.out_is_real else 0
+            along.rows = middle + i * c.middle_stride + (at - first) * item
+            if whole:
+                along.vectors = whole // lanes
+                along.out = out_rows[i] + at * c.out.item
+                along.out_stride = c.out_row
+                along.bytes_out = c.out.dtype == FS_U8
+                along.words_out = c.words_out
+                c.unturned.lines_along(along)
+            if whole < count:
+                along.vectors = (count - whole + lanes - 1) // lanes
+                along.rows += whole * item
+                along.out = result
+                along.out_stride = put.row_stride
+                along.bytes_out = along.words_out = False
+                c.unturned.lines_along(along)
+                put.columns = count - whole
+                put.offset = (at + whole) * c.out_step
+                c.unturned.lines_store(put)
+            at += count
+
+
 cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *scratch) noexcept nogil:
-    """A block of rows, its columns from `first` on: down into the middle, strip by strip, then along four rows at a
-    time. What borders add is copied within the middle."""
+    """A block of rows, its columns from `first` on, strip by strip: down into the middle, and along, four rows at a time,
+    as far as the middle goes. What borders add is copied within the middle."""
     cdef const fs_line_kernels *kernels = c.unturned
     cdef int64_t item = kernels.bytes, lanes = kernels.lanes
     cdef int64_t last = min(c.out_columns, first + c.block_columns)
     cdef int64_t halo = max(0, c.along.taps - 1) * c.channels
     cdef int64_t begin = first - c.along.before * c.channels, end = last + halo - c.along.before * c.channels
     cdef int64_t left = max(0, begin), right = min(end, c.columns)
-    cdef int64_t row, rows, i, position, at, count, whole, down_taps = max(1, c.down.taps)
+    cdef int64_t row, rows, i, position, at, count, whole, done = first, ready, down_taps = max(1, c.down.taps)
     cdef char **x_rows = <char **>(scratch + c.rows_at)
     cdef char **out_rows
     cdef const char *x
     cdef char *middle = scratch + c.middle_at
     cdef char *strip = scratch
-    cdef char *result = scratch + c.result_at
     cdef bint x_in_place = False
     cdef fs_transfer load, put
     cdef fs_lines down, along
@@ -512,6 +550,15 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
     down.out_stride = c.middle_stride
     down.sums = scratch + c.sums_at
     down.ahead[0].count = down.ahead[1].count = 0
+    put.dtype = c.out.dtype
+    put.swapped = c.out.swapped
+    put.step = c.out_step
+    put.low = c.low
+    put.high = c.high
+    describe_lines(c, &c.along, True, &along)
+    along.tap_stride = c.channels * item
+    along.row_stride = c.middle_stride
+    along.sums = scratch + c.sums_at
     at = left
     while at < right:
         count = min(c.strip_columns, right - at)
@@ -540,18 +587,18 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
                 down.rows = strip
                 down.row_stride = load.row_stride
                 down.bytes_in = False
-                down.ahead[0].count = down.ahead[1].count = 0
-                if item != 2:
-                    look_ahead(&down.ahead[1], out_rows, rows, max(first, at - halo), min(last, at + count - halo),
-                               c.out_step, 0)
                 kernels.lines_down(&down)
+        if c.along.taps:
+            if at == left:
+                fill_middle(c, rows, begin, left, begin, middle)
+            # The last outputs of a strip need the next one, or the border.
+            ready = first + max(0, at + count - begin - halo) // lanes * lanes
+            if at + count == right:
+                fill_middle(c, rows, right, end, begin, middle)
+                ready = last
+            run_along(c, &along, &put, rows, first, done, ready, middle, scratch + c.result_at, out_rows)
+            done = ready
         at += count
-
-    put.dtype = c.out.dtype
-    put.swapped = c.out.swapped
-    put.step = c.out_step
-    put.low = c.low
-    put.high = c.high
     if c.along.taps == 0:
         put.rows = rows
         put.columns = last - first
@@ -560,41 +607,6 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
         put.buffer = middle
         put.row_stride = c.middle_stride
         kernels.lines_store(&put)
-        return
-    fill_middle(c, rows, begin, end, middle)
-    describe_lines(c, &c.along, True, &along)
-    along.tap_stride = c.channels * item
-    along.row_stride = c.middle_stride
-    along.sums = scratch + c.sums_at
-    put.buffer = result
-    put.row_stride = c.strip_columns * item
-    for i in range(0, rows, 4):
-        put.rows = min(4, rows - i)
-        put.array = out_rows + i
-        along.outputs = put.rows
-        at = first
-        while at < last:
-            count = min(c.strip_columns, last - at)
-            whole = count // lanes * lanes if c.out_is_real else 0
-            along.rows = middle + i * c.middle_stride + (at - first) * item
-            if whole:
-                along.vectors = whole // lanes
-                along.out = out_rows[i] + at * c.out.item
-                along.out_stride = c.out_row
-                along.bytes_out = c.out.dtype == FS_U8
-                along.words_out = c.words_out
-                kernels.lines_along(&along)
-            if whole < count:
-                along.vectors = (count - whole + lanes - 1) // lanes
-                along.rows += whole * item
-                along.out = result
-                along.out_stride = put.row_stride
-                along.bytes_out = along.words_out = False
-                kernels.lines_along(&along)
-                put.columns = count - whole
-                put.offset = (at + whole) * c.out_step
-                kernels.lines_store(&put)
-            at += count
 
 
 cdef void unturned_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
@@ -609,10 +621,10 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     cdef int64_t halo = max(0, c.along.taps - 1) * c.channels, extra = max(0, c.down.taps - 1)
     cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
     cdef int64_t rows = BLOCK_ROWS, width
-    cdef bint sequential = c.x_is_real and c.down.taps != 0
+    cdef bint sequential = c.down.taps != 0 and (c.x_is_real or item != 2)
     # Rows that are read where they are want to be read one behind the other, as memory is.
     if sequential:
-        rows = 4 if item == 8 else 8
+        rows = TUNE_ROWS if extra < 10 else TUNE_ROWS2
     c.row_blocks = max(1, (all_rows + rows // 2) // rows)
     c.block_rows = min(all_rows, ((all_rows + c.row_blocks - 1) // c.row_blocks + 3) // 4 * 4)
     c.row_blocks = (all_rows + c.block_rows - 1) // c.block_rows
@@ -629,6 +641,8 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     # Twice L1, as in `lay_out`, in even strips of whole vectors.
     width = max(2 * CACHE_LINE, 2 * caches().level1 // (rows + extra + 1)) // item
     if sequential:
+        width = max(2 * halo + 2 * lanes, TUNE_WIDTH)
+    if c.along.taps and c.along.mode == WRAP:
         width = c.block_columns + halo
     c.strip_columns = (c.block_columns + halo) // max(1, (c.block_columns + halo + width // 2) // width) + lanes
     c.strip_columns = whole_lines(c.strip_columns * item) // item
