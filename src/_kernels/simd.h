@@ -62,6 +62,7 @@
 #define all_within FS_FN(all_within)
 #define and_mask FS_FN(and_mask)
 #define transpose FS_FN(transpose)
+#define between FS_FN(between)
 #define floor_vec FS_FN(floor_vec)
 #define to_reals FS_FN(to_reals)
 #define to_int32 FS_FN(to_int32)
@@ -88,6 +89,8 @@
 #define FS_UNROLL _Pragma("GCC unroll 16")
 #define FS_UNROLL_ALL _Pragma("GCC unroll 32")
 #endif
+/* The compiler shall not know what an address was made of. */
+#define FS_HIDE(x) __asm__("" : "+r"(x))
 #define FS_LIKELY(x) __builtin_expect(!!(x), 1)
 #endif
 
@@ -452,6 +455,13 @@ FS_INLINE vec and_mask(vec x, ivec mask)
 #endif
 #ifndef FS_INDICES
 #define FS_INDICES
+/* Elements s on in what begins with a and goes on with b, 16 bytes further. */
+#define FS_BLOCK (16 * 8 / FS_REAL_BITS)
+#define FS_ON(j, s)                                                                                  \
+    ((j) / FS_BLOCK * FS_BLOCK + ((j) + (s)) % FS_BLOCK + ((j) % FS_BLOCK + (s) >= FS_BLOCK ? FS_LANES : 0))
+#define FS_ON_1(j) FS_ON(j, 1)
+#define FS_ON_2(j) FS_ON(j, 2)
+#define FS_ON_3(j) FS_ON(j, 3)
 /* Within 16 bytes: the lower and the upper halves interleaved by elements, and by pairs of floats. */
 #define FS_LOWER(j) (((j) & ~3) + ((j) & 3) / 2 + ((j) & 1) * FS_LANES)
 #define FS_UPPER(j) (FS_LOWER(j) + 2)
@@ -475,6 +485,25 @@ FS_INLINE vec and_mask(vec x, ivec mask)
         (x)[k] = FS_SHUFFLE(first_, second_, odd);    \
     } while (0)
 #endif
+
+/* What `load(p + s elements)` gives, of a = load(p) and b = load(p + 16 bytes): 0 <= s <= FS_BLOCK, a constant. */
+FS_INLINE vec between(vec a, vec b, const int s)
+{
+    switch (s) {
+    case 0:
+        return a;
+    case 1:
+        return (vec)FS_SHUFFLE((ivec)a, (ivec)b, FS_ON_1);
+#if FS_REAL_BITS == 32
+    case 2:
+        return (vec)FS_SHUFFLE((ivec)a, (ivec)b, FS_ON_2);
+    case 3:
+        return (vec)FS_SHUFFLE((ivec)a, (ivec)b, FS_ON_3);
+#endif
+    default:
+        return b;
+    }
+}
 
 /* A square of FS_LANES vectors. Every round exchanges between pairs, one instruction a vector: log2(FS_LANES) rounds. */
 FS_INLINE void transpose(vec *x)
