@@ -46,7 +46,7 @@ from fastsep._threads cimport phase, run_phases, threads_for
 import numpy
 
 from fastsep._isa import get_isa
-from fastsep._passes import dividing_once, exact_in_short_integers, in_integers, in_order_of_axes, short_division
+from fastsep._passes import dividing_once, exact_in_short_integers, in_integers, in_order_of_axes, reciprocal, short_division
 from fastsep._threads import check
 
 import os
@@ -67,6 +67,8 @@ cdef enum:
     # Taps along rows of floats that are read where they are; of a mean, whose sums double.
     MOST_UNTURNED = 25
     MOST_UNTURNED_SUMS = 33
+    # Of a mean whose tile stores integers of 16 bits; any odd number.
+    MOST_UNTURNED_WORDS = 9
     # Taps down rows of bytes that are read where they are.
     MOST_BYTES = 16
 
@@ -175,6 +177,7 @@ cdef void describe_lines(const lines_call *c, const lines_pass *p, bint last, fs
     work.factor = p.factor
     work.divisor = p.divisor
     work.bytes_in = work.bytes_out = work.words_out = False
+    work.words_in = 0
     work.low = c.low if last else -INFINITY
     work.high = c.high if last else INFINITY
     work.half = p.half
@@ -577,6 +580,7 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
             down.rows = x_rows[0] + at * c.x.item
             down.row_stride = c.x_row
             down.bytes_in = item == 2
+            down.words_in = c.words_in
             kernels.lines_down(&down)
             down.out += whole * item
         if whole < count:
@@ -587,6 +591,7 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
                 down.rows = strip
                 down.row_stride = load.row_stride
                 down.bytes_in = False
+                down.words_in = 0
                 kernels.lines_down(&down)
         if c.along.taps:
             if at == left:
@@ -624,7 +629,7 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     cdef bint sequential = c.down.taps != 0 and (c.x_is_real or item != 2)
     # Rows that are read where they are want to be read one behind the other, as memory is.
     if sequential:
-        rows = TUNE_ROWS if extra < 10 else TUNE_ROWS2
+        rows = TUNE_ROWS if extra < 10 and c.words_in == 0 else TUNE_ROWS2
     c.row_blocks = max(1, (all_rows + rows // 2) // rows)
     c.block_rows = min(all_rows, ((all_rows + c.row_blocks - 1) // c.row_blocks + 3) // 4 * 4)
     c.row_blocks = (all_rows + c.block_rows - 1) // c.block_rows
@@ -728,6 +733,7 @@ cdef int run_stage(lines_call *c, object threads) except -1:
     cdef int count = threads_for(threads, seconds)
     c.x_is_real = is_real(c, &c.x, c.x_step)
     c.out_is_real = is_real(c, &c.out, c.out_step)
+    c.words_in = 0
     c.words_out = False
     if c.unturned != NULL:
         if c.unturned.bytes == 2:
@@ -735,10 +741,16 @@ cdef int run_stage(lines_call *c, object threads) except -1:
             c.x_is_real = (c.down.taps != 0 and c.down.taps <= MOST_BYTES and c.x.dtype == FS_U8 and c.x_step == 1)
             c.out_is_real = (c.down.taps != 0 and not c.out.swapped and c.out_step == c.out.item
                              and (c.out.dtype == FS_U8 or c.out.dtype == FS_I16))
-        elif c.unturned.stores_words and c.along.taps and c.along.once and c.along.rounds:
-            c.words_out = ((c.out.dtype == FS_U16 or c.out.dtype == FS_I16) and not c.out.swapped
-                           and c.out_step == c.out.item)
-            c.out_is_real = c.words_out
+        elif c.unturned.stores_words:
+            if (c.down.taps and c.down.weights == NULL and c.down.divisor == 1 and c.x_step == c.x.item
+                    and not c.x.swapped):
+                c.words_in = 1 if c.x.dtype == FS_U16 else -1 if c.x.dtype == FS_I16 else 0
+                c.x_is_real = c.x_is_real or c.words_in != 0
+            if c.along.taps and c.along.rounds and c.along.start > 0 and (
+                    c.along.weights != NULL or (c.along.taps <= MOST_UNTURNED_WORDS and c.along.taps % 2 == 1)):
+                c.words_out = ((c.out.dtype == FS_U16 or c.out.dtype == FS_I16) and not c.out.swapped
+                               and c.out_step == c.out.item)
+                c.out_is_real = c.words_out
         lay_out_unturned(c)
         step.run_tile = unturned_tile
     else:
@@ -960,7 +972,7 @@ cdef bint fuses_in_place(object passes, int first, object output, bint already) 
             <= caches().level2 // 2)
 
 
-cdef int set_rounding(lines_pass *p, object factor, int working, bint once, bint last) except -1:
+cdef int set_rounding(lines_pass *p, object factor, int working, int item_bytes, bint once, bint last) except -1:
     """What a sum is multiplied by before it is rounded; in 16-bit lanes, as shifts. `once`: only the last pass rounds to
     an integer, and its sums begin with one half."""
     p.once = once
@@ -969,6 +981,10 @@ cdef int set_rounding(lines_pass *p, object factor, int working, bint once, bint
     p.factor = float(factor)
     p.divisor = float(p.taps / factor)
     p.half = p.shift = p.multiplier = 0
+    if working == 4 and p.taps and p.weights == NULL and last:
+        parts = reciprocal(int(p.taps / factor), 1 << 8 * item_bytes)
+        if parts is not None:
+            p.factor, p.start = parts
     if working > 2 or p.taps == 0:
         return 0
     if p.weights == NULL:
@@ -1109,8 +1125,8 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         call.down.once = call.down.rounds = call.along.once = call.along.rounds = False
         call.down.start = call.along.start = -0.0
         if factors:
-            set_rounding(&call.down, factors[stage], working, once, stage + 1 == count)
-            set_rounding(&call.along, factors[last - 1], working, once, last == count)
+            set_rounding(&call.down, factors[stage], working, output.itemsize, once, stage + 1 == count)
+            set_rounding(&call.along, factors[last - 1], working, output.itemsize, once, last == count)
             call.low, call.high = -INFINITY, INFINITY
             if working == 2:
                 call.low, call.high = limits(stored)

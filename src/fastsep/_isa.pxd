@@ -127,7 +127,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         int64_t out_stride
         const void *weights
         fs_folding folding
-        int exact, once, rounds, words_out
+        int exact, once, rounds, words_in, words_out
         double start, factor, low, high, divisor
         int bytes_in, bytes_out
         int32_t half, shift, multiplier

@@ -53,7 +53,8 @@ cdef struct lines_call:
     bint nearest                               # passes round to integers
     double low, high                           # within which the last one stays
     bint in_place                              # x is out: planes are copied to scratch, which need fit there
-    bint words_out                             # the pass along stores integers of 16 bits where they are
+    int words_in                               # the pass down reads integers of 16 bits where they are; -1: with a sign
+    bint words_out                             # the pass along stores them where they are
     bint x_is_real, out_is_real                # rows that need no conversion, or none that the tile does not do itself
     # how the call is cut
     int64_t block_rows, row_blocks, block_columns, column_blocks

@@ -303,6 +303,22 @@ def short_division(divisor: int) -> tuple[int, int, int] | None:
     return None
 
 
+def reciprocal(divisor: int, most: int) -> tuple[float, float] | None:
+    """Factor and addend, both of float32, that divide integers and round the quotients to the nearest.
+
+    ``floor(fma(x, factor, addend))`` is ``floor(x / divisor + 1/2)``, the multiply-add rounded once to float32,
+    while the quotients' magnitudes stay below `most`, a power of two. None where that is not so.
+    """
+    factor = Fraction(float(np.float32(1 / divisor)))
+    # Quotients and one half are odd multiples of 1 / 2d for an odd d; for an even one they are multiples of 1 / d, and
+    # half a step more keeps them as far from the integers, between which floor sees nothing.
+    margin = Fraction(1, 2 * divisor)
+    exact = Fraction(1, 2) + (0 if divisor % 2 else margin)
+    addend = Fraction(float(np.float32(exact)))
+    off = abs(factor * divisor - 1) * most + abs(addend - exact) + Fraction(most, 2**25)
+    return (float(factor), float(addend)) if divisor > 1 and off < margin else None
+
+
 def exact_in_short_integers(passes: Sequence[Pass], given: np.dtype[Any], stored: np.dtype[Any]) -> bool:
     """Whether 16 bits hold whatever these passes make of bytes: then nothing is rounded, nor cut off."""
     if given.itemsize > 1 or given.kind not in "ui" or stored.kind not in "ui" or stored.itemsize > 2:
