@@ -49,8 +49,6 @@ from fastsep._isa import get_isa
 from fastsep._passes import dividing_once, exact_in_short_integers, in_integers, in_order_of_axes, reciprocal, short_division
 from fastsep._threads import check
 
-import os
-cdef int64_t TUNE_ROWS = int(os.environ.get("TR", "8")), TUNE_ROWS2 = int(os.environ.get("TR2", "8")), TUNE_WIDTH = int(os.environ.get("TW", "512"))
 cdef double DBL_EPSILON = 2.0 ** -52
 cdef dict MODES = {
     "reflect": REFLECT,
@@ -64,11 +62,19 @@ cdef enum:
     # Rows of a block: what a block reads beyond its own rows, taps - 1 of them, is read twice.
     BLOCK_ROWS = 64
     CACHE_LINE = 64
-    # Taps along rows of floats that are read where they are; of a mean, whose sums double.
+    # Taps along rows of floats that are read where they are, in vectors of up to 32 bytes, and in wider ones, whose squares
+    # take longer to turn; of a mean, whose sums double.
     MOST_UNTURNED = 25
+    MOST_UNTURNED_WIDE = 129
     MOST_UNTURNED_SUMS = 33
     # Of a mean whose tile stores integers of 16 bits; any odd number.
     MOST_UNTURNED_WORDS = 9
+    # Rows of a block of floats that goes across the image; for more taps than LONG; and the bytes of its strips, which
+    # make all that is read and written for one of them fit L1.
+    BLOCK_ACROSS = 8
+    BLOCK_ACROSS_LONG = 16
+    LONG = 10
+    STRIP_BYTES = 1024
     # Taps down rows of bytes that are read where they are.
     MOST_BYTES = 16
 
@@ -629,7 +635,7 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     cdef bint sequential = c.down.taps != 0 and (c.x_is_real or item != 2)
     # Rows that are read where they are want to be read one behind the other, as memory is.
     if sequential:
-        rows = TUNE_ROWS if extra < 10 and c.words_in == 0 else TUNE_ROWS2
+        rows = BLOCK_ACROSS_LONG if c.down.taps > LONG or c.words_in else BLOCK_ACROSS
     c.row_blocks = max(1, (all_rows + rows // 2) // rows)
     c.block_rows = min(all_rows, ((all_rows + c.row_blocks - 1) // c.row_blocks + 3) // 4 * 4)
     c.row_blocks = (all_rows + c.block_rows - 1) // c.block_rows
@@ -646,7 +652,9 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     # Twice L1, as in `lay_out`, in even strips of whole vectors.
     width = max(2 * CACHE_LINE, 2 * caches().level1 // (rows + extra + 1)) // item
     if sequential:
-        width = max(2 * halo + 2 * lanes, TUNE_WIDTH)
+        width = c.block_columns + halo if item == 2 else STRIP_BYTES // item
+    # What stands at the left of the first strip, mirrored or not, must be in it.
+    width = max(width, 2 * halo + 2 * lanes)
     if c.along.taps and c.along.mode == WRAP:
         width = c.block_columns + halo
     c.strip_columns = (c.block_columns + halo) // max(1, (c.block_columns + halo + width // 2) // width) + lanes
@@ -1114,7 +1122,8 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
             call.along.running = False
         call.nearest = nearest
         # 16-bit lanes are never turned, floats only for many taps.
-        short = call.along.taps <= (MOST_UNTURNED_SUMS if call.along.weights == NULL else MOST_UNTURNED)
+        short = call.along.taps <= (MOST_UNTURNED_SUMS if call.along.weights == NULL else MOST_UNTURNED
+                                    if unturned.lanes * unturned.bytes <= 32 else MOST_UNTURNED_WIDE)
         call.unturned = NULL
         if working == 2 or (call.down.taps and call.along.taps and short and not exact and source is not output
                             and (nearest or out.elements.item == working)):
