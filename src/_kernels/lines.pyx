@@ -61,7 +61,10 @@ cdef dict MODES = {
 cdef enum:
     # Rows of a block: what a block reads beyond its own rows, taps - 1 of them, is read twice.
     BLOCK_ROWS = 64
+    BLOCK_DOWN_ALONE = 16
     CACHE_LINE = 64
+    # Rows so far apart begin in the same sets of most caches of level 2.
+    SAME_SETS = 1 << 16
     # Taps along rows of floats that are read where they are, in vectors of up to 32 bytes, and in wider ones, whose squares
     # take longer to turn; of a mean, whose sums double.
     MOST_UNTURNED = 25
@@ -324,13 +327,18 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
                 work.out_stride = c.out_row
             work.sums = scratch + c.sums_at
             more = at + count < min(c.columns, end)
-            if more:
+            if x_row % SAME_SETS == 0:
+                # L2 would not hold a line of every row.
+                work.ahead[0].count = work.ahead[1].count = 0
+            elif more:
                 look_ahead(&work.ahead[0], x_rows, load.rows, max(0, at + count), min(c.columns, at + 2 * count),
                            c.x_step, 0)
             else:
                 look_ahead(&work.ahead[0], x_rows + down_taps - 1, rows, max(0, first),
                            min(c.columns, first + c.strip_columns), c.x_step, c.block_rows * x_row)
-            if c.along.taps:
+            if x_row % SAME_SETS == 0:
+                pass
+            elif c.along.taps:
                 look_ahead(&work.ahead[1], out_rows, rows, done, min(last, max(done, at + count - halo)), c.out_step, 0)
             elif more:
                 look_ahead(&work.ahead[1], out_rows, rows, at + count, min(last, at + 2 * count), c.out_step, 0)
@@ -412,20 +420,22 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
         done += ready
 
 
+cdef void copy_plane(const lines_call *c, int64_t tile, char *plane) noexcept nogil:
+    cdef int64_t row, bytes = c.columns * c.x.item
+    cdef const char *source = c.x.data + offset_of(&c.outer, c.outer.x_strides, tile)
+    for row in range(c.down.size):
+        memcpy(plane + row * bytes, source + row * c.x_row, bytes)
+
+
 cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
     cdef const lines_call *c = <const lines_call *>opaque
     cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1), row
-    cdef int64_t bytes = c.columns * c.x.item
-    cdef const char *from_
-    cdef char *plane = scratch + c.plane_at
     if not c.in_place:
         run_block(c, tile % blocks, tile // blocks * c.block_columns, NULL, scratch)
         return
-    from_ = c.x.data + offset_of(&c.outer, c.outer.x_strides, tile)
-    for row in range(c.down.size):
-        memcpy(plane + row * bytes, from_ + row * c.x_row, bytes)
+    copy_plane(c, tile, scratch + c.plane_at)
     for row in range(c.row_blocks):
-        run_block(c, tile * c.row_blocks + row, 0, plane, scratch)
+        run_block(c, tile * c.row_blocks + row, 0, scratch + c.plane_at, scratch)
 
 
 # ---- one tile, nothing turned ----------------------------------------------------------------------------
@@ -503,9 +513,9 @@ cdef void run_along(const lines_call *c, fs_lines *along, fs_transfer *put, int6
             at += count
 
 
-cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *scratch) noexcept nogil:
+cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const char *x, char *scratch) noexcept nogil:
     """A block of rows, its columns from `first` on, strip by strip: down into the middle, and along, four rows at a time,
-    as far as the middle goes. What borders add is copied within the middle."""
+    as far as the middle goes. What borders add is copied within the middle. `x`: as in `run_block`."""
     cdef const fs_line_kernels *kernels = c.unturned
     cdef int64_t item = kernels.bytes, lanes = kernels.lanes
     cdef int64_t last = min(c.out_columns, first + c.block_columns)
@@ -515,7 +525,7 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
     cdef int64_t row, rows, i, position, at, count, whole, done = first, ready, down_taps = max(1, c.down.taps)
     cdef char **x_rows = <char **>(scratch + c.rows_at)
     cdef char **out_rows
-    cdef const char *x
+    cdef int64_t x_row = c.x_row if x == NULL else c.columns * c.x.item
     cdef char *middle = scratch + c.middle_at
     cdef char *strip = scratch
     cdef bint x_in_place = False
@@ -527,13 +537,14 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
         row = block % c.row_blocks * c.block_rows
         rows = min(c.block_rows, c.down.outputs - row)
         out_rows = x_rows + rows + down_taps - 1
-        x = c.x.data + offset_of(&c.outer, c.outer.x_strides, i)
+        if x == NULL:
+            x = c.x.data + offset_of(&c.outer, c.outer.x_strides, i)
         out_rows[0] = c.out.data + offset_of(&c.outer, c.outer.out_strides, i) + row * c.out_row
         for i in range(rows + down_taps - 1):
             position = mapped(&c.down, row - c.down.before + i)
             x_rows[i] = NULL
             if position >= 0:
-                x_rows[i] = <char *>x + position * c.x_row
+                x_rows[i] = <char *>x + position * x_row
         for i in range(1, rows):
             out_rows[i] = out_rows[i - 1] + c.out_row
         # The 16-bit tile reads rows in pairs, and computes four.
@@ -575,7 +586,7 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
         load.ahead = count * c.x_step
         load.ahead_bytes = min(c.strip_columns, right - at - count) * c.x_step
         if at + count == right:
-            load.ahead = c.block_rows * c.x_row - (at - left) * c.x_step
+            load.ahead = c.block_rows * x_row - (at - left) * c.x_step
             load.ahead_bytes = min(c.strip_columns, right - left) * c.x_step
         if c.x_step != c.x.item or not c.down.taps:
             load.ahead_bytes = 0
@@ -584,7 +595,7 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
         if whole:
             down.vectors = whole // lanes
             down.rows = x_rows[0] + at * c.x.item
-            down.row_stride = c.x_row
+            down.row_stride = x_row
             down.bytes_in = item == 2
             down.words_in = c.words_in
             kernels.lines_down(&down)
@@ -622,8 +633,13 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
 
 cdef void unturned_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
     cdef const lines_call *c = <const lines_call *>opaque
-    cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1)
-    run_unturned(c, tile % blocks, tile // blocks * c.block_columns, scratch)
+    cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1), row
+    if not c.in_place:
+        run_unturned(c, tile % blocks, tile // blocks * c.block_columns, NULL, scratch)
+        return
+    copy_plane(c, tile, scratch + c.plane_at)
+    for row in range(c.row_blocks):
+        run_unturned(c, tile * c.row_blocks + row, 0, scratch + c.plane_at, scratch)
 
 
 cdef void lay_out_unturned(lines_call *c) noexcept nogil:
@@ -646,7 +662,7 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
     c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
     # Borders are copied from columns of the same block.
-    if c.along.taps and (c.along.mode == WRAP or c.out_columns - (c.column_blocks - 1) * c.block_columns < halo):
+    if c.in_place or c.along.taps and (c.along.mode == WRAP or c.out_columns - (c.column_blocks - 1) * c.block_columns < halo):
         c.column_blocks = 1
         c.block_columns = c.out_columns
     # Twice L1, as in `lay_out`, in even strips of whole vectors.
@@ -670,7 +686,8 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     if item != 2 and c.along.taps and c.along.weights == NULL:
         c.middle_at = max(c.middle_at, c.sums_at + whole_lines((c.strip_columns + halo + 2 * lanes) * item))
     c.result_at = c.middle_at + rows * c.middle_stride
-    c.scratch_bytes = c.result_at + (4 * c.strip_columns * item if c.along.taps else 0)
+    c.plane_at = c.result_at + (4 * c.strip_columns * item if c.along.taps else 0)
+    c.scratch_bytes = c.plane_at + (c.down.size * c.columns * c.x.item if c.in_place else 0)
 
 
 # ---- one stage -------------------------------------------------------------------------------------------
@@ -685,6 +702,9 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     cdef int64_t rows, groups, strip
     # Blocks of even heights, in whole squares where there are squares to turn.
     rows = BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS
+    # Nothing to turn: few rows and long strips, as memory likes it, unless too many rows were read again.
+    if c.along.taps == 0 and c.x_is_real and extra <= BLOCK_DOWN_ALONE:
+        rows = BLOCK_DOWN_ALONE
     c.row_blocks = max(1, (all_rows + rows // 2) // rows)
     c.block_rows = (all_rows + c.row_blocks - 1) // c.row_blocks
     if c.along.taps:
@@ -701,7 +721,8 @@ cdef void lay_out(lines_call *c, int threads) noexcept nogil:
     groups = (c.block_rows + lanes - 1) // lanes
     rows = groups * lanes + extra
     # Twice L1: narrower strips cost more calls than they save misses. At least two cache lines wide.
-    c.strip_columns = max(2 * CACHE_LINE, 2 * caches().level1 // rows) // CACHE_LINE * CACHE_LINE // item
+    strip = 4 if rows <= 2 * BLOCK_DOWN_ALONE and c.along.taps == 0 else 2
+    c.strip_columns = max(2 * CACHE_LINE, strip * caches().level1 // rows) // CACHE_LINE * CACHE_LINE // item
     c.strip_columns = min(c.strip_columns, (c.out_columns + halo + lanes - 1) // lanes * lanes)
     strip = whole_lines(rows * c.strip_columns * item)
     c.rows_at = strip
@@ -1125,7 +1146,7 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         short = call.along.taps <= (MOST_UNTURNED_SUMS if call.along.weights == NULL else MOST_UNTURNED
                                     if unturned.lanes * unturned.bytes <= 32 else MOST_UNTURNED_WIDE)
         call.unturned = NULL
-        if working == 2 or (call.down.taps and call.along.taps and short and not exact and source is not output
+        if working == 2 or (call.down.taps and call.along.taps and short and not exact
                             and (nearest or out.elements.item == working)):
             call.unturned = unturned
         call.down.divisor, call.along.divisor = call.down.taps, call.along.taps
