@@ -45,11 +45,11 @@ class InIntegers(NamedTuple):
     passes: list[Pass]
     """Their weights are integers, their `cval` is in units of the pass."""
     factors: list[Factor]
-    """What the sums of a pass are multiplied by; Fractions for boxes alone, whose sums are kept until the last
-    pass divides."""
+    """What the sums of a pass are multiplied by; Fractions for boxes alone, whose sums are kept until the
+    last pass divides."""
     digits: int | None
-    """None where sums are exact and every pass rounds to an integer; else the binary digits that every sum and
-    every multiply-add is rounded to."""
+    """None where sums are exact and every pass rounds to an integer; else the binary digits that every sum
+    and every multiply-add is rounded to."""
 
 
 def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> InIntegers:
@@ -61,9 +61,9 @@ def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> InIntegers:
     ``W = 1`` and divides by its size besides. Weights and what passes leave fit 16 bits and sums 32, or else
     sums fit the 24 bits of float32, or else the 53 of float64: every sum is exact in any order.
 
-    Weighted sums of 16-bit integers are not exact, unless they need be: weights are integers of up to 24 bits,
-    and float32 rounds every sum of a pair and every multiply-add, in the order of lines.md. Nothing is rounded
-    to an integer before the last pass, whose sums begin with one half.
+    Weighted sums of 16-bit integers are not exact, unless they need be: weights are integers of up to 24
+    bits, and float32 rounds every sum of a pair and every multiply-add, in the order of lines.md. Nothing is
+    rounded to an integer before the last pass, whose sums begin with one half.
 
     Parameters
     ----------
@@ -207,8 +207,8 @@ def _in_rounded_floats(
         if total * (most + error) >= 2**30:
             return None
         lost = float(np.abs(p.weights - weights / 2.0**bits).sum())
-        # From the middle tap outermost inwards, or from the last one: what each multiply-add may lose of what is
-        # there by then, and each pair of what it adds up.
+        # From the middle tap outermost inwards, or from the last one: what each multiply-add may lose of what
+        # is there by then, and each pair of what it adds up.
         half = len(kept) // 2
         folded = bool(len(kept) % 2) and (
             np.array_equal(weights, weights[::-1]) or np.array_equal(weights, -weights[::-1])
@@ -306,12 +306,12 @@ def short_division(divisor: int) -> tuple[int, int, int] | None:
 def reciprocal(divisor: int, most: int) -> tuple[float, float] | None:
     """Factor and addend, both of float32, that divide integers and round the quotients to the nearest.
 
-    ``floor(fma(x, factor, addend))`` is ``floor(x / divisor + 1/2)``, the multiply-add rounded once to float32,
-    while the quotients' magnitudes stay below `most`, a power of two. None where that is not so.
+    ``floor(fma(x, factor, addend))`` is ``floor(x / divisor + 1/2)``, the multiply-add rounded once to
+    float32, while the quotients' magnitudes stay below `most`, a power of two. None where that is not so.
     """
     factor = Fraction(float(np.float32(1 / divisor)))
-    # Quotients and one half are odd multiples of 1 / 2d for an odd d; for an even one they are multiples of 1 / d, and
-    # half a step more keeps them as far from the integers, between which floor sees nothing.
+    # Quotients and one half are odd multiples of 1 / 2d for an odd d; for an even one they are multiples of
+    # 1 / d, and half a step more keeps them as far from the integers, between which floor sees nothing.
     margin = Fraction(1, 2 * divisor)
     exact = Fraction(1, 2) + (0 if divisor % 2 else margin)
     addend = Fraction(float(np.float32(exact)))

@@ -492,8 +492,8 @@ def filter_in_integers(
     """Filter along axes as ``rounding="nearest"`` does, in integers of any size.
 
     `passes`, `factors` and `digits` are what `in_integers` makes of the filter: integer weights, constants in
-    units of the pass, and what every sum is multiplied by before its one rounding, halves upward. With `digits`
-    the sums themselves are rounded to so many binary digits, and only the last pass to an integer.
+    units of the pass, and what every sum is multiplied by before its one rounding, halves upward. With
+    `digits` the sums themselves are rounded to so many binary digits, and only the last pass to an integer.
     """
     values = inputs.astype(object)
     # With `digits`: all values are in units of 2**-fraction.
@@ -556,7 +556,7 @@ def _rounded_sum(window: Sequence[Any], weights: Sequence[int], start: int, digi
 
 
 def to_digits(values: Any, digits: int) -> Any:
-    """Integers, each rounded to so many binary digits, halves to even: what a float of that precision keeps."""
+    """Integers, each rounded to so many binary digits, halves to even: what a float of them keeps."""
     rounded = np.frompyfunc(lambda value: _to_digits(int(value), digits), 1, 1)
     return rounded(values)
 
