@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from fastsep import _reference
 from fastsep._isa import set_caches
 from fastsep._lines import filter_passes
-from fastsep._passes import Pass, exact_in_short_integers, in_integers, integer_weights, short_division
+from fastsep._passes import (
+    Pass,
+    exact_in_short_integers,
+    in_integers,
+    integer_weights,
+    reciprocal,
+    short_division,
+)
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -309,9 +316,9 @@ def test_the_nearest_is_what_integers_of_any_size_say(
     dtype = np.dtype(kind)
     x = laid_out(image(shape, kind, rng), layouts[0])
     out = laid_out(np.zeros(shape, kind), layouts[1])
-    _, scaled, factors = in_integers(tuple(passes), dtype)
+    _, scaled, factors, digits = in_integers(tuple(passes), dtype)
     filter_passes(x, out, passes, arithmetic="nearest", threads=threads)
-    expected = _reference.filter_in_integers(x.astype(dtype), scaled, factors, dtype)
+    expected = _reference.filter_in_integers(x.astype(dtype), scaled, factors, dtype, digits)
     assert_same_bits(native(out), native(expected))
 
 
@@ -371,6 +378,73 @@ def test_a_short_division_rounds_every_sum_right() -> None:
     assert all(short_division(size * size) for size in range(1, 16, 2))
 
 
+def test_products_with_a_reciprocal_round_as_quotients_do() -> None:
+    """Every sum whose quotient comes nearest to one half, and its neighbours, in big integers."""
+    most = 2**16
+    divided = 0
+    for divisor in range(1, 256):
+        parts = reciprocal(divisor, most)
+        if parts is None:
+            continue
+        factor, addend = (int(part * 2.0**60) for part in parts)
+        assert (factor / 2.0**60, addend / 2.0**60) == parts
+        assert np.float32(parts[0]) == parts[0] and np.float32(parts[1]) == parts[1]
+        quotients = np.array([0, 1, 2, 255, 4095, 32767, 40000, 65534], object)
+        sums = np.concatenate([quotients * divisor + (divisor + near) // 2 for near in range(-3, 4)])
+        sums = np.concatenate([sums, -sums[sums < most // 2 * divisor]])
+        rounded = _reference.to_digits(sums * factor + addend, 24) // 2**60
+        assert np.array_equal(rounded, (2 * sums + divisor) // (2 * divisor)), divisor
+        divided += 1
+    # Boxes of 3 x 3 to 9 x 9 among them.
+    assert divided > 100
+    assert all(reciprocal(size * size, most) for size in range(3, 10))
+
+
+def test_numbers_of_24_digits_are_those_of_float32() -> None:
+    rng = np.random.default_rng(6)
+    whole = rng.integers(-(2**52), 2**52, 2000)
+    halves = (2 * rng.integers(2**23, 2**24, 200) + 1) << rng.integers(0, 20, 200)
+    values = np.concatenate([whole, whole >> 25, halves, -halves, [0, 2**24 - 1, 2**25 - 1]])
+    assert np.array_equal(_reference.to_digits(values, 24).astype(float), values.astype(np.float32))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [3, 9, 11, 26])
+def test_wide_rows_of_words(mode: str, size: int) -> None:
+    """More than one strip, and borders on both sides."""
+    rng = np.random.default_rng(size)
+    weights = rng.random(size) if size % 2 == 0 else np.hanning(size + 2)[1:-1]
+    weights /= weights.sum()
+    x = rng.integers(0, 2**16, (13, 600)).astype(np.uint16)
+    passes = [Pass(axis, "correlate", weights, size, size // 2, mode, 65000.3) for axis in (0, 1)]
+    out = np.empty_like(x)
+    filter_passes(x, out, passes, arithmetic="nearest")
+    item_bytes, scaled, factors, digits = in_integers(tuple(passes), x.dtype)
+    assert (item_bytes, digits) == (4, 24)
+    assert_same_bits(out, _reference.filter_in_integers(x, scaled, factors, x.dtype, digits))
+    mean = [Pass(axis, "box", None, size, size // 2, mode, 7.0) for axis in (0, 1)]
+    for kind in (np.uint16, np.int16):
+        x = x.view(kind)
+        filter_passes(x, out.view(kind), mean, arithmetic="nearest")
+        _, scaled, factors, digits = in_integers(tuple(mean), x.dtype)
+        assert_same_bits(out.view(kind), _reference.filter_in_integers(x, scaled, factors, x.dtype, digits))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_wide_rows_of_floats(mode: str, kind: str) -> None:
+    rng = np.random.default_rng(7)
+    x = rng.random((40, 1100)).astype(kind)
+    out = np.empty_like(x)
+    for size in (3, 9, 13, 25, 67):
+        for name in ("symmetric", "antisymmetric", "any"):
+            passes = [
+                Pass(axis, "correlate", taps(name, size, rng), size, size // 2, mode, 0.5) for axis in (0, 1)
+            ]
+            filter_passes(x, out, passes, arithmetic=f"float{x.itemsize * 8}")
+            assert_within(out, bounded_passes(x, passes, x.dtype, x.dtype))
+
+
 def test_arithmetic_of_bytes_and_words() -> None:
     """Which lanes compute: 16 bits wherever they hold everything."""
     gaussian = np.exp(-0.5 * (np.arange(-12, 13) / 3) ** 2)
@@ -379,7 +453,7 @@ def test_arithmetic_of_bytes_and_words() -> None:
     boxes = [Pass(axis, "box", None, 9, 4, "reflect", 0.0) for axis in (0, 1)]
     wide = [Pass(axis, "box", None, 31, 15, "reflect", 0.0) for axis in (0, 1)]
     for passes, kind, item_bytes in [
-        (smooth, "u1", 2), (smooth, "i1", 2), (smooth, "?", 2), (smooth, "u2", 8),
+        (smooth, "u1", 2), (smooth, "i1", 2), (smooth, "?", 2), (smooth, "u2", 4),
         (boxes, "u1", 2), (boxes, "u2", 4), (wide, "u1", 4), (wide, "u2", 8),
     ]:  # fmt: skip
         assert in_integers(tuple(passes), np.dtype(kind))[0] == item_bytes

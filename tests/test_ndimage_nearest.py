@@ -30,8 +30,8 @@ def by_reference(call: filters.Call, dtype: Any) -> Any:
         )
         for step in call.steps
     ]  # fmt: skip
-    _, whole, factors = in_integers(tuple(passes), kind)
-    return _reference.filter_in_integers(call.input, whole, factors, kind)
+    _, whole, factors, digits = in_integers(tuple(passes), kind)
+    return _reference.filter_in_integers(call.input, whole, factors, kind, digits)
 
 
 @given(call=filters.one_traversal_calls(NARROW))

@@ -170,7 +170,13 @@ struct fs_lines {
     const void *weights;         /* [taps]; NULL: a mean of the window */
     enum fs_folding folding;
     int exact;                   /* no fused multiply-add: SciPy's roundings */
+    int once;                    /* multiply-adds rounded once also where there is no such instruction */
+    double start;                /* what the first product is added to: -0, or one half where floors round; of a mean,
+                                  * what its product with `factor` is added to in place of a division */
     int rounds;                  /* to the nearest integer of `factor` times the sum, halves upward, in [low, high] */
+    /* lines.inc: `rows` of a mean that does not divide, and `out`, are integers of 16 bits, side by side; of rows, -1
+     * stands for integers with a sign */
+    int words_in, words_out;
     double factor, low, high;
     double divisor;              /* of a mean, in place of `factor` */
     /* lines16.inc: (sum + half) >> shift, and for a box first the upper 16 bits of its product with `multiplier` */
@@ -231,6 +237,7 @@ struct fs_real_kernels {
 /* lines.inc and lines16.inc: filters whose pass along the rows reads them where they are. */
 struct fs_line_kernels {
     int64_t bytes, lanes;
+    int stores_words;            /* whether the tiles know `words_in` and `words_out` */
     void (*lines_load)(const struct fs_transfer *);
     void (*lines_store)(const struct fs_transfer *);
     void (*lines_down)(const struct fs_lines *);

@@ -12,6 +12,7 @@ from fastsep._isa cimport (
     FS_F64,
     FS_I16,
     FS_SYMMETRIC,
+    FS_U16,
     FS_U64,
     FS_U8,
     FS_UNFOLDED,
@@ -47,7 +48,7 @@ from fastsep._threads cimport phase, run_phases, threads_for
 import numpy
 
 from fastsep._isa import get_isa
-from fastsep._passes import dividing_once, exact_in_short_integers, in_integers, in_order_of_axes, short_division
+from fastsep._passes import dividing_once, exact_in_short_integers, in_integers, in_order_of_axes, reciprocal, short_division
 from fastsep._threads import check
 
 cdef double DBL_EPSILON = 2.0 ** -52
@@ -62,10 +63,23 @@ cdef dict MODES = {
 cdef enum:
     # Rows of a block: what a block reads beyond its own rows, taps - 1 of them, is read twice.
     BLOCK_ROWS = 64
+    BLOCK_DOWN_ALONE = 16
     CACHE_LINE = 64
-    # Taps along rows of floats that are read where they are; of a mean, whose sums double.
-    MOST_UNTURNED = 9
+    # Rows so far apart begin in the same sets of most caches of level 2.
+    SAME_SETS = 1 << 16
+    # Taps along rows of floats that are read where they are, in vectors of up to 32 bytes, and in wider ones, whose squares
+    # take longer to turn; of a mean, whose sums double.
+    MOST_UNTURNED = 25
+    MOST_UNTURNED_WIDE = 129
     MOST_UNTURNED_SUMS = 33
+    # Of a mean whose tile stores integers of 16 bits; any odd number.
+    MOST_UNTURNED_WORDS = 9
+    # Rows of a block of floats that goes across the image; for more taps than LONG; and the bytes of its strips, which
+    # make all that is read and written for one of them fit L1.
+    BLOCK_ACROSS = 8
+    BLOCK_ACROSS_LONG = 16
+    LONG = 10
+    STRIP_BYTES = 1024
     # Taps down rows of bytes that are read where they are.
     MOST_BYTES = 16
 
@@ -189,10 +203,13 @@ cdef void describe_lines(const lines_call *c, const lines_pass *p, bint last, fs
     work.weights = p.weights
     work.folding = p.folding
     work.exact = p.exact
-    work.rounds = c.nearest
+    work.once = p.once
+    work.start = p.start
+    work.rounds = p.rounds
     work.factor = p.factor
     work.divisor = p.divisor
-    work.bytes_in = work.bytes_out = False
+    work.bytes_in = work.bytes_out = work.words_out = False
+    work.words_in = 0
     work.low = c.low if last else -INFINITY
     work.high = c.high if last else INFINITY
     work.half = p.half
@@ -285,6 +302,7 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
     for i in range(rows):
         middle_rows[i] = middle + i * strip_stride
 
+    load.ahead = load.ahead_bytes = 0
     load.dtype = c.x.dtype
     load.swapped = c.x.swapped
     load.rows = rows + down_taps - 1
@@ -333,13 +351,18 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
                 work.out_stride = c.out_row
             work.sums = scratch + c.sums_at
             more = at + count < min(c.columns, end)
-            if more:
+            if x_row % SAME_SETS == 0:
+                # L2 would not hold a line of every row.
+                work.ahead[0].count = work.ahead[1].count = 0
+            elif more:
                 look_ahead(&work.ahead[0], x_rows, load.rows, max(0, at + count), min(c.columns, at + 2 * count),
                            c.x_step, 0)
             else:
                 look_ahead(&work.ahead[0], x_rows + down_taps - 1, rows, max(0, first),
                            min(c.columns, first + c.strip_columns), c.x_step, c.block_rows * x_row)
-            if c.along.taps:
+            if x_row % SAME_SETS == 0:
+                pass
+            elif c.along.taps:
                 look_ahead(&work.ahead[1], out_rows, rows, done, min(last, max(done, at + count - halo)), c.out_step, 0)
             elif more:
                 look_ahead(&work.ahead[1], out_rows, rows, at + count, min(last, at + 2 * count), c.out_step, 0)
@@ -423,20 +446,22 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
         done += ready
 
 
+cdef void copy_plane(const lines_call *c, int64_t tile, char *plane) noexcept nogil:
+    cdef int64_t row, bytes = c.columns * c.x.item
+    cdef const char *source = c.x.data + offset_of(&c.outer, c.outer.x_strides, tile)
+    for row in range(c.down.size):
+        memcpy(plane + row * bytes, source + row * c.x_row, bytes)
+
+
 cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
     cdef const lines_call *c = <const lines_call *>opaque
     cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1), row
-    cdef int64_t bytes = c.columns * c.x.item
-    cdef const char *from_
-    cdef char *plane = scratch + c.plane_at
     if not c.in_place:
         run_block(c, tile % blocks, tile // blocks * c.block_columns, NULL, scratch)
         return
-    from_ = c.x.data + offset_of(&c.outer, c.outer.x_strides, tile)
-    for row in range(c.down.size):
-        memcpy(plane + row * bytes, from_ + row * c.x_row, bytes)
+    copy_plane(c, tile, scratch + c.plane_at)
     for row in range(c.row_blocks):
-        run_block(c, tile * c.row_blocks + row, 0, plane, scratch)
+        run_block(c, tile * c.row_blocks + row, 0, scratch + c.plane_at, scratch)
 
 
 # ---- one tile, nothing turned ----------------------------------------------------------------------------
@@ -451,8 +476,9 @@ cdef void copy_element(char *to, const char *source, int64_t item) noexcept nogi
         (<int64_t *>to)[0] = (<const int64_t *>source)[0]
 
 
-cdef void fill_middle(const lines_call *c, int64_t rows, int64_t first, int64_t last, char *middle) noexcept nogil:
-    """Columns of [first, last) outside the image, from those inside. `middle`: its column `first`."""
+cdef void fill_middle(const lines_call *c, int64_t rows, int64_t first, int64_t last, int64_t begin,
+                      char *middle) noexcept nogil:
+    """Columns of [first, last) outside the image, from those inside. `middle`: its column `begin`."""
     cdef int64_t at = first, channel, source, row, item = c.unturned.bytes
     cdef char *line
     cdef int16_t short_constant = <int16_t>c.along.cval if item == 2 else 0
@@ -468,29 +494,63 @@ cdef void fill_middle(const lines_call *c, int64_t rows, int64_t first, int64_t 
             continue
         source = mapped(&c.along, pixel_of(c, at, &channel))
         if source >= 0:
-            source = source * c.channels + channel - first
+            source = source * c.channels + channel - begin
         for row in range(rows):
             line = middle + row * c.middle_stride
-            copy_element(line + (at - first) * item, line + source * item if source >= 0 else constant, item)
+            copy_element(line + (at - begin) * item, line + source * item if source >= 0 else constant, item)
         at += 1
 
 
-cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *scratch) noexcept nogil:
-    """A block of rows, its columns from `first` on: down into the middle, strip by strip, then along four rows at a
-    time. What borders add is copied within the middle."""
+cdef void run_along(const lines_call *c, fs_lines *along, fs_transfer *put, int64_t rows, int64_t first, int64_t done,
+                    int64_t ready, const char *middle, char *result, char *const *out_rows) noexcept nogil:
+    """Outputs [done, ready) of every row, which begin where those of the middle do at `first`."""
+    cdef int64_t i, at, count, whole, item = c.unturned.bytes, lanes = c.unturned.lanes
+    put.buffer = result
+    put.row_stride = c.strip_columns * item
+    for i in range(0, rows, 4):
+        put.rows = min(4, rows - i)
+        put.array = out_rows + i
+        along.outputs = put.rows
+        at = done
+        while at < ready:
+            count = min(c.strip_columns, ready - at)
+            whole = count // lanes * lanes if c.out_is_real else 0
+            along.rows = middle + i * c.middle_stride + (at - first) * item
+            if whole:
+                along.vectors = whole // lanes
+                along.out = out_rows[i] + at * c.out.item
+                along.out_stride = c.out_row
+                along.bytes_out = c.out.dtype == FS_U8
+                along.words_out = c.words_out
+                c.unturned.lines_along(along)
+            if whole < count:
+                along.vectors = (count - whole + lanes - 1) // lanes
+                along.rows += whole * item
+                along.out = result
+                along.out_stride = put.row_stride
+                along.bytes_out = along.words_out = False
+                c.unturned.lines_along(along)
+                put.columns = count - whole
+                put.offset = (at + whole) * c.out_step
+                c.unturned.lines_store(put)
+            at += count
+
+
+cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const char *x, char *scratch) noexcept nogil:
+    """A block of rows, its columns from `first` on, strip by strip: down into the middle, and along, four rows at a time,
+    as far as the middle goes. What borders add is copied within the middle. `x`: as in `run_block`."""
     cdef const fs_line_kernels *kernels = c.unturned
     cdef int64_t item = kernels.bytes, lanes = kernels.lanes
     cdef int64_t last = min(c.out_columns, first + c.block_columns)
     cdef int64_t halo = max(0, c.along.taps - 1) * c.channels
     cdef int64_t begin = first - c.along.before * c.channels, end = last + halo - c.along.before * c.channels
     cdef int64_t left = max(0, begin), right = min(end, c.columns)
-    cdef int64_t row, rows, i, position, at, count, whole, down_taps = max(1, c.down.taps)
+    cdef int64_t row, rows, i, position, at, count, whole, done = first, ready, down_taps = max(1, c.down.taps)
     cdef char **x_rows = <char **>(scratch + c.rows_at)
     cdef char **out_rows
-    cdef const char *x
+    cdef int64_t x_row = c.x_row if x == NULL else c.columns * c.x.item
     cdef char *middle = scratch + c.middle_at
     cdef char *strip = scratch
-    cdef char *result = scratch + c.result_at
     cdef bint x_in_place = False
     cdef fs_transfer load, put
     cdef fs_lines down, along
@@ -500,13 +560,14 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
         row = block % c.row_blocks * c.block_rows
         rows = min(c.block_rows, c.down.outputs - row)
         out_rows = x_rows + rows + down_taps - 1
-        x = c.x.data + offset_of(&c.outer, c.outer.x_strides, i)
+        if x == NULL:
+            x = c.x.data + offset_of(&c.outer, c.outer.x_strides, i)
         out_rows[0] = c.out.data + offset_of(&c.outer, c.outer.out_strides, i) + row * c.out_row
         for i in range(rows + down_taps - 1):
             position = mapped(&c.down, row - c.down.before + i)
             x_rows[i] = NULL
             if position >= 0:
-                x_rows[i] = <char *>x + position * c.x_row
+                x_rows[i] = <char *>x + position * x_row
         for i in range(1, rows):
             out_rows[i] = out_rows[i - 1] + c.out_row
         # The 16-bit tile reads rows in pairs, and computes four.
@@ -532,6 +593,15 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
     down.out_stride = c.middle_stride
     down.sums = scratch + c.sums_at
     down.ahead[0].count = down.ahead[1].count = 0
+    put.dtype = c.out.dtype
+    put.swapped = c.out.swapped
+    put.step = c.out_step
+    put.low = c.low
+    put.high = c.high
+    describe_lines(c, &c.along, True, &along)
+    along.tap_stride = c.channels * item
+    along.row_stride = c.middle_stride
+    along.sums = scratch + c.sums_at
     at = left
     while at < right:
         count = min(c.strip_columns, right - at)
@@ -539,7 +609,7 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
         load.ahead = count * c.x_step
         load.ahead_bytes = min(c.strip_columns, right - at - count) * c.x_step
         if at + count == right:
-            load.ahead = c.block_rows * c.x_row - (at - left) * c.x_step
+            load.ahead = c.block_rows * x_row - (at - left) * c.x_step
             load.ahead_bytes = min(c.strip_columns, right - left) * c.x_step
         if c.x_step != c.x.item or not c.down.taps:
             load.ahead_bytes = 0
@@ -548,8 +618,9 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
         if whole:
             down.vectors = whole // lanes
             down.rows = x_rows[0] + at * c.x.item
-            down.row_stride = c.x_row
+            down.row_stride = x_row
             down.bytes_in = item == 2
+            down.words_in = c.words_in
             kernels.lines_down(&down)
             down.out += whole * item
         if whole < count:
@@ -562,18 +633,22 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
                 down.rows = strip
                 down.row_stride = load.row_stride
                 down.bytes_in = False
-                down.ahead[0].count = down.ahead[1].count = 0
-                if item != 2:
-                    look_ahead(&down.ahead[1], out_rows, rows, max(first, at - halo), min(last, at + count - halo),
-                               c.out_step, 0)
+                down.words_in = 0
                 kernels.lines_down(&down)
+        if c.along.taps:
+            if at == left:
+                fill_middle(c, rows, begin, left, begin, middle)
+            # The last outputs of a strip need the next one, or the border.
+            ready = first + max(0, at + count - begin - halo) // lanes * lanes
+            if at + count == right:
+                fill_middle(c, rows, right, end, begin, middle)
+                if item > 2:
+                    whole = (last - first + lanes - 1) // lanes * lanes
+                    clear_columns(middle, rows, c.middle_stride, end - begin, whole + halo, item)
+                ready = last
+            run_along(c, &along, &put, rows, first, done, ready, middle, scratch + c.result_at, out_rows)
+            done = ready
         at += count
-
-    put.dtype = c.out.dtype
-    put.swapped = c.out.swapped
-    put.step = c.out_step
-    put.low = c.low
-    put.high = c.high
     if c.along.taps == 0:
         put.rows = rows
         put.columns = last - first
@@ -582,49 +657,17 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, char *
         put.buffer = middle
         put.row_stride = c.middle_stride
         kernels.lines_store(&put)
-        return
-    fill_middle(c, rows, begin, end, middle)
-    if item > 2:
-        whole = (last - first + lanes - 1) // lanes * lanes
-        clear_columns(middle, rows, c.middle_stride, end - begin, whole + halo, item)
-    describe_lines(c, &c.along, True, &along)
-    along.tap_stride = c.channels * item
-    along.row_stride = c.middle_stride
-    along.sums = scratch + c.sums_at
-    put.buffer = result
-    put.row_stride = c.strip_columns * item
-    for i in range(0, rows, 4):
-        put.rows = min(4, rows - i)
-        put.array = out_rows + i
-        along.outputs = put.rows
-        at = first
-        while at < last:
-            count = min(c.strip_columns, last - at)
-            whole = count // lanes * lanes if c.out_is_real else 0
-            along.rows = middle + i * c.middle_stride + (at - first) * item
-            if whole:
-                along.vectors = whole // lanes
-                along.out = out_rows[i] + at * c.out.item
-                along.out_stride = c.out_row
-                along.bytes_out = c.out.dtype == FS_U8
-                kernels.lines_along(&along)
-            if whole < count:
-                along.vectors = (count - whole + lanes - 1) // lanes
-                along.rows += whole * item
-                along.out = result
-                along.out_stride = put.row_stride
-                along.bytes_out = False
-                kernels.lines_along(&along)
-                put.columns = count - whole
-                put.offset = (at + whole) * c.out_step
-                kernels.lines_store(&put)
-            at += count
 
 
 cdef void unturned_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
     cdef const lines_call *c = <const lines_call *>opaque
-    cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1)
-    run_unturned(c, tile % blocks, tile // blocks * c.block_columns, scratch)
+    cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1), row
+    if not c.in_place:
+        run_unturned(c, tile % blocks, tile // blocks * c.block_columns, NULL, scratch)
+        return
+    copy_plane(c, tile, scratch + c.plane_at)
+    for row in range(c.row_blocks):
+        run_unturned(c, tile * c.row_blocks + row, 0, scratch + c.plane_at, scratch)
 
 
 cdef void lay_out_unturned(lines_call *c) noexcept nogil:
@@ -633,10 +676,10 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     cdef int64_t halo = max(0, c.along.taps - 1) * c.channels, extra = max(0, c.down.taps - 1)
     cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
     cdef int64_t rows = BLOCK_ROWS, width
-    cdef bint sequential = c.x_is_real and c.down.taps != 0
+    cdef bint sequential = c.down.taps != 0 and (c.x_is_real or item != 2)
     # Rows that are read where they are want to be read one behind the other, as memory is.
     if sequential:
-        rows = 4 if item == 8 else 8
+        rows = BLOCK_ACROSS_LONG if c.down.taps > LONG or c.words_in else BLOCK_ACROSS
     c.row_blocks = max(1, (all_rows + rows // 2) // rows)
     c.block_rows = min(all_rows, ((all_rows + c.row_blocks - 1) // c.row_blocks + 3) // 4 * 4)
     c.row_blocks = (all_rows + c.block_rows - 1) // c.block_rows
@@ -647,12 +690,16 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
     c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
     # Borders are copied from columns of the same block.
-    if c.along.taps and (c.along.mode == WRAP or c.out_columns - (c.column_blocks - 1) * c.block_columns < halo):
+    if c.in_place or c.along.taps and (c.along.mode == WRAP or c.out_columns - (c.column_blocks - 1) * c.block_columns < halo):
         c.column_blocks = 1
         c.block_columns = c.out_columns
     # Twice L1, as in `lay_out`, in even strips of whole vectors.
     width = max(2 * CACHE_LINE, 2 * caches().level1 // (rows + extra + 1)) // item
     if sequential:
+        width = c.block_columns + halo if item == 2 else STRIP_BYTES // item
+    # What stands at the left of the first strip, mirrored or not, must be in it.
+    width = max(width, 2 * halo + 2 * lanes)
+    if c.along.taps and c.along.mode == WRAP:
         width = c.block_columns + halo
     c.strip_columns = (c.block_columns + halo) // max(1, (c.block_columns + halo + width // 2) // width) + lanes
     c.strip_columns = whole_lines(c.strip_columns * item) // item
@@ -667,7 +714,8 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     if item != 2 and c.along.taps and c.along.weights == NULL:
         c.middle_at = max(c.middle_at, c.sums_at + whole_lines((c.strip_columns + halo + 2 * lanes) * item))
     c.result_at = c.middle_at + rows * c.middle_stride
-    c.scratch_bytes = c.result_at + (4 * c.strip_columns * item if c.along.taps else 0)
+    c.plane_at = c.result_at + (4 * c.strip_columns * item if c.along.taps else 0)
+    c.scratch_bytes = c.plane_at + (c.down.size * c.columns * c.x.item if c.in_place else 0)
 
 
 # ---- one stage -------------------------------------------------------------------------------------------
@@ -682,6 +730,9 @@ cdef void lay_out(lines_call *c) noexcept nogil:
     cdef int64_t rows, groups, strip
     # Blocks of even heights, in whole squares where there are squares to turn.
     rows = BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS
+    # Nothing to turn: few rows and long strips, as memory likes it, unless too many rows were read again.
+    if c.along.taps == 0 and c.x_is_real and extra <= BLOCK_DOWN_ALONE:
+        rows = BLOCK_DOWN_ALONE
     c.row_blocks = max(1, (all_rows + rows // 2) // rows)
     c.block_rows = (all_rows + c.row_blocks - 1) // c.row_blocks
     if c.along.taps:
@@ -698,7 +749,8 @@ cdef void lay_out(lines_call *c) noexcept nogil:
     groups = (c.block_rows + lanes - 1) // lanes
     rows = groups * lanes + extra
     # Twice L1: narrower strips cost more calls than they save misses. At least two cache lines wide.
-    c.strip_columns = max(2 * CACHE_LINE, 2 * caches().level1 // rows) // CACHE_LINE * CACHE_LINE // item
+    strip = 4 if rows <= 2 * BLOCK_DOWN_ALONE and c.along.taps == 0 else 2
+    c.strip_columns = max(2 * CACHE_LINE, strip * caches().level1 // rows) // CACHE_LINE * CACHE_LINE // item
     c.strip_columns = min(c.strip_columns, (c.out_columns + halo + lanes - 1) // lanes * lanes)
     strip = whole_lines(rows * c.strip_columns * item)
     c.rows_at = strip
@@ -736,12 +788,24 @@ cdef void cut_stage(lines_call *c, phase *step) noexcept nogil:
     """Cut a stage into tiles, for any number of threads."""
     c.x_is_real = is_real(c, &c.x, c.x_step)
     c.out_is_real = is_real(c, &c.out, c.out_step)
+    c.words_in = 0
+    c.words_out = False
     if c.unturned != NULL:
         if c.unturned.bytes == 2:
             # Bytes become 16 bits, and are read again, for every four rows: not for many taps.
             c.x_is_real = (c.down.taps != 0 and c.down.taps <= MOST_BYTES and c.x.dtype == FS_U8 and c.x_step == 1)
             c.out_is_real = (c.down.taps != 0 and not c.out.swapped and c.out_step == c.out.item
                              and (c.out.dtype == FS_U8 or c.out.dtype == FS_I16))
+        elif c.unturned.stores_words:
+            if (c.down.taps and c.down.weights == NULL and c.down.divisor == 1 and c.x_step == c.x.item
+                    and not c.x.swapped):
+                c.words_in = 1 if c.x.dtype == FS_U16 else -1 if c.x.dtype == FS_I16 else 0
+                c.x_is_real = c.x_is_real or c.words_in != 0
+            if c.along.taps and c.along.rounds and c.along.start > 0 and (
+                    c.along.weights != NULL or (c.along.taps <= MOST_UNTURNED_WORDS and c.along.taps % 2 == 1)):
+                c.words_out = ((c.out.dtype == FS_U16 or c.out.dtype == FS_I16) and not c.out.swapped
+                               and c.out_step == c.out.item)
+                c.out_is_real = c.words_out
         lay_out_unturned(c)
         step.run_tile = unturned_tile
     else:
@@ -799,8 +863,9 @@ cdef Packed pairs_of(const double *values, int64_t taps):
 
 
 cdef int fill_pass(lines_pass *p, object spec, Operand x, Operand out, const fs_real_kernels *kernels,
-                   bint exact, list held) except -1:
-    """A pass for the kernels (NULL: 16-bit lanes); its packed weights are appended to `held`, which must outlive it."""
+                   bint exact, double unit, list held) except -1:
+    """A pass for the kernels (NULL: 16-bit lanes), its weights in multiples of `unit`. They are packed and appended to
+    `held`, which must outlive the pass."""
     cdef int64_t tap, half
     cdef double w, other
     cdef Packed packed
@@ -834,9 +899,9 @@ cdef int fill_pass(lines_pass *p, object spec, Operand x, Operand out, const fs_
     held.append(packed)
     for tap in range(p.taps):
         if kernels.bytes == 4:
-            (<float *>packed.data)[tap] = <float>values[tap]
+            (<float *>packed.data)[tap] = <float>(unit * values[tap])
         else:
-            (<double *>packed.data)[tap] = values[tap]
+            (<double *>packed.data)[tap] = unit * values[tap]
     p.weights = packed.data
     half = p.taps // 2
     for tap in range(half):
@@ -960,11 +1025,19 @@ cdef bint fuses_in_place(object passes, int first, object output, bint already) 
             <= caches().level2 // 2)
 
 
-cdef int set_factor(lines_pass *p, object factor, int working) except -1:
-    """What a sum is multiplied by before it is rounded; in 16-bit lanes, as shifts."""
+cdef int set_rounding(lines_pass *p, object factor, int working, int item_bytes, bint once, bint last) except -1:
+    """What a sum is multiplied by before it is rounded; in 16-bit lanes, as shifts. `once`: only the last pass rounds to
+    an integer, and its sums begin with one half."""
+    p.once = once
+    p.rounds = last or not once
+    p.start = 0.5 if once and last else -0.0
     p.factor = float(factor)
     p.divisor = float(p.taps / factor)
     p.half = p.shift = p.multiplier = 0
+    if working == 4 and p.taps and p.weights == NULL and last:
+        parts = reciprocal(int(p.taps / factor), 1 << 8 * item_bytes)
+        if parts is not None:
+            p.factor, p.start = parts
     if working > 2 or p.taps == 0:
         return 0
     if p.weights == NULL:
@@ -1037,7 +1110,8 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     cdef bint exact = arithmetic == "scipy", nearest = arithmetic == "nearest"
     cdef const fs_real_kernels *kernels
     cdef const fs_line_kernels *unturned
-    cdef bint short
+    cdef bint short, once = False
+    cdef double unit
     cdef Operand x, out
     cdef lines_call call
     cdef lines_pass one, two
@@ -1061,7 +1135,8 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     working = 4 if arithmetic == "float32" else 8
     stored = output.dtype.newbyteorder("=")
     if nearest:
-        working, passes, factors = in_integers(tuple(passes), output.dtype)
+        working, passes, factors, digits = in_integers(tuple(passes), output.dtype)
+        once = digits is not None
         # Between stages the fractional bits must stay.
         stored = numpy.dtype("i2" if working == 2 else f"f{working}")
     elif exact and exact_in_short_integers(passes, input.dtype, output.dtype):
@@ -1094,7 +1169,9 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         else:
             target = numpy.empty(shape, stored)
         out = Operand(target, True)
-        fill_pass(&one, spec, x, out, kernels, exact, plan.weights)
+        # In sums that are not exact the weights carry the power of two.
+        unit = factors[stage] if once else 1.0
+        fill_pass(&one, spec, x, out, kernels, exact, unit, plan.weights)
         if not goes_along(x, out, spec, one.running):
             two.taps = 0
             if last < count:
@@ -1104,7 +1181,8 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
                         shape[after.axis] -= after.size - 1
                     both = output if last + 1 == count else numpy.empty(shape, stored)
                     wide = Operand(both, True)
-                    fill_pass(&two, after, x, wide, kernels, exact, plan.weights)
+                    unit = factors[last] if once else 1.0
+                    fill_pass(&two, after, x, wide, kernels, exact, unit, plan.weights)
                     if not two.running and goes_along(x, wide, after, False):
                         last += 1
                         target = both
@@ -1123,17 +1201,20 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
             call.along.running = False
         call.nearest = nearest
         # 16-bit lanes are never turned, floats only for many taps.
-        short = call.along.taps <= (MOST_UNTURNED_SUMS if call.along.weights == NULL else MOST_UNTURNED)
+        short = call.along.taps <= (MOST_UNTURNED_SUMS if call.along.weights == NULL else MOST_UNTURNED
+                                    if unturned.lanes * unturned.bytes <= 32 else MOST_UNTURNED_WIDE)
         call.unturned = NULL
-        if working == 2 or (call.down.taps and call.along.taps and short and not exact and source is not output
+        if working == 2 or (call.down.taps and call.along.taps and short and not exact
                             and (nearest or out.elements.item == working)):
             call.unturned = unturned
         call.down.divisor, call.along.divisor = call.down.taps, call.along.taps
         if divisors:
             call.down.divisor, call.along.divisor = divisors[stage], divisors[last - 1]
+        call.down.once = call.down.rounds = call.along.once = call.along.rounds = False
+        call.down.start = call.along.start = -0.0
         if factors:
-            set_factor(&call.down, factors[stage], working)
-            set_factor(&call.along, factors[last - 1], working)
+            set_rounding(&call.down, factors[stage], working, output.itemsize, once, stage + 1 == count)
+            set_rounding(&call.along, factors[last - 1], working, output.itemsize, once, last == count)
             call.low, call.high = -INFINITY, INFINITY
             if working == 2:
                 call.low, call.high = limits(stored)

@@ -52,6 +52,7 @@
 #define store_real FS_FN(store_real)
 #define splat FS_FN(splat)
 #define fma FS_FN(fma)
+#define fma_once FS_FN(fma_once)
 #define max_vec FS_FN(max_vec)
 #define min_vec FS_FN(min_vec)
 #define larger FS_FN(larger)
@@ -61,6 +62,7 @@
 #define all_within FS_FN(all_within)
 #define and_mask FS_FN(and_mask)
 #define transpose FS_FN(transpose)
+#define between FS_FN(between)
 #define floor_vec FS_FN(floor_vec)
 #define to_reals FS_FN(to_reals)
 #define to_int32 FS_FN(to_int32)
@@ -73,6 +75,7 @@
 #define store_8 FS_FN(store_8)
 #define store_16 FS_FN(store_16)
 #define store_32 FS_FN(store_32)
+#define store_words FS_FN(store_words)
 #define clamp FS_FN(clamp)
 
 #define FS_INLINE static inline __attribute__((always_inline))
@@ -86,6 +89,8 @@
 #define FS_UNROLL _Pragma("GCC unroll 16")
 #define FS_UNROLL_ALL _Pragma("GCC unroll 32")
 #endif
+/* The compiler shall not know what an address was made of. */
+#define FS_HIDE(x) __asm__("" : "+r"(x))
 #define FS_LIKELY(x) __builtin_expect(!!(x), 1)
 #endif
 
@@ -283,6 +288,40 @@ FS_INLINE vec fma(vec a, vec b, vec c)
 #endif
 }
 
+#if !FS_HAS_FMA && FS_REAL_BITS == 32
+/* a·b + c rounded once, for numbers far from both ends of the exponents. The product is exact in double; what the sum
+ * there loses (Knuth's two-sum) makes it odd, and an odd number rounds to float as the exact sum does. */
+typedef double FS_FN(doubles) __attribute__((vector_size(FS_VECTOR_BYTES)));
+typedef int64_t FS_FN(patterns) __attribute__((vector_size(FS_VECTOR_BYTES)));
+typedef float FS_FN(half_vec) __attribute__((vector_size(FS_VECTOR_BYTES / 2)));
+
+FS_INLINE vec fma_once(vec a, vec b, vec c)
+{
+    union {
+        vec whole;
+        FS_FN(half_vec) half[2];
+    } x = {a}, y = {b}, z = {c};
+    for (int i = 0; i < 2; i++) {
+        const FS_FN(doubles) product = __builtin_convertvector(x.half[i], FS_FN(doubles)) *
+                                       __builtin_convertvector(y.half[i], FS_FN(doubles));
+        const FS_FN(doubles) addend = __builtin_convertvector(z.half[i], FS_FN(doubles));
+        const FS_FN(doubles) sum = product + addend, back = sum - product;
+        const FS_FN(doubles) lost = (product - (sum - back)) + (addend - back);
+        const FS_FN(patterns) pattern = (FS_FN(patterns))sum;
+        /* Of the two neighbours of the exact sum the odd one: this, or the next one toward what was lost. */
+        const FS_FN(patterns) step = 1 + 2 * (((FS_FN(patterns))lost ^ pattern) >> 63);
+        const FS_FN(patterns) odd = pattern + (step & (lost != 0) & -(~pattern & 1));
+        z.half[i] = __builtin_convertvector((FS_FN(doubles))odd, FS_FN(half_vec));
+    }
+    return z.whole;
+}
+#else
+FS_INLINE vec fma_once(vec a, vec b, vec c)
+{
+    return fma(a, b, c);
+}
+#endif
+
 /* max(x, bound) and min(x, bound) that keep a NaN in x: x86's instructions return their second operand
  * when either is NaN, Arm's return the NaN, and `bound` never is (checked when the plan is made). */
 FS_INLINE vec choose(ivec condition, vec yes, vec no)
@@ -416,6 +455,13 @@ FS_INLINE vec and_mask(vec x, ivec mask)
 #endif
 #ifndef FS_INDICES
 #define FS_INDICES
+/* Elements s on in what begins with a and goes on with b, 16 bytes further. */
+#define FS_BLOCK (16 * 8 / FS_REAL_BITS)
+#define FS_ON(j, s)                                                                                  \
+    ((j) / FS_BLOCK * FS_BLOCK + ((j) + (s)) % FS_BLOCK + ((j) % FS_BLOCK + (s) >= FS_BLOCK ? FS_LANES : 0))
+#define FS_ON_1(j) FS_ON(j, 1)
+#define FS_ON_2(j) FS_ON(j, 2)
+#define FS_ON_3(j) FS_ON(j, 3)
 /* Within 16 bytes: the lower and the upper halves interleaved by elements, and by pairs of floats. */
 #define FS_LOWER(j) (((j) & ~3) + ((j) & 3) / 2 + ((j) & 1) * FS_LANES)
 #define FS_UPPER(j) (FS_LOWER(j) + 2)
@@ -439,6 +485,25 @@ FS_INLINE vec and_mask(vec x, ivec mask)
         (x)[k] = FS_SHUFFLE(first_, second_, odd);    \
     } while (0)
 #endif
+
+/* What `load(p + s elements)` gives, of a = load(p) and b = load(p + 16 bytes): 0 <= s <= FS_BLOCK, a constant. */
+FS_INLINE vec between(vec a, vec b, const int s)
+{
+    switch (s) {
+    case 0:
+        return a;
+    case 1:
+        return (vec)FS_SHUFFLE((ivec)a, (ivec)b, FS_ON_1);
+#if FS_REAL_BITS == 32
+    case 2:
+        return (vec)FS_SHUFFLE((ivec)a, (ivec)b, FS_ON_2);
+    case 3:
+        return (vec)FS_SHUFFLE((ivec)a, (ivec)b, FS_ON_3);
+#endif
+    default:
+        return b;
+    }
+}
 
 /* A square of FS_LANES vectors. Every round exchanges between pairs, one instruction a vector: log2(FS_LANES) rounds. */
 FS_INLINE void transpose(vec *x)
@@ -575,6 +640,22 @@ FS_INLINE void store_8(void *p, int32s x)
 }
 FS_INLINE vec to_reals(int32s x) { return (vec)_mm256_cvtepi32_pd(x); }
 FS_INLINE int32s to_int32(vec x) { return _mm256_cvttpd_epi32((__m256d)x); }
+#endif
+/* Two vectors side by side, rounded down to integers of 16 bits and kept in their range; magnitudes below 2³¹. */
+#if FS_REAL_BITS == 32
+FS_INLINE void store_words(void *p, vec a, vec b, int is_signed)
+{
+#if FS_MASKS_X86
+    const __m512i order = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);
+    const __m512i x = is_signed ? _mm512_packs_epi32(to_int32(floor_vec(a)), to_int32(floor_vec(b)))
+                                : _mm512_packus_epi32(to_int32(a), to_int32(b));
+    _mm512_storeu_si512(p, _mm512_permutexvar_epi64(order, x));
+#else
+    const __m256i x = is_signed ? _mm256_packs_epi32(to_int32(floor_vec(a)), to_int32(floor_vec(b)))
+                                : _mm256_packus_epi32(to_int32(a), to_int32(b));
+    _mm256_storeu_si256(p, _mm256_permute4x64_epi64(x, 0xd8));
+#endif
+}
 #endif
 #undef FS_WIDEN
 #else

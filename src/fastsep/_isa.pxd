@@ -127,8 +127,8 @@ cdef extern from "fastsep_kernels.h" nogil:
         int64_t out_stride
         const void *weights
         fs_folding folding
-        int exact, rounds
-        double factor, low, high, divisor
+        int exact, once, rounds, words_in, words_out
+        double start, factor, low, high, divisor
         int bytes_in, bytes_out
         int32_t half, shift, multiplier
         int64_t tap_stride
@@ -174,6 +174,7 @@ cdef extern from "fastsep_kernels.h" nogil:
 
     struct fs_line_kernels:
         int64_t bytes, lanes
+        int stores_words
         void (*lines_load)(const fs_transfer *) noexcept nogil
         void (*lines_store)(const fs_transfer *) noexcept nogil
         void (*lines_down)(const fs_lines *) noexcept nogil

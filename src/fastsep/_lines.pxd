@@ -29,6 +29,8 @@ cdef struct lines_pass:
     int exact
     double factor                              # of the sums, before they are rounded to the nearest integers
     double divisor                             # of a mean
+    bint rounds, once                          # to the nearest; every multiply-add rounded once: see fs_lines
+    double start                               # what the first product is added to
     int32_t half, shift, multiplier            # the same in 16-bit lanes: see fs_lines
     bint running                               # SciPy's running sum, from the first output to the last
 
@@ -50,9 +52,11 @@ cdef struct lines_call:
     int64_t channels, x_step, out_step         # elements of a pixel; bytes from pixel to pixel, or element to element
     int64_t columns, out_columns               # elements of a row of the input and of the output
     bint settle                                # what goes down is stored in the output's type before it goes along
-    bint nearest                               # every pass rounds to integers
+    bint nearest                               # passes round to integers
     double low, high                           # within which the last one stays
     bint in_place                              # x is out: planes are copied to scratch, which need fit there
+    int words_in                               # the pass down reads integers of 16 bits where they are; -1: with a sign
+    bint words_out                             # the pass along stores them where they are
     bint x_is_real, out_is_real                # rows that need no conversion, or none that the tile does not do itself
     # how the call is cut
     int64_t block_rows, row_blocks, block_columns, column_blocks

@@ -37,14 +37,33 @@ class Pass(NamedTuple):
     """The value beyond the ends for ``mode="constant"``."""
 
 
-def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[int, list[Pass], list[Factor]]:
-    """Say how passes over integers are computed exactly, but for one rounding a pass.
+class InIntegers(NamedTuple):
+    """How passes over integers are computed."""
+
+    item_bytes: int
+    """2 for integers of 16 bits, 4 for float32, 8 for float64."""
+    passes: list[Pass]
+    """Their weights are integers, their `cval` is in units of the pass."""
+    factors: list[Factor]
+    """What the sums of a pass are multiplied by; Fractions for boxes alone, whose sums are kept until the
+    last pass divides."""
+    digits: int | None
+    """None where sums are exact and every pass rounds to an integer; else the binary digits that every sum
+    and every multiply-add is rounded to."""
+
+
+def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> InIntegers:
+    """Say how passes over integers are computed, to the bit.
 
     Pass `p` takes integers in units of ``2**-F[p]`` and leaves integers in units of ``2**-F[p + 1]``, ``F``
     being 0 for the input and for the output: ``floor(factor · Σ_j W[j] · t[i + j - before] + 1/2)`` with
     integers ``W`` that stand for ``weights · 2**B`` and ``factor = 2**(F[p + 1] - F[p] - B)``; a box has all
     ``W = 1`` and divides by its size besides. Weights and what passes leave fit 16 bits and sums 32, or else
     sums fit the 24 bits of float32, or else the 53 of float64: every sum is exact in any order.
+
+    Weighted sums of 16-bit integers are not exact, unless they need be: weights are integers of up to 24
+    bits, and float32 rounds every sum of a pair and every multiply-add, in the order of lines.md. Nothing is
+    rounded to an integer before the last pass, whose sums begin with one half.
 
     Parameters
     ----------
@@ -53,32 +72,23 @@ def in_integers(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[int, list
     dtype : dtype
         Of input and output: bool or integers of up to 16 bits.
 
-    Returns
-    -------
-    item_bytes : int
-        2 for integers of 16 bits, 4 for float32, 8 for float64.
-    passes : list of Pass
-        Their weights are integers, their `cval` is in units of the pass.
-    factors : list of float or Fraction
-        Fractions for boxes alone, whose sums are kept as they are until the last pass divides.
-
     Raises
     ------
     ValueError
         Not even 53 bits hold the sums of a pass.
     """
     kept = [None if p.weights is None else p.weights.tobytes() for p in passes]
-    item_bytes, scaled, factors = _in_integers(
+    item_bytes, scaled, factors, digits = _in_integers(
         tuple(p._replace(weights=None) for p in passes), tuple(kept), dtype
     )
-    return item_bytes, list(scaled), list(factors)
+    return InIntegers(item_bytes, list(scaled), list(factors), digits)
 
 
 # The search for the most bits takes 240 µs for a Gaussian, more than all the rest of a call on 64² pixels.
 @functools.lru_cache(maxsize=64)
 def _in_integers(
     weightless: tuple[Pass, ...], weights: tuple[bytes | None, ...], dtype: np.dtype[Any]
-) -> tuple[int, tuple[Pass, ...], tuple[Factor, ...]]:
+) -> tuple[int, tuple[Pass, ...], tuple[Factor, ...], int | None]:
     passes = [
         p._replace(weights=None if kept is None else np.frombuffer(kept))
         for p, kept in zip(weightless, weights, strict=True)
@@ -88,17 +98,20 @@ def _in_integers(
         boxes = all(p.weights is None for p in passes)
         short = _boxes_in_short_integers(passes, dtype) if boxes else _in_short_integers(passes, dtype)
     if short is not None:
-        return 2, tuple(short[0]), tuple(short[1])
+        return 2, tuple(short[0]), tuple(short[1]), None
     whole = _boxes_in_floats(passes, dtype)
     if whole is not None:
-        return 4, tuple(whole[0]), tuple(whole[1])
+        return 4, tuple(whole[0]), tuple(whole[1]), None
+    rounded = _in_rounded_floats(passes, dtype) if dtype.itemsize > 1 else None
+    if rounded is not None:
+        return 4, tuple(rounded[0]), tuple(rounded[1]), _DIGITS
     for item_bytes, digits in ((4, 24), (8, 53)):
         # A weight of float32 should have at least 10 bits: wider types go to float64.
         if item_bytes == 4 and dtype.itemsize > 1:
             continue
         scaled = _scaled(passes, dtype, digits)
         if scaled is not None:
-            return item_bytes, tuple(scaled[0]), tuple(scaled[1])
+            return item_bytes, tuple(scaled[0]), tuple(scaled[1]), None
     raise ValueError(f"the weights or windows are too large for sums of {dtype} to be exact in 53 bits")
 
 
@@ -153,6 +166,59 @@ def _in_short_integers(
         factors.append(2.0 ** (fraction - before - bits))
         scaled.append(p._replace(weights=weights, cval=cval))
         before = fraction
+    return (scaled, factors) if error < _MOST_ERROR else None
+
+
+# Of float32.
+_DIGITS = 24
+# Of constants beyond the ends: with these, and 16 before the point, they are exact in float32.
+_CONSTANT_FRACTION = 8
+
+
+def _in_rounded_floats(
+    passes: Sequence[Pass], dtype: np.dtype[Any]
+) -> tuple[list[Pass], list[Factor]] | None:
+    """The same for float32 whose sums are rounded; None where they might be half a count off in all."""
+    most = float(max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)))
+    unit = 2.0**-_DIGITS
+    error, total_bits = 0.0, 0
+    scaled: list[Pass] = []
+    factors: list[Factor] = []
+    for p in passes:
+        if p.weights is None or not np.isfinite(p.weights).all() or not np.any(p.weights):
+            return None
+        if p.mode == "constant":
+            if not abs(p.cval) < 2.0 ** (_DIGITS - _CONSTANT_FRACTION):
+                return None
+            most = max(most, abs(p.cval))
+            error = max(error, 2.0 ** -(_CONSTANT_FRACTION + 1))
+        cval = math.floor(p.cval * 2**_CONSTANT_FRACTION + 0.5) / 2**_CONSTANT_FRACTION
+        # As many bits as the largest weight leaves; a correction of the sum must not make it longer.
+        bits = _DIGITS - math.frexp(float(np.abs(p.weights).max()))[1]
+        while bits >= 0 and np.abs(integer_weights(p.weights, bits)).max() > 2**_DIGITS:
+            bits -= 1
+        total_bits += bits
+        # No number is to come near the least exponents, nor a sum to leave the range of 32 bits.
+        if not 0 <= bits <= 40 or total_bits > 96:
+            return None
+        weights = integer_weights(p.weights, bits)
+        kept = np.abs(weights) / 2.0**bits
+        total = math.fsum(kept)
+        if total * (most + error) >= 2**30:
+            return None
+        lost = float(np.abs(p.weights - weights / 2.0**bits).sum())
+        # From the middle tap outermost inwards, or from the last one: what each multiply-add may lose of what
+        # is there by then, and each pair of what it adds up.
+        half = len(kept) // 2
+        folded = bool(len(kept) % 2) and (
+            np.array_equal(weights, weights[::-1]) or np.array_equal(weights, -weights[::-1])
+        )
+        terms = [kept[half], *(2 * kept[:half])] if folded else [kept[-1], *kept[:-1]]
+        rounding = unit * (most + 1) * (float(np.cumsum(terms).sum()) + (total if folded else 0.0))
+        error = error * total + lost * most + rounding
+        most *= total
+        factors.append(2.0**-bits)
+        scaled.append(p._replace(weights=weights, cval=cval))
     return (scaled, factors) if error < _MOST_ERROR else None
 
 
@@ -237,6 +303,22 @@ def short_division(divisor: int) -> tuple[int, int, int] | None:
         if multiplier < 2**16 and excess * (255 * divisor + half) < 2 ** (16 + shift):
             return half, multiplier, shift
     return None
+
+
+def reciprocal(divisor: int, most: int) -> tuple[float, float] | None:
+    """Factor and addend, both of float32, that divide integers and round the quotients to the nearest.
+
+    ``floor(fma(x, factor, addend))`` is ``floor(x / divisor + 1/2)``, the multiply-add rounded once to
+    float32, while the quotients' magnitudes stay below `most`, a power of two. None where that is not so.
+    """
+    factor = Fraction(float(np.float32(1 / divisor)))
+    # Quotients and one half are odd multiples of 1 / 2d for an odd d; for an even one they are multiples of
+    # 1 / d, and half a step more keeps them as far from the integers, between which floor sees nothing.
+    margin = Fraction(1, 2 * divisor)
+    exact = Fraction(1, 2) + (0 if divisor % 2 else margin)
+    addend = Fraction(float(np.float32(exact)))
+    off = abs(factor * divisor - 1) * most + abs(addend - exact) + Fraction(most, 2**25)
+    return (float(factor), float(addend)) if divisor > 1 and off < margin else None
 
 
 def exact_in_short_integers(passes: Sequence[Pass], given: np.dtype[Any], stored: np.dtype[Any]) -> bool:

@@ -483,33 +483,92 @@ def _finish(
 
 
 def filter_in_integers(
-    inputs: Array, passes: Sequence[Any], factors: Sequence[float | Fraction], dtype: DTypeLike
+    inputs: Array,
+    passes: Sequence[Any],
+    factors: Sequence[float | Fraction],
+    dtype: DTypeLike,
+    digits: int | None = None,
 ) -> Array:
     """Filter along axes as ``rounding="nearest"`` does, in integers of any size.
 
-    `passes` and `factors` are what `in_integers` makes of the filter: integer weights, constants in units of
-    the pass, and what every sum is multiplied by before its one rounding, halves upward.
+    `passes`, `factors` and `digits` are what `in_integers` makes of the filter: integer weights, constants in
+    units of the pass, and what every sum is multiplied by before its one rounding, halves upward. With
+    `digits` the sums themselves are rounded to so many binary digits, and only the last pass to an integer.
     """
     values = inputs.astype(object)
-    for p, factor in zip(passes, factors, strict=True):
+    # With `digits`: all values are in units of 2**-fraction.
+    fraction = 0
+    if digits is not None:
+        fraction = 8
+        values = values * 2**fraction
+    for index, (p, factor) in enumerate(zip(passes, factors, strict=True)):
         lines = np.moveaxis(values, p.axis, -1)
         size = lines.shape[-1]
         weights = [1] * p.size if p.weights is None else [int(w) for w in p.weights]
         numerator, denominator = Fraction(factor).as_integer_ratio()
         denominator *= p.size if p.weights is None else 1
+        constant = int(p.cval * 2**fraction) if digits is not None else int(p.cval)
+        start = 0
+        if digits is not None and index + 1 == len(passes):
+            start = 2 ** (fraction - 1) * denominator // numerator
         outputs = []
         for first in range(size - p.size + 1 if p.mode == "valid" else size):
-            total: Any = 0
-            for tap, weight in enumerate(weights):
-                at = extended(first + tap - p.before, size, p.mode)
-                total = total + weight * (int(p.cval) if at is None else lines[..., at])
+            places = [extended(first + tap - p.before, size, p.mode) for tap in range(p.size)]
+            window = [constant if at is None else lines[..., at] for at in places]
+            if digits is not None:
+                outputs.append(_rounded_sum(window, weights, start, digits))
+                continue
+            total: Any = sum(weight * value for weight, value in zip(weights, window, strict=True))
             # floor(total · numerator / denominator + 1/2), without a fraction.
             outputs.append((2 * total * numerator + denominator) // (2 * denominator))
         values = np.moveaxis(np.stack(np.broadcast_arrays(*outputs), -1).astype(object), -1, p.axis)
+        if digits is not None:
+            fraction += denominator.bit_length() - numerator.bit_length()
+    if digits is not None:
+        # One half is in it already.
+        values = values // 2**fraction
     kind = np.dtype(dtype)
     low, high = (0, 1) if kind.kind == "b" else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
     result: Array = np.clip(values, low, high).astype(kind)
     return result
+
+
+def _rounded_sum(window: Sequence[Any], weights: Sequence[int], start: int, digits: int) -> Any:
+    """A weighted sum of integers, rounded after every addition of a pair and every multiply-add.
+
+    With an odd number of (anti)symmetric weights the middle first, then the pairs from the outermost inwards;
+    else the last one first, then the others ascending.
+    """
+    size, half = len(weights), len(weights) // 2
+    mirrored = list(weights[::-1])
+    sign = 1 if list(weights) == mirrored else -1 if list(weights) == [-w for w in mirrored] else 0
+    if size % 2 and sign:
+        terms = [(weights[half], window[half])]
+        for tap in range(half):
+            pair = window[tap] + sign * window[size - 1 - tap]
+            terms.append((weights[tap], to_digits(pair, digits)))
+    else:
+        terms = [(weights[-1], window[-1]), *zip(weights[:-1], window[:-1], strict=True)]
+    total: Any = start
+    for weight, value in terms:
+        total = to_digits(weight * value + total, digits)
+    return total
+
+
+def to_digits(values: Any, digits: int) -> Any:
+    """Integers, each rounded to so many binary digits, halves to even: what a float of them keeps."""
+    rounded = np.frompyfunc(lambda value: _to_digits(int(value), digits), 1, 1)
+    return rounded(values)
+
+
+def _to_digits(value: int, digits: int) -> int:
+    shift = value.bit_length() - digits
+    if shift <= 0:
+        return value
+    whole, rest = value >> shift, value & (2**shift - 1)
+    half = 2 ** (shift - 1)
+    up = rest > half or (rest == half and whole & 1)
+    return (whole + up) << shift
 
 
 def extended(at: int, size: int, mode: str) -> int | None:
