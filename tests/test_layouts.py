@@ -268,3 +268,23 @@ def test_outputs_begin_at_a_cache_line() -> None:
     x = np.ones((1, 64, 64, 8), np.float32)
     for _ in range(8):
         assert fastsep.pointwise_conv(x, np.ones((8, 33), np.float32)).ctypes.data % 64 == 0
+
+
+def test_a_tile_of_one_channel_of_many_is_staged_within_its_rows() -> None:
+    # A multiple of the lanes and one more: the last tile holds one channel, whose rows are staged in a ring.
+    lanes = fastsep._isa.register_tiles(fastsep.get_isa())["float32"]["lanes"]
+    channels = 2 * lanes + 1
+    random = np.random.default_rng(0)
+    x = random.normal(size=(1, channels, 9, 57)).astype(np.float32)
+    kernel = random.normal(size=(3, 3, channels, 1)).astype(np.float32)
+    project = random.normal(size=(channels, 8)).astype(np.float32)
+    gate = fastsep.SqueezeExcite(
+        random.normal(size=(channels, 4)).astype(np.float32),
+        random.normal(size=(4, channels)).astype(np.float32),
+    )
+    options: dict[str, Any] = {"padding": "same", "squeeze_excite": gate}
+    plan = fastsep.InvertedResidual(None, kernel, project, data_format="channels_first", **options)
+    last = fastsep.InvertedResidual(None, kernel, project, **options)
+    expected = np.moveaxis(last(np.ascontiguousarray(np.moveaxis(x, 1, -1)), threads=1), -1, 1)
+    for threads in (1, 2):
+        assert_same_bits(np.ascontiguousarray(plan(x, threads=threads)), np.ascontiguousarray(expected))

@@ -89,7 +89,7 @@ def warm(call: Callable[[], object], pace: Pace) -> float:
     end = time.perf_counter() + pace.warm_seconds
     calls = 0
     while calls < pace.warm_calls or time.perf_counter() < end:
-        fastest = min(fastest, *timed_calls(call, 1), fastest)
+        fastest = min(fastest, *timed_calls(call, 1))
         calls += 1
     return fastest
 

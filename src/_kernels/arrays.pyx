@@ -229,7 +229,7 @@ cdef void source_of_array(const array *x, int64_t batch, const char *zeros, sour
     result.ring[0] = result.ring[1] = 0
     result.zeros = zeros
     result.empty = x.shape[3] == 0
-    # A quarter of the last level: the output and other cores want theirs.
+    # An eighth of the last level: the output and other cores want theirs.
     result.distant = max(x.strides[1] * x.shape[1], x.strides[2] * x.shape[2]) > caches().level3 // 8
 
 

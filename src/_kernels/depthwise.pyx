@@ -44,7 +44,7 @@ cdef enum:
     # Fused multiply-adds of one tile: about 10 µs, so that a tile costs 100 times its call and four tiles a
     # thread even out.
     TILE_WORK = 400000
-    # Half a page. Fused 1024² × 16 and 512² × 32: 12.0 and 7.3 ms without, 10.0 and 6.6 at 1024 bytes, 9.6 and 6.1
+    # A page. Fused 1024² × 16 and 512² × 32: 12.0 and 7.3 ms without, 10.0 and 6.6 at 1024 bytes, 9.6 and 6.1
     # at 2048, 9.3 and 6.0 at 4096; but there depthwise alone falls from 5.2 to 5.6 ms at 1024² × 16.
     PREFETCH_BYTES = 4096
 

@@ -305,7 +305,7 @@ cdef void share_projection(excite_call *call, int threads) noexcept nogil:
     cdef int64_t item = p.kernels.bytes, height = call.to.out.shape[2], width = call.to.out.shape[3]
     cdef int64_t images = call.round_images * call.to.out.shape[1], split, blocks, pixels, tiles
     cdef int64_t enough = most_tiles(threads) // images
-    cdef int64_t least, area = height * width, target = pixels_for_cache(p.inputs * item)
+    cdef int64_t least, area = height * width, target = pixels_for_cache(p.inputs * item, False)
     cdef double cost, best = 1e300
     least = max(1, (area + target // 2) // target)
     pixels = area
@@ -472,7 +472,7 @@ cdef class ExcitePlan(CompiledPlan):
             expansion = f", {register_tile(&self.plan.expand.panels)}"
         return (f"{'' if self.expand is None else 'expand → '}depthwise → sums fused, about {GROUP_PIXELS} pixels at a "
                 f"time, {row_pairs(self.plan.depthwise)}{expansion}; then gate → project fused, about "
-                f"{pixels_for_cache(p.inputs * p.kernels.bytes)} pixels a tile, {register_tile(p)}")
+                f"{pixels_for_cache(p.inputs * p.kernels.bytes, False)} pixels a tile, {register_tile(p)}")
 
     cdef str tile(self, const job *work):
         cdef const excite_call *call = <const excite_call *>work.call

@@ -172,11 +172,16 @@ cdef double panel_seconds(const panels *p, double pixels, double moved_bytes) no
                              moved_bytes) + pixels * (1.1e-9 + 1.1e-9 * p.taps)
 
 
-cdef int64_t pixels_for_cache(int64_t pixel_bytes) noexcept nogil:
-    """Pixels whose rows fill half of L1, but enough of them that streaming the weights does not bind: up to 192 in a
-    quarter of L2."""
-    cdef int64_t pixel = max(pixel_bytes, 1)
-    return min(384, max(48, caches().level1 // 2 // pixel, min(192, caches().level2 // 4 // pixel)))
+cdef int64_t pixels_of_level2(int64_t pixel_bytes) noexcept nogil:
+    """Up to 192 pixels in a quarter of L2, and of 512 KB, so that streaming the weights does not bind."""
+    return min(192, min(caches().level2 // 4, 512 * 1024) // max(pixel_bytes, 1))
+
+
+cdef int64_t pixels_for_cache(int64_t pixel_bytes, bint staged) noexcept nogil:
+    """Pixels whose rows fill half of L1, but at least 48, and as many as L2 takes. Where they are `staged`, input and
+    output lie in scratch besides, which is to stay below 1 MB: not for L2."""
+    cdef int64_t pixels = max(48, caches().level1 // 2 // max(pixel_bytes, 1))
+    return min(384, pixels if staged else max(pixels, pixels_of_level2(pixel_bytes)))
 
 
 # ---- one call --------------------------------------------------------------------------------------------
@@ -241,7 +246,7 @@ cdef void lay_out(pointwise_call *call, int threads) noexcept nogil:
     call.stage_x = channels_apart(&call.x, item)
     call.stage_out = channels_apart(&call.out, item)
     call.stage_residual = call.residual.data != NULL and channels_apart(&call.residual, item)
-    call.block_pixels = pixels_for_cache(p.inputs * item)
+    call.block_pixels = pixels_for_cache(p.inputs * item, call.stage_x or call.stage_out)
     # 49 pixels are one block, not 48 and 1.
     call.pixel_blocks = max(1, (call.pixels + call.block_pixels // 2) // call.block_pixels)
     call.block_pixels = max(1, (call.pixels + call.pixel_blocks - 1) // call.pixel_blocks)
@@ -365,7 +370,7 @@ cdef class PointwisePlan(CompiledPlan):
 
     def choice(self):
         cdef const panels *p = &self.plan.panels
-        return f"about {pixels_for_cache(p.inputs * p.kernels.bytes)} pixels a tile, {register_tile(p)}"
+        return f"about {pixels_for_cache(p.inputs * p.kernels.bytes, False)} pixels a tile, {register_tile(p)}"
 
     cdef str tile(self, const job *work):
         cdef const pointwise_call *call = <const pointwise_call *>work.call

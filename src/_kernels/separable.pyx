@@ -36,6 +36,7 @@ from fastsep._pointwise cimport (
     PointwisePlan,
     panel_at,
     panels,
+    pixels_of_level2,
     register_tile,
     run_panels,
     run_panels_ahead,
@@ -81,11 +82,11 @@ cdef void share_out(separable_call *call, int threads, int64_t images) noexcept 
     call.block_rows = best_rows
 
 
-cdef int64_t tile_pixels(const depthwise_plan *d) noexcept nogil:
+cdef int64_t tile_pixels(const depthwise_plan *d, bint staged) noexcept nogil:
     """Depthwise outputs of a tile fill L1: tiles half that size are 5 % slower at 512² × 32, twice that size too. Wide
-    pixels fill a quarter of L2 instead, for which every panel of weights is read once."""
-    cdef int64_t pixel = d.channels * d.kernels.bytes
-    return min(MOST_PIXELS, max(48, caches().level1 // pixel, min(192, caches().level2 // 4 // pixel)))
+    pixels fill a part of L2 instead, for which every panel of weights is read once, unless scratch holds staged pixels."""
+    cdef int64_t pixel = d.channels * d.kernels.bytes, pixels = max(48, caches().level1 // pixel)
+    return min(MOST_PIXELS, pixels if staged else max(pixels, pixels_of_level2(pixel)))
 
 
 cdef void lay_out(separable_call *call, int threads) noexcept nogil:
@@ -96,7 +97,7 @@ cdef void lay_out(separable_call *call, int threads) noexcept nogil:
     call.stage_x = d.repeat > 1 or channels_apart(&call.x, item)
 
     # Two rows share depthwise inputs, so a wide image is cut into columns before a tile falls to one row.
-    pixels = tile_pixels(d)
+    pixels = tile_pixels(d, call.stage_x or channels_apart(&call.to.out, item))
     blocks = max(1, (width + pixels // 4) // max(1, pixels // 2)) if height > 1 else (width + pixels - 1) // pixels
     call.block_columns = max(1, (width + max(blocks, 1) - 1) // max(blocks, 1))
     call.column_blocks = (width + call.block_columns - 1) // call.block_columns
@@ -237,7 +238,7 @@ cdef class SeparablePlan(CompiledPlan):
 
     def choice(self):
         cdef const depthwise_plan *d = self.plan.depthwise
-        return (f"depthwise → pointwise fused, about {tile_pixels(d)} pixels a tile, {row_pairs(d)}, "
+        return (f"depthwise → pointwise fused, about {tile_pixels(d, False)} pixels a tile, {row_pairs(d)}, "
                 f"{register_tile(&self.plan.pointwise.panels)}")
 
     cdef str tile(self, const job *work):

@@ -23,7 +23,8 @@ cdef void run_panels(const panels *p, int64_t group, int64_t first_panel, int64_
                      int64_t output_offset) noexcept nogil
 cdef Packed pack_panels(panels *p, str isa, int64_t groups, int64_t taps, object kernel, object bias)
 cdef double panel_seconds(const panels *p, double pixels, double moved_bytes) noexcept nogil
-cdef int64_t pixels_for_cache(int64_t pixel_bytes) noexcept nogil
+cdef int64_t pixels_of_level2(int64_t pixel_bytes) noexcept nogil
+cdef int64_t pixels_for_cache(int64_t pixel_bytes, bint staged) noexcept nogil
 
 cdef void merge_axes(array *x, array *out, array *residual, int outermost) noexcept nogil
 

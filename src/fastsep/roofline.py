@@ -118,11 +118,13 @@ def measure(threads: int = 1, dtype: str = "float32", isa: str | None = None) ->
         peak, cycles = max(peak, flops), max(cycles, clock / threads)
 
     caches = _isa.cache_bytes()
+    # 256 MB at most: a virtual machine may show 480 MB of L3, of which it gets a part, and four times that took
+    # 17 s and 2 GB.
     sizes = {
         "L1": caches["L1"] // 2,
         "L2": max(caches["L2"] // 2, 2 * caches["L1"]),
-        "L3": max(caches["L3"] // 4 // threads, 2 * caches["L2"]),
-        "DRAM": max(4 * caches["L3"], 64 << 20) // threads,
+        "L3": max(min(caches["L3"] // 4, 64 << 20) // threads, 2 * caches["L2"]),
+        "DRAM": min(max(4 * caches["L3"], 64 << 20), 256 << 20) // threads,
     }
     moved = {"L1": 8e8, "L2": 4e8, "L3": 2e8, "DRAM": 2.0 * sizes["DRAM"]}
     bandwidth = {
