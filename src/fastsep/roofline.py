@@ -118,8 +118,8 @@ def measure(threads: int = 1, dtype: str = "float32", isa: str | None = None) ->
         peak, cycles = max(peak, flops), max(cycles, clock / threads)
 
     caches = _isa.cache_bytes()
-    # 256 MB at most: a virtual machine may show 480 MB of L3, of which it gets a part, and four times that took
-    # 17 s and 2 GB.
+    # 256 MB at most: a virtual machine may show 480 MB of L3, of which it gets a part, and four times that
+    # took 17 s and 2 GB.
     sizes = {
         "L1": caches["L1"] // 2,
         "L2": max(caches["L2"] // 2, 2 * caches["L1"]),
