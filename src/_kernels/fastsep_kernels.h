@@ -147,7 +147,7 @@ struct fs_transfer {
     int64_t offset, step;        /* in bytes: of the first column, and from one column to the next */
     double constant;
     double low, high;            /* of what lines16.inc stores */
-    int64_t ahead, ahead_bytes;  /* lines16.inc: what else of each row is to be fetched, from `offset` on */
+    int64_t ahead, ahead_bytes;  /* when loading: what else of each row is to be fetched, from `offset` on */
     char *buffer;                /* [rows][row_stride]: reals */
     int64_t row_stride;
 };

@@ -35,6 +35,7 @@ cdef void load_plane(const footprint_call *c, char **rows, int64_t count, int64_
     move.array = rows
     move.step = c.x_strides[c.ndim - 1]
     move.constant = c.constant
+    move.ahead = move.ahead_bytes = 0
     move.row_stride = c.row_stride
     while at < columns:
         run = 1
