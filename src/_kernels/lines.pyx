@@ -446,24 +446,6 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
         done += ready
 
 
-cdef void copy_plane(const lines_call *c, int64_t tile, char *plane) noexcept nogil:
-    cdef int64_t row, bytes = c.columns * c.x.item
-    cdef const char *source = c.x.data + offset_of(&c.outer, c.outer.x_strides, tile)
-    for row in range(c.down.size):
-        memcpy(plane + row * bytes, source + row * c.x_row, bytes)
-
-
-cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
-    cdef const lines_call *c = <const lines_call *>opaque
-    cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1), row
-    if not c.in_place:
-        run_block(c, tile % blocks, tile // blocks * c.block_columns, NULL, scratch)
-        return
-    copy_plane(c, tile, scratch + c.plane_at)
-    for row in range(c.row_blocks):
-        run_block(c, tile * c.row_blocks + row, 0, scratch + c.plane_at, scratch)
-
-
 # ---- one tile, nothing turned ----------------------------------------------------------------------------
 
 
@@ -659,15 +641,30 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const 
         kernels.lines_store(&put)
 
 
-cdef void unturned_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
+# ---- one tile, turned or not ----------------------------------------------------------------------------
+
+
+ctypedef void (*block_runner)(const lines_call *, int64_t, int64_t, const char *, char *) noexcept nogil
+
+
+cdef void copy_plane(const lines_call *c, int64_t tile, char *plane) noexcept nogil:
+    cdef int64_t row, bytes = c.columns * c.x.item
+    cdef const char *source = c.x.data + offset_of(&c.outer, c.outer.x_strides, tile)
+    for row in range(c.down.size):
+        memcpy(plane + row * bytes, source + row * c.x_row, bytes)
+
+
+cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
     cdef const lines_call *c = <const lines_call *>opaque
+    cdef block_runner run
     cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1), row
+    run = run_block if c.unturned == NULL else run_unturned
     if not c.in_place:
-        run_unturned(c, tile % blocks, tile // blocks * c.block_columns, NULL, scratch)
+        run(c, tile % blocks, tile // blocks * c.block_columns, NULL, scratch)
         return
     copy_plane(c, tile, scratch + c.plane_at)
     for row in range(c.row_blocks):
-        run_unturned(c, tile * c.row_blocks + row, 0, scratch + c.plane_at, scratch)
+        run(c, tile * c.row_blocks + row, 0, scratch + c.plane_at, scratch)
 
 
 cdef void lay_out_unturned(lines_call *c) noexcept nogil:
@@ -807,10 +804,9 @@ cdef void cut_stage(lines_call *c, phase *step) noexcept nogil:
                                and c.out_step == c.out.item)
                 c.out_is_real = c.words_out
         lay_out_unturned(c)
-        step.run_tile = unturned_tile
     else:
         lay_out(c)
-        step.run_tile = lines_tile
+    step.run_tile = lines_tile
     step.tiles = c.column_blocks * c.row_blocks * (c.outer.rows if c.down.taps else 1)
     if c.in_place:
         step.tiles = c.outer.rows

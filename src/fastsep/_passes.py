@@ -325,14 +325,14 @@ def exact_in_short_integers(passes: Sequence[Pass], given: np.dtype[Any], stored
     """Whether 16 bits hold whatever these passes make of bytes: then nothing is rounded, nor cut off."""
     if given.itemsize > 1 or given.kind not in "ui" or stored.kind not in "ui" or stored.itemsize > 2:
         return False
-    if any(p.weights is None or p.size > _SHORT or not p.weights[0].is_integer() for p in passes):
-        return False
     low, high = _range_of(given)
     least, most = _range_of(stored)
     most = min(most, _SHORT)
     for p in passes:
+        if p.weights is None or p.size > _SHORT:
+            return False
         # Faster than by NumPy up to some hundred taps, and most have three.
-        taps = p.weights.tolist() if p.weights is not None else []
+        taps = p.weights.tolist()
         if not all(map(float.is_integer, taps)):
             return False
         if p.mode == "constant":
