@@ -3,10 +3,15 @@
     python tools/check_assembly.py avx2|avx512|neon
 
 Compiles src/_kernels/isa_<name>.c, isa_neon.c with the cross compiler aarch64-linux-gnu-gcc, as setup.py
-does, finds the innermost loops that hold fused multiply-adds, and prints for each hot kernel: FMAs, vector
-loads, broadcasts, spills and scalar arithmetic of its busiest loop. Fails if the object holds no FMA, if a
-hot kernel has none, or if its busiest loop spills more than SPILLS_ALLOWED says, computes with scalars or
-calls a function.
+does, and looks at every innermost loop of every function. Fails if
+
+- one stores vectors on the stack or reads them from there, through the stack pointer or a frame pointer, more
+  often than ALLOWED says for its function;
+- the object holds no FMA, or a hot kernel none;
+- the busiest loop of a hot kernel computes with scalars, or calls a function that CALLS does not name.
+
+Prints for each hot kernel FMAs, vector loads, broadcasts and scalar arithmetic of its busiest loop, and then
+every function that has vectors on the stack, with the reason why.
 """
 
 from __future__ import annotations
@@ -16,73 +21,78 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from assembly import Instructions, Loop, functions, inner_loops
 
 KERNELS = Path(__file__).resolve().parent.parent / "src" / "_kernels"
 FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC", "-g0"]
 
-# Vectors on the stack that the busiest loop of a kernel may read or write.
-SPILLS_ALLOWED = {
-    "avx2": {
-        "pointwise_panel_1": 0,
-        "pointwise_panel_2": 0,
-        "pointwise_panel_3": 0,
-        "depthwise_3x3": 0,
-        "depthwise_3x3_stride2": 0,
-        "depthwise_5x5": 0,
-        "depthwise_7x7": 0,
-        "footprint_row_fused": 0,
-        "lines_symmetric": 0,
-        "lines_antisymmetric": 0,
-        "lines_unfolded": 0,
-    },
-    "avx512": {
-        "pointwise_panel_1": 0,
-        "pointwise_panel_2": 0,
-        "pointwise_panel_3": 0,
-        "pointwise_panel_4": 0,
-        "depthwise_3x3": 0,
-        "depthwise_3x3_stride2": 0,
-        "depthwise_5x5": 0,
-        "depthwise_7x7": 0,
-        "footprint_row_fused": 0,
-        "lines_symmetric": 0,
-        "lines_antisymmetric": 0,
-        "lines_unfolded": 0,
-    },
-    # Not for want of registers: GCC stores the sums early for the branch with residual or curve.
-    "neon": {
-        "pointwise_panel_1": 0,
-        "pointwise_panel_2": 0,
-        "pointwise_panel_3": 0,
-        "pointwise_panel_4": 0,
-        "depthwise_3x3": 6,
-        "depthwise_3x3_stride2": 14,
-        "depthwise_5x5": 8,
-        "depthwise_7x7": 16,
-        "lines_symmetric": 0,
-        "lines_antisymmetric": 0,
-        "lines_unfolded": 0,
-    },
+# Their busiest loop is all FMAs; those of 16-bit lanes multiply and add by pmaddwd.
+DEPTHWISE = ("depthwise_3x3", "depthwise_3x3_stride2", "depthwise_5x5", "depthwise_7x7")
+LINES = ("lines_symmetric", "lines_antisymmetric", "lines_unfolded")
+PANELS = ("pointwise_panel_1", "pointwise_panel_2", "pointwise_panel_3")
+SHORT = ("lines_down", "lines_along")
+HOT = {
+    "avx2": (*PANELS, *DEPTHWISE, "footprint_row_fused", *LINES),
+    "avx512": (*PANELS, "pointwise_panel_4", *DEPTHWISE, "footprint_row_fused", *LINES),
+    "neon": (*PANELS, "pointwise_panel_4", *DEPTHWISE, *LINES),
 }
-
-# Those of 16-bit lanes, whose multiply-add is pmaddwd: no spill either.
-SHORT_KERNELS = {"avx2": ("lines_down", "lines_along"), "avx512": ("lines_down", "lines_along")}
-
-# x86's jumps; Arm's branches, whose tests of a register come before the target.
-JUMP = r"(?:j\w+|b|b\.\w+|cbn?z +\w+,|tbn?z +\w+, #\w+,) +([0-9a-f]+) "
+HOT_SHORT = {"avx2": SHORT, "avx512": SHORT, "neon": ()}
+# Calls in the busiest loop: depthwise_curve, for a residual or a curve, of sums that are stored already.
+CALLS = dict.fromkeys(DEPTHWISE, 1)
 
 
-@dataclass
-class Loop:
-    """Counts of one innermost loop."""
+class Allowed(NamedTuple):
+    """Vectors that any innermost loop of a function may store on the stack and reload from it."""
 
-    fmas: int = 0
-    loads: int = 0
-    broadcasts: int = 0
-    spills: int = 0
-    scalars: int = 0
+    function: str
+    stored: int
+    reloaded: int
+    reason: str
+
+
+BOUNDS = "no spill: the clamp's two bounds lie in `struct columns`, in memory on purpose"
+BLOCK = "no spill: the block of vectors that a curve is given is an array"
+DIVISOR = "what the sums are divided by or clamped to, once a vector of outputs"
+ALLOWED: dict[str, tuple[Allowed, ...]] = {
+    "avx2": (
+        Allowed("depthwise_3x3_row", 0, 2, BOUNDS),
+        Allowed("depthwise_3x3", 0, 2, BOUNDS),
+        Allowed("depthwise_3x3_stride2_row", 0, 4, BOUNDS),
+        Allowed("depthwise_3x3_stride2", 0, 2, BOUNDS),
+        Allowed("depthwise_3", 1, 1, "one of 8 sums across its loop over rows"),
+        Allowed("depthwise_5", 5, 5, "sums, and taps that GCC reads twice"),
+        Allowed("depthwise_5x5", 4, 6, "two bounds, and 4 taps that GCC reads ahead of the inputs"),
+        Allowed("depthwise_5_stride2", 5, 9, "as depthwise_5"),
+        Allowed("depthwise_7", 2, 5, "as depthwise_5"),
+        Allowed("depthwise_7_stride2", 15, 23, "as depthwise_5; 19 columns are read for one row of outputs"),
+        Allowed("depthwise_7x7", 6, 15, "as depthwise_5x5"),
+        Allowed("lines_symmetric_1", 1, 2, DIVISOR),
+        Allowed("lines_symmetric_2", 1, 2, DIVISOR),
+        Allowed("lines_symmetric_3", 1, 2, DIVISOR),
+        Allowed("lines_symmetric_4", 2, 3, DIVISOR),
+        Allowed("lines_antisymmetric_1", 1, 2, DIVISOR),
+        Allowed("lines_antisymmetric_2", 1, 2, DIVISOR),
+        Allowed("lines_antisymmetric_3", 1, 2, DIVISOR),
+        Allowed("lines_antisymmetric_4", 2, 3, DIVISOR),
+        Allowed("lines_symmetric_exact_4", 2, 3, "two sums of 9 factors' products, rounded one by one"),
+        Allowed("lines_antisymmetric_exact_4", 2, 3, "two sums of 9 factors' products, rounded one by one"),
+        Allowed("lines_mean_5", 0, 1, DIVISOR),
+        Allowed("lines_mean_7", 0, 2, DIVISOR),
+        Allowed("lines_mean_9", 0, 14, DIVISOR),
+        Allowed("activate", 0, 1, "one constant of a curve; every constant is read from memory"),
+        Allowed("elementwise", 18, 9, BLOCK),
+    ),
+    "avx512": (Allowed("elementwise", 16, 7, BLOCK),),
+    "neon": (
+        Allowed("depthwise_3x3_stride2", 7, 7, "inputs of a row, read ahead"),
+        Allowed("depthwise_5x5", 1, 1, "a pair of bounds"),
+        Allowed("elementwise", 18, 10, BLOCK),
+        Allowed("fma_burst", 15, 0, "GCC keeps the sums of each repetition for what follows the loop"),
+    ),
+}
 
 
 def disassemble(isa: str) -> str:
@@ -91,98 +101,70 @@ def disassemble(isa: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, f"isa_{isa}.o")
         subprocess.run([compiler, *FLAGS, "-c", str(KERNELS / f"isa_{isa}.c"), "-o", str(target)], check=True)
-        listing = subprocess.run(
+        return subprocess.run(
             [f"{prefix}objdump", "-d", "--no-show-raw-insn", str(target)],
             check=True,
             capture_output=True,
             text=True,
+        ).stdout
+
+
+def kernel_of(symbol: str) -> str:
+    """`depthwise_3x3` of depthwise_3x3_f32_avx2."""
+    return re.sub(r"_(f32|f64|i16)_\w+$", "", symbol)
+
+
+def hot_failures(loops: dict[str, list[Loop]], isa: str) -> list[str]:
+    """What is wrong with hot kernels, whose busiest loops are printed."""
+    failures = []
+    if not any(loop.fmas for found in loops.values() for loop in found):
+        failures.append(f"the object of {isa} holds no FMA at all")
+    hot = [f"{kernel}_{dtype}_{isa}" for kernel in HOT[isa] for dtype in ("f32", "f64")]
+    hot += [f"{kernel}_i16_{isa}" for kernel in HOT_SHORT[isa]]
+    print(f"{'kernel':<32} {'FMAs':>5} {'loads':>6} {'broadcasts':>11} {'scalars':>8}")
+    for symbol in hot:
+        busiest = max(loops.get(symbol, []), key=lambda loop: loop.fmas, default=Loop())
+        print(
+            f"{symbol:<32} {busiest.fmas:>5} {busiest.loads:>6} {busiest.broadcasts:>11} {busiest.scalars:>8}"
         )
-        return listing.stdout.replace("\t", " ")
+        if not busiest.fmas:
+            failures.append(f"{symbol}: no inner loop with an FMA")
+        elif busiest.scalars or busiest.calls > CALLS.get(kernel_of(symbol), 0):
+            failures.append(f"{symbol}: scalar arithmetic or a call in its busiest loop")
+    return failures
 
 
-def functions(listing: str) -> dict[str, list[tuple[int, str]]]:
-    """Instructions (address, text) by symbol."""
-    found: dict[str, list[tuple[int, str]]] = {}
-    current: list[tuple[int, str]] = []
-    for line in listing.splitlines():
-        if symbol := re.match(r"[0-9a-f]+ <(.+)>:", line):
-            current = found.setdefault(symbol.group(1), [])
-        elif instruction := re.match(r" *([0-9a-f]+): +(.+)", line):
-            current.append((int(instruction.group(1), 16), instruction.group(2)))
-    return found
+def stack_failures(loops: dict[str, list[Loop]], isa: str) -> list[str]:
+    """Loops that use the stack more often than they are allowed to; all that use it are printed."""
+    failures = []
+    limits = {allowed.function: allowed for allowed in ALLOWED[isa]}
+    print(
+        f"\n{sum(map(len, loops.values()))} innermost loops of {len(loops)} functions; vectors on the stack:"
+    )
+    print(f"{'function':<40} {'stored':>7} {'reloaded':>9}  why")
+    for symbol, found in loops.items():
+        stored = max((loop.stored for loop in found), default=0)
+        reloaded = max((loop.reloaded for loop in found), default=0)
+        if not stored and not reloaded:
+            continue
+        limit = limits.get(kernel_of(symbol), Allowed("", 0, 0, "nothing allows it"))
+        print(f"{symbol:<40} {stored:>7} {reloaded:>9}  {limit.reason}")
+        if stored > limit.stored or reloaded > limit.reloaded:
+            failures.append(
+                f"{symbol}: an inner loop stores {stored} vectors on the stack and reloads {reloaded}, "
+                f"allowed are {limit.stored} and {limit.reloaded}"
+            )
+    return failures
 
 
-def innermost_loops(instructions: list[tuple[int, str]]) -> list[list[str]]:
-    """Bodies of backward jumps that hold no other backward jump."""
-    spans = []
-    for address, text in instructions:
-        jump = re.match(JUMP, text)
-        if jump and int(jump.group(1), 16) <= address:
-            spans.append((int(jump.group(1), 16), address))
-    inner = [
-        (begin, end)
-        for begin, end in spans
-        if not any((b, e) != (begin, end) and begin <= b and e <= end for b, e in spans)
-    ]
-    return [[text for address, text in instructions if begin <= address <= end] for begin, end in inner]
-
-
-def count(body: list[str], isa: str) -> Loop:
-    if isa == "neon":
-        return count_neon(body)
-    return count_x86(body, "zmm" if isa == "avx512" else "ymm")
-
-
-def count_x86(body: list[str], register: str) -> Loop:
-    loop = Loop()
-    for text in body:
-        name, _, operands = text.partition(" ")
-        loop.fmas += name.startswith(("vfmadd", "vpmaddwd")) and register in operands
-        loop.broadcasts += name.startswith(("vbroadcast", "vpbroadcast")) and "(" in operands
-        on_stack = "(%rsp" in operands and register in operands
-        loop.spills += on_stack
-        loop.loads += register in operands and "(" in operands.rpartition(",")[0] and not on_stack
-        loop.scalars += re.match(r"v(fmadd\w+|mul|add)s[sd]$|call", name) is not None
-    return loop
-
-
-def count_neon(body: list[str]) -> Loop:
-    """A pair (ldp, stp) counts twice; a broadcast is a scalar's load, whose lane 0 the FMA names."""
-    loop = Loop()
-    for text in body:
-        name, _, operands = text.partition(" ")
-        vectors = len(re.findall(r"\bq\d+", operands))
-        loop.fmas += name == "fmla" and re.match(r" *v\d+\.(4s|2d),", operands) is not None
-        loop.broadcasts += name == "ld1r" or re.match(r"ldr +[sd]\d+, \[x", text) is not None
-        loop.spills += vectors * ("[sp" in operands)
-        loop.loads += vectors * (name.startswith("ld") and "[sp" not in operands)
-        loop.scalars += name == "bl" or re.match(r"f(madd|mul|add) +[sd]\d+,", text) is not None
-    return loop
+def check(found: dict[str, Instructions], isa: str) -> list[str]:
+    """All that is wrong with an object, after printing what it does."""
+    loops = {symbol: inner_loops(instructions, isa) for symbol, instructions in found.items() if instructions}
+    return hot_failures(loops, isa) + stack_failures(loops, isa)
 
 
 def main(isa: str) -> int:
-    found = functions(disassemble(isa))
-    failures = []
-    if not any(count([text], isa).fmas for body in found.values() for _, text in body):
-        failures.append(f"the object of {isa} holds no FMA at all")
-    print(f"{'kernel':<32} {'FMAs':>5} {'loads':>6} {'broadcasts':>11} {'spills':>7} {'scalars':>8}")
-    hot = {
-        f"{kernel}_{dtype}_{isa}": allowed
-        for kernel, allowed in SPILLS_ALLOWED[isa].items()
-        for dtype in ("f32", "f64")
-    }
-    hot |= {f"{kernel}_i16_{isa}": 0 for kernel in SHORT_KERNELS.get(isa, ())}
-    for symbol, allowed in hot.items():
-        loops = [count(body, isa) for body in innermost_loops(found.get(symbol, []))]
-        busiest = max(loops, key=lambda loop: loop.fmas, default=Loop())
-        counts = f"{busiest.fmas:>5} {busiest.loads:>6} {busiest.broadcasts:>11} {busiest.spills:>7}"
-        print(f"{symbol:<32} {counts} {busiest.scalars:>8}")
-        if not busiest.fmas:
-            failures.append(f"{symbol}: no inner loop with an FMA")
-        elif busiest.spills > allowed:
-            failures.append(f"{symbol}: {busiest.spills} spills in its busiest loop, {allowed} allowed")
-        elif busiest.scalars:
-            failures.append(f"{symbol}: scalar arithmetic or a call in its busiest loop")
+    failures = check(functions(disassemble(isa)), isa)
     for failure in failures:
         print(f"FAILED {failure}")
     return 1 if failures else 0
