@@ -228,13 +228,40 @@ def test_shape_of_the_residual(family: str) -> None:
         refused_operand(family, "residual", wrong, ValueError, *fragments)
 
 
-def test_residual_of_a_block_needs_equal_shapes() -> None:
-    case = CASES["inverted residual"](strides=2)
-    refused(ValueError, lambda: compute("inverted residual", case), "residual", "strides|shape")
+@pytest.mark.parametrize("family", ["inverted residual", "squeeze and excite"])
+@pytest.mark.parametrize(
+    ("options", "got"),
+    [
+        ({"strides": 2}, r"strides=1.*got strides=2"),
+        ({"strides": (1, 2)}, r"strides=1.*got strides=\(1, 2\)"),
+        ({"strides": 2, "padding": "valid"}, r"strides=1.*got strides=2"),
+        ({"padding": "valid"}, r'padding="same".*\(2, 2\).*got padding=\'valid\''),
+        ({"padding": 0}, r'padding="same".*got padding=0'),
+        ({"padding": ((1, 1), (1, 2))}, r"got padding=\(\(1, 1\), \(1, 2\)\)"),
+        ({"padding": 1, "dilation_rate": (1, 2)}, r"\(2, 4\).*got padding=1"),
+    ],
+)
+def test_residual_of_a_block_needs_outputs_of_the_inputs_size(
+    family: str, options: dict[str, Any], got: str
+) -> None:
+    """Known without an input, so it is said before there is one."""
+    case = CASES[family](**options)
+    refused(ValueError, lambda: case.plan(PLANS[family]), "residual=True", got)
+    without = Case(case.operands, case.options | {"residual": False})
+    assert without.plan(PLANS[family]) is not None
+
+
+@pytest.mark.parametrize("padding", ["same", "same_lower", 1, ((2, 0), (1, 1)), ((0, 2), (0, 2))])
+def test_residual_of_a_block_with_padding_that_keeps_the_size(padding: Any) -> None:
+    case = CASES["inverted residual"](padding=padding)
+    assert compute("inverted residual", case).shape == case.operands["inputs"].shape
+
+
+def test_residual_of_a_block_needs_as_many_channels() -> None:
     case = CASES["inverted residual"]()
     case.operands["project_kernel"] = case.operands["project_kernel"][:, :-1]
     case.operands["bias"] = case.operands["bias"][:-1]
-    refused(ValueError, lambda: compute("inverted residual", case), "residual", r"\b9\b", r"\b10\b")
+    refused(ValueError, lambda: case.plan(fastsep.InvertedResidual), "residual", r"\b9\b", r"\b10\b")
 
 
 @pytest.mark.parametrize("residual", [1, None, "yes", np.zeros((1, 2))])

@@ -830,6 +830,15 @@ def test_blocks(activation: str | None, adds: bool) -> None:
     assert set(node.origin) == {node.name for node in graph.nodes}
 
 
+def test_a_block_of_one_pixel_adds_its_input_at_any_stride() -> None:
+    """InvertedResidual refuses it: with more pixels it could not."""
+    b = Builder()
+    x = b.input("N", 4, 1, 1)
+    after = applied(b.graph(block(b, x, residual=x, strides=(2, 2))), *FUSE)
+    assert counted(after) == {"fastsep.Conv": 1, "fastsep.Separable": 1}
+    assert after.nodes[1].inputs[5] == x
+
+
 def test_a_block_without_expansion() -> None:
     b = Builder()
     x = b.input("N", 4, "H", "W")

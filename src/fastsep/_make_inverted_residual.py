@@ -86,6 +86,8 @@ class InvertedResidualParts:
                 f"residual=True needs as many output channels as inputs, {inputs}; "
                 f"project_kernel gives {project.shape[-1]}"
             )
+        if residual:
+            _validate.residual_window(window, strides, padding)
         curve = epilogue(activation, "activation", dtype)
         linear = epilogue(None, "activation", dtype)
         isa = get_isa()

@@ -193,6 +193,32 @@ def window(kernel_shape: tuple[int, ...], strides: object, pads: object, dilatio
     return kernel_shape, axes(strides, "strides", rank), dilation, padding(pads, rank)
 
 
+def keeps_size(window: Window) -> bool:
+    """Whether outputs are as large as their inputs, whatever the size of these."""
+    taps, strides, dilation, pads = window
+    if any(step != 1 for step in strides):
+        return False
+    if isinstance(pads, str):
+        return True
+    reaches = ((count - 1) * step for count, step in zip(taps, dilation, strict=True))
+    return all(before + after == reach for (before, after), reach in zip(pads, reaches, strict=True))
+
+
+def residual_window(window: Window, strides: object, pads: object) -> None:
+    """The window of a block that adds its inputs, which needs outputs of their size."""
+    if keeps_size(window):
+        return
+    if any(step != 1 for step in window[1]):
+        raise ValueError(
+            f"residual=True needs strides=1, so that outputs are as large as the inputs; got strides={strides!r}"
+        )
+    reaches = tuple((count - 1) * step for count, step in zip(window[0], window[2], strict=True))
+    raise ValueError(
+        'residual=True needs padding="same", or pairs that sum to (taps - 1)·dilation, '
+        f"{reaches}, so that outputs are as large as the inputs; got padding={pads!r}"
+    )
+
+
 def inputs(
     value: object, ranks: tuple[int, ...], first: bool, dtype: np.dtype[Any], dtype_of: str = "kernel"
 ) -> Array:

@@ -456,7 +456,8 @@ class InvertedResidual(Plan):
     activation
         Of the expansion and of the depthwise part; the projection is linear.
     residual : bool
-        Add the inputs to the outputs, which then must have the same shape.
+        Add the inputs to the outputs, which then must have the same shape: as many channels, ``strides=1``, and
+        "same" or as much explicit padding.
     squeeze_excite : SqueezeExcite or None
         A gate on the channels of the depthwise outputs, from their means over an image: MobileNetV3's and
         EfficientNet's block. A call then holds the depthwise outputs of at least one image.
@@ -566,13 +567,6 @@ class InvertedResidual(Plan):
         result = self._usual.run(inputs, out, residual, threads)
         if result is not None:
             return result
-        if self._residual and isinstance(inputs, np.ndarray) and inputs.ndim - 2 in self._ranks:
-            _, spatial, _ = _validate.split_shape(inputs.shape, self._channels_first)
-            if self._plan.output_shape(spatial) != spatial:
-                raise ValueError(
-                    f"residual=True needs outputs of the inputs' shape; inputs of {spatial} pixels give "
-                    f'{self._plan.output_shape(spatial)}: use strides=1 and padding="same"'
-                )
         return self._run_checked(inputs, out, residual, threads)
 
     def _own_residual(self, x: Array) -> Array | None:

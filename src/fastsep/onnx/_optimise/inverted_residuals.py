@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from fastsep import _validate
 from fastsep._activations import Activation
 from fastsep.onnx._graph import Graph, Node
 from fastsep.onnx._operators.fused import CHANNELS_FIRST
@@ -53,6 +54,8 @@ def _block(draft: Draft, node: Node) -> list[Node] | None:
     x = depthwise.inputs[0] if expand is None else expand.inputs[0]
     if node.inputs[3] not in ("", x):
         return None
+    if node.inputs[3] == x and not _keeps_size(draft, depthwise):
+        return None
     if expand is None and gate is None and not _is_block(draft, depthwise):
         return None
     attributes = {
@@ -80,6 +83,14 @@ def _filters(draft: Draft, depthwise: Node) -> bool:
     """Return whether a fastsep.Conv has one filter for every channel, and adds nothing."""
     one = kernel_of(draft, depthwise).shape[-1] == depthwise.attributes["groups"]
     return is_depthwise(draft, depthwise) and one and not depthwise.inputs[3]
+
+
+def _keeps_size(draft: Draft, depthwise: Node) -> bool:
+    """Return whether outputs are as large as inputs of any size: one pixel is one pixel at any stride."""
+    names = ("strides", "padding", "dilation_rate")
+    strides, padding, dilation = (depthwise.attributes[name] for name in names)
+    taps = kernel_of(draft, depthwise).shape[:-2]
+    return _validate.keeps_size(_validate.window(taps, strides, padding, dilation))
 
 
 def _is_block(draft: Draft, depthwise: Node) -> bool:
