@@ -7,20 +7,34 @@ from fastsep._load import load
 from fastsep._memory import empty
 from fastsep._squeeze_excite import SqueezeExcite
 from fastsep.cost import Cost, Costs, cost, networks
-from fastsep.factor import ConvFactors, Factors, NotSeparableError, factorize, factorize_conv, is_separable
 from fastsep.layers import Conv, DepthwiseConv, InvertedResidual, PointwiseConv, SeparableConv
 from fastsep.ops import conv, depthwise_conv, pointwise_conv, separable_conv
 
 if TYPE_CHECKING:
     from fastsep._version import __version__
+    from fastsep.factor import (
+        ConvFactors,
+        Factors,
+        NotSeparableError,
+        factorize,
+        factorize_conv,
+        is_separable,
+    )
 else:
+    _OF_FACTOR = (
+        "ConvFactors", "Factors", "NotSeparableError", "factorize", "factorize_conv", "is_separable",
+    )  # fmt: skip
 
     def __getattr__(name):
-        # To look the version up takes as long as to import all the rest.
+        # To look the version up takes as long as to import all the rest, what takes kernels apart a fifth.
         if name == "__version__":
             from fastsep._version import __version__
 
             return __version__
+        if name in _OF_FACTOR:
+            from fastsep import factor
+
+            return getattr(factor, name)
         raise AttributeError(f"module 'fastsep' has no attribute {name!r}")
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from itertools import pairwise
 
 from fastsep._layer_costs import (
@@ -51,6 +50,9 @@ class Row:
 @cache
 def families() -> tuple[tuple[tuple[Variant, ...], tuple[Row, ...]], ...]:
     """Every table: its variants and its rows."""
+    # What finds files of a package takes longer to import than all that is here.
+    from importlib.resources import files
+
     folder = files("fastsep") / "network_tables"
     tables = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".txt")), key=lambda e: e.name

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from fastsep import _validate
-from fastsep._describe import Description
 from fastsep._job import CompiledPlan
 from fastsep._usual import UsualCall
 from fastsep._validate import Array
-from fastsep.roofline import remembered
+
+if TYPE_CHECKING:
+    from fastsep._describe import Description
 
 # Not worth a place in `repr`.
 _DEFAULTS = (("strides", 1), ("dilation_rate", 1))
@@ -193,6 +194,9 @@ class Plan(Immutable):
         ValueError
             The plan cannot take such a shape.
         """
+        from fastsep._describe import Description
+        from fastsep.roofline import remembered
+
         first = self._channels_first
         x = _validate.inputs(_validate.unallocated(input_shape, self._dtype), self._ranks, first, self._dtype)
         batch, spatial, channels = _validate.split_shape(x.shape, first)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import median
 
 import numpy as np
 
@@ -143,7 +142,7 @@ def measure(threads: int = 1, dtype: str = "float32", isa: str | None = None) ->
         bandwidth,
         {**caches, "DRAM": float("inf")},
         cycles,
-        median(rates),
+        float(np.median(rates)),
     )
 
 

@@ -17,7 +17,6 @@ import json
 import math
 import os
 import struct
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,8 @@ _MOST_HEADER = 1 << 30
 
 def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     """Write a graph; a file that is there is replaced when the new one is complete."""
+    import tempfile
+
     path = Path(path)
     arrays = {name: np.asarray(value, order="C") for name, value in graph.constants.items()}
     entries: dict[str, Any] = {}

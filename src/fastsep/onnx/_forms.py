@@ -15,6 +15,7 @@ import numpy as np
 
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._graph import Array, Node
+from fastsep.onnx._package import Package
 from fastsep.onnx._tensors import ExternalFiles, element_type, to_array
 
 # Since which opset the axes of a reduction are an input.
@@ -44,8 +45,7 @@ class Forms:
 
     Attributes
     ----------
-    package : module
-        onnx itself.
+    onnx : Package
     opset : int
         Of the default domain.
     constants : dict
@@ -58,7 +58,7 @@ class Forms:
         How many axes a value has, where the file says so.
     """
 
-    package: Any
+    onnx: Package
     opset: int
     files: ExternalFiles
     constants: dict[str, Array]
@@ -81,18 +81,16 @@ class Forms:
     def defaults(self, op: str) -> dict[str, Any]:
         """Attributes that a node need not have: those of its opset, then those that came later."""
         if op not in self._defaults:
-            schemas = self.package.defs
             found: dict[str, Any] = {}
-            for version in (schemas.onnx_opset_version(), self.opset):
-                for name, attribute in schemas.get_schema(op, version, "").attributes.items():
-                    if attribute.default_value.type:
-                        found[name] = self.value(attribute.default_value, op)
+            for version in (self.onnx.newest_opset, self.opset):
+                for name, attribute in self.onnx.defaults(op, version).items():
+                    found[name] = self.value(attribute, op)
             self._defaults[op] = found
         return self._defaults[op]
 
     def value(self, attribute: Any, what: str) -> Any:
         """The value of an AttributeProto: a number, text, an array, or a tuple of numbers or texts."""
-        kinds = self.package.AttributeProto
+        kinds = self.onnx.AttributeProto
         kind = attribute.type
         if kind == kinds.FLOAT:
             return attribute.f
@@ -107,7 +105,7 @@ class Forms:
         if kind == kinds.STRINGS:
             return tuple(text.decode() for text in attribute.strings)
         if kind == kinds.TENSOR:
-            return to_array(self.package, attribute.t, self.files, f"{what}: attribute {attribute.name!r}")
+            return to_array(self.onnx, attribute.t, self.files, f"{what}: attribute {attribute.name!r}")
         names = {value: name for name, value in kinds.AttributeType.items()}
         raise UnsupportedOperator(
             f"{what}: attribute {attribute.name!r} is of type {names.get(kind, kind)}, which is not supported"
@@ -272,7 +270,7 @@ def _to(name: str) -> Callable[[Forms, Node], Node]:
         number = node.attributes.get(name)
         if number is None:
             return node
-        dtype = element_type(forms.package, number, f"{node.describe()}: attribute {name!r}")
+        dtype = element_type(forms.onnx, number, f"{node.describe()}: attribute {name!r}")
         attributes: dict[str, Any] = {name: dtype.name}
         return _with(node, **attributes)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import mmap
 import os
 import stat
@@ -18,6 +17,7 @@ from fastsep.onnx._forms import Forms
 from fastsep.onnx._graph import Array, Graph, Node, Port, in_order
 from fastsep.onnx._mapped import owner_of
 from fastsep.onnx._operators import OPERATORS
+from fastsep.onnx._package import Package, package
 from fastsep.onnx._tensors import ExternalFiles, element_type, to_array
 from fastsep.onnx._wire import split
 
@@ -63,8 +63,11 @@ def load(source: str | os.PathLike[str] | bytes | Any, folder: str | os.PathLike
     UnsupportedOperator
         A node, its domain, or a data type is not supported.
     """
-    package = _package()
-    if not isinstance(source, bytes | bytearray | memoryview | package.ModelProto):
+    try:
+        onnx = package()
+    except ImportError as error:
+        raise ImportError("reading ONNX files needs the onnx package: pip install 'fastsep[onnx]'") from error
+    if not isinstance(source, bytes | bytearray | memoryview | onnx.ModelProto):
         if not isinstance(source, str | os.PathLike):
             raise TypeError(
                 f"a model must be a path, bytes or an onnx.ModelProto; got {type(source).__name__}"
@@ -74,12 +77,12 @@ def load(source: str | os.PathLike[str] | bytes | Any, folder: str | os.PathLike
         source = _mapped(path)
     try:
         raw: Sequence[memoryview | None] = ()
-        if isinstance(source, package.ModelProto):
+        if isinstance(source, onnx.ModelProto):
             model = source
         else:
             rest, raw = split(memoryview(source).cast("B"))
-            model = _parse(package, rest, len(source))
-        return _graph_of(package, model, ExternalFiles(None if folder is None else Path(folder)), raw)
+            model = _parse(onnx, rest, len(source))
+        return _graph_of(onnx, model, ExternalFiles(None if folder is None else Path(folder)), raw)
     except UnicodeDecodeError as error:
         raise ModelError(f"the model holds text that is not UTF-8: {error.object[:40]!r}") from None
 
@@ -114,54 +117,43 @@ def _lies_in_a_model(value: Array) -> bool:
     return isinstance(owner_of(value), _ModelMap | bytes | bytearray)
 
 
-def _package() -> Any:
+def _parse(onnx: Package, data: bytes, size: int) -> Any:
     try:
-        package = importlib.import_module("onnx")
-        for part in ("checker", "defs", "inliner"):
-            importlib.import_module(f"onnx.{part}")
-    except ImportError as error:
-        raise ImportError("reading ONNX files needs the onnx package: pip install 'fastsep[onnx]'") from error
-    return package
-
-
-def _parse(package: Any, data: bytes, size: int) -> Any:
-    decode_error = importlib.import_module("google.protobuf.message").DecodeError
-    try:
-        return package.ModelProto.FromString(data)
-    except decode_error:
+        return onnx.ModelProto.FromString(data)
+    except onnx.DecodeError:
         raise ModelError(
             f"these {size} bytes are no ONNX model: they cannot be parsed, or the file is truncated"
         ) from None
 
 
-def _graph_of(package: Any, model: Any, files: ExternalFiles, raw: Sequence[memoryview | None]) -> Graph:
+def _graph_of(onnx: Package, model: Any, files: ExternalFiles, raw: Sequence[memoryview | None]) -> Graph:
     if not model.HasField("graph"):
         raise ModelError("this is no ONNX model: it has no graph")
     _check_texts(model)
-    opset = _opset(package, model)
+    opset = _opset(onnx, model)
     _check_unique([tensor.name for tensor in model.graph.initializer], "initialisers")
     _check_unique([value.name for value in model.graph.input], "inputs")
     _check_unique([value.name for value in model.graph.output], "outputs")
     if model.graph.sparse_initializer:
         raise UnsupportedOperator("the model has sparse initialisers, which are not supported")
-    light = _without_weights(package, model)
+    light = _without_weights(onnx, model)
     if model.functions:
-        light = _inlined(package, light, opset)
+        light = _inlined(onnx, light, opset)
     for proto in light.graph.node:
         _check_supported(proto, opset)
     _sort(light, model)
-    _check(package, light, opset)
+    _check(onnx, light, opset)
 
-    ports = {value.name: _port(package, value, "input") for value in model.graph.input}
+    ports = {value.name: _port(onnx, value, "input") for value in model.graph.input}
     constants: dict[str, Array] = {}
     for index, tensor in enumerate(model.graph.initializer):
         taken = raw[index] if index < len(raw) else None
-        array = to_array(package, tensor, files, f"initialiser {tensor.name!r}", taken)
+        array = to_array(onnx, tensor, files, f"initialiser {tensor.name!r}", taken)
         _check_declared(tensor.name, array, ports.pop(tensor.name, None))
         constants[tensor.name] = array
-    outputs = tuple(_port(package, value, "output") for value in model.graph.output)
+    outputs = tuple(_port(onnx, value, "output") for value in model.graph.output)
     forms = Forms(
-        package,
+        onnx,
         opset,
         files,
         constants,
@@ -198,13 +190,13 @@ def _texts(model: Any) -> Iterator[Any]:
             yield from (attribute.name for attribute in proto.attribute)
 
 
-def _opset(package: Any, model: Any) -> int:
+def _opset(onnx: Package, model: Any) -> int:
     """The opset of the default domain."""
     versions = {entry.version for entry in model.opset_import if entry.domain in _DEFAULT_DOMAIN}
     if len(versions) != 1:
         raise ModelError(f"the model must name one opset of domain 'ai.onnx'; it names {sorted(versions)}")
     (version,) = versions
-    newest = package.defs.onnx_opset_version()
+    newest = onnx.newest_opset
     if version < _OLDEST_OPSET:
         raise ModelError(
             f"the model is of opset {version}; supported are {_OLDEST_OPSET} to {newest}: "
@@ -212,7 +204,7 @@ def _opset(package: Any, model: Any) -> int:
         )
     if version > newest:
         raise ModelError(
-            f"the model is of opset {version}; onnx {package.__version__} knows opsets up to {newest}: "
+            f"the model is of opset {version}; onnx {onnx.version} knows opsets up to {newest}: "
             "install a newer onnx"
         )
     return int(version)
@@ -228,9 +220,9 @@ def _check_unique(names: list[str], what: str) -> None:
         seen.add(name)
 
 
-def _without_weights(package: Any, model: Any) -> Any:
+def _without_weights(onnx: Package, model: Any) -> Any:
     """A copy in which initialisers are inputs: what checks and inlining need, without copying weights."""
-    light = package.ModelProto()
+    light = onnx.ModelProto()
     light.ir_version = model.ir_version
     light.opset_import.extend(model.opset_import)
     light.functions.extend(model.functions)
@@ -281,7 +273,7 @@ def _check_supported(proto: Any, opset: int, functions: frozenset[tuple[str, str
     raise UnsupportedOperator(f"{described} is not supported; supported of domain 'ai.onnx' are {supported}")
 
 
-def _inlined(package: Any, light: Any, opset: int) -> Any:
+def _inlined(onnx: Package, light: Any, opset: int) -> Any:
     """The model without functions of its own."""
     bodies = {(function.domain, function.name): function for function in light.functions}
     if len(bodies) < len(light.functions):
@@ -291,9 +283,9 @@ def _inlined(package: Any, light: Any, opset: int) -> Any:
         for proto in nodes:
             _check_supported(proto, opset, names)
     _check_expansion(light, bodies)
-    _check(package, light, opset)
+    _check(onnx, light, opset)
     try:
-        result = package.inliner.inline_local_functions(light)
+        result = onnx.inlined(light)
     except Exception as error:
         # The inliner is C++, which says in many ways that a function is malformed.
         raise ModelError(f"the model's functions cannot be inlined: {_one_line(error)}") from None
@@ -349,10 +341,10 @@ def _sort(light: Any, model: Any) -> None:
         graph.node.extend(copies)
 
 
-def _check(package: Any, light: Any, opset: int) -> None:
+def _check(onnx: Package, light: Any, opset: int) -> None:
     try:
-        package.checker.check_model(_without_deprecated(light, opset))
-    except package.checker.ValidationError as error:
+        onnx.check(_without_deprecated(light, opset))
+    except onnx.ValidationError as error:
         raise ModelError(f"the model is not valid: {_one_line(error)}") from None
 
 
@@ -373,12 +365,12 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _port(package: Any, value: Any, role: str) -> Port:
+def _port(onnx: Package, value: Any, role: str) -> Port:
     what = f"{role} {value.name!r}"
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":
         raise UnsupportedOperator(f"{what} of the model is no tensor ({kind}); supported are dense tensors")
-    dtype = element_type(package, value.type.tensor_type.elem_type, what)
+    dtype = element_type(onnx, value.type.tensor_type.elem_type, what)
     if not value.type.tensor_type.HasField("shape"):
         return Port(value.name, dtype, None)
     shape: list[int | str | None] = []

@@ -7,13 +7,13 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastsep._job import CompiledPlan
 from fastsep._threads import check as check_threads
-from fastsep.onnx import _file, _options, _ports
+from fastsep.onnx import _options, _ports
 from fastsep.onnx._compile import Order, compiled, plan_key
 from fastsep.onnx._errors import DependsOnValuesError, reading
 from fastsep.onnx._execution import Execution
@@ -22,7 +22,9 @@ from fastsep.onnx._mapped import give_back
 from fastsep.onnx._ports import NodeArg
 from fastsep.onnx._schedule import Schedule, schedule
 from fastsep.onnx._specialise import check_shapes, specialise
-from fastsep.onnx._summary import Summary, summarise
+
+if TYPE_CHECKING:
+    from fastsep.onnx._summary import Summary
 
 # Input shapes whose schedules are kept, the least recently used going first; and of each, memory for so many
 # runs at a time.
@@ -187,6 +189,8 @@ class InferenceSession:
             Its `str` is a table: each step with the nodes it stands for, its shape, milliseconds and share of
             the roofline; `to_dict()` gives the figures.
         """
+        from fastsep.onnx._summary import summarise
+
         feeds = _ports.random_feeds(self._graph, shapes)
         runs = self._runs_for(feeds, {name: value.shape for name, value in feeds.items()})
         execution = runs.take(self._threads)
@@ -203,6 +207,8 @@ class InferenceSession:
         path : str or path
             Replaced only when all is written. The file is the same for every instruction set.
         """
+        from fastsep.onnx import _file
+
         _file.save(self._graph, path)
 
     def _runs_for(self, feeds: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> _Runs:

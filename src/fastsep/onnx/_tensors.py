@@ -12,6 +12,7 @@ import numpy as np
 
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._graph import Array
+from fastsep.onnx._package import Package
 
 # Numbers of onnx.TensorProto.DataType, without those for which NumPy has no type: bfloat16, 8-bit floats,
 # 4 bits, strings.
@@ -32,8 +33,8 @@ _MOST_AXES = 32
 _LARGEST = 2**62
 
 
-def element_type(package: Any, number: int, what: str) -> np.dtype[Any]:
-    """The dtype of a number of `onnx.TensorProto.DataType`; `package` is onnx itself.
+def element_type(onnx: Package, number: int, what: str) -> np.dtype[Any]:
+    """The dtype of a number of `onnx.TensorProto.DataType`; `onnx` is its package.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def element_type(package: Any, number: int, what: str) -> np.dtype[Any]:
     """
     if number in _DTYPES:
         return _DTYPES[number]
-    names = {value: name for name, value in package.TensorProto.DataType.items()}
+    names = {value: name for name, value in onnx.TensorProto.DataType.items()}
     if number not in names or number == 0:
         raise ModelError(f"{what} has element type {number}, which ONNX does not define")
     raise UnsupportedOperator(
@@ -52,14 +53,13 @@ def element_type(package: Any, number: int, what: str) -> np.dtype[Any]:
 
 
 def to_array(
-    package: Any, tensor: Any, files: ExternalFiles, what: str, taken: memoryview | None = None
+    onnx: Package, tensor: Any, files: ExternalFiles, what: str, taken: memoryview | None = None
 ) -> Array:
     """A tensor of the file, as a read-only array of native byte order.
 
     Parameters
     ----------
-    package : module
-        onnx itself.
+    onnx : Package
     tensor : onnx.TensorProto
     files : ExternalFiles
         Where data outside of the file lie.
@@ -73,7 +73,7 @@ def to_array(
     ModelError
         The data are missing, or don't fit type and dims.
     """
-    dtype = element_type(package, tensor.data_type, what)
+    dtype = element_type(onnx, tensor.data_type, what)
     shape = tuple(tensor.dims)
     if len(shape) > _MOST_AXES or any(size < 0 for size in shape):
         raise ModelError(
@@ -86,7 +86,7 @@ def to_array(
     count = math.prod(shape)
     wanted = count * dtype.itemsize
     field, stored = _FIELDS[tensor.data_type]
-    if tensor.data_location == package.TensorProto.EXTERNAL:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
         entries = {entry.key: entry.value for entry in tensor.external_data}
         values = _from_bytes(files.read(entries, wanted, what), dtype)
     elif taken is not None or tensor.HasField("raw_data"):
