@@ -13,7 +13,6 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
@@ -111,7 +110,7 @@ def _alone() -> list[ModuleType]:
     return modules
 
 
-class _LaterImport(MetaPathFinder):
+class _LaterImport:
     """Finds onnx once, when somebody imports it, so that the modules become its attributes.
 
     Python makes a module an attribute of its package when it loads the module, and these are loaded.
@@ -126,19 +125,21 @@ class _LaterImport(MetaPathFinder):
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
-            spec.loader = _WithAttributes(spec.loader, self._modules)
+            # Neither class derives from those of importlib.abc, whose import takes 9 ms.
+            spec.loader = _WithAttributes(spec.loader, self._modules)  # type: ignore[assignment]
         return spec
 
 
-class _WithAttributes(Loader):
+class _WithAttributes:
     """Loads a package that has some of its modules from the beginning."""
 
-    def __init__(self, loader: Loader, modules: Sequence[ModuleType]) -> None:
+    def __init__(self, loader: Any, modules: Sequence[ModuleType]) -> None:
         self._loader = loader
         self._modules = modules
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
+        made: ModuleType | None = self._loader.create_module(spec)
+        return made
 
     def exec_module(self, module: ModuleType) -> None:
         module.__loader__ = self._loader
