@@ -187,6 +187,23 @@ struct fs_lines {
     struct fs_ahead ahead[2];
 };
 
+/* bits.inc: sums of float32, whole vectors of them, become the integers that SciPy's sums in double become. */
+struct fs_bits {
+    int64_t outputs, vectors, taps;
+    const char *rows;            /* what was summed: the window of a sum begins where the sum would lie in `rows` */
+    int64_t row_stride, tap_stride;
+    char *sums;                  /* [outputs][sums_stride]; integers when it is done */
+    int64_t sums_stride;
+    char *memory;                /* three vectors of scratch for each of `vectors`, aligned as they are */
+    const double *weights;       /* [taps] as SciPy has them; NULL: a mean, sums not divided yet */
+    enum fs_folding folding;
+    int is_signed;               /* sums may be negative, and `relative` means nothing */
+    float relative, absolute;    /* how far sums are off at most, the lesser of the two; 0: they are exact */
+    double factor;               /* of a mean: what divides as `taps` does, or 0 where nothing but `taps` does */
+    int wraps;                   /* whether integers may lie outside the output's type: of them the low bits are kept */
+    int32_t mask, sign;          /* its bits, and the highest of them if that is a sign, else 0 */
+};
+
 /* lines.inc: as many rows as a vector has lanes become rows of lanes, or back: lanes[c][r] = rows[r][c]. */
 struct fs_turn {
     int64_t columns;
@@ -242,6 +259,7 @@ struct fs_line_kernels {
     void (*lines_store)(const struct fs_transfer *);
     void (*lines_down)(const struct fs_lines *);
     void (*lines_along)(const struct fs_lines *);
+    void (*lines_bits)(const struct fs_bits *); /* float32 alone, else NULL */
 };
 
 struct fs_kernels {

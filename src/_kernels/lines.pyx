@@ -18,6 +18,7 @@ from fastsep._isa cimport (
     FS_UNFOLDED,
     caches,
     fs_ahead,
+    fs_bits,
     fs_dtype,
     fs_line_kernels,
     fs_lines,
@@ -47,7 +48,8 @@ from fastsep._threads cimport phase, run_phases, threads_for
 
 import numpy
 
-from fastsep._isa import get_isa
+from fastsep._bits import boxes_cut_in_short_integers, in_narrow_sums
+from fastsep._isa import get_isa, vectors
 from fastsep._passes import dividing_once, exact_in_short_integers, in_integers, in_order_of_axes, reciprocal, short_division
 from fastsep._threads import check
 
@@ -222,6 +224,22 @@ cdef void filter_lines(const lines_call *c, const lines_pass *p, bint last, fs_l
     c.kernels.lines_filter(work)
 
 
+cdef void decide(const lines_call *c, const lines_pass *p, int64_t outputs, int64_t vectors, const char *rows,
+                 int64_t row_stride, int64_t tap_stride, char *sums, int64_t sums_stride,
+                 char *scratch) noexcept nogil:
+    """Sums in float32, of a pass over `rows`, become what the pass leaves."""
+    cdef fs_bits bits = p.bits
+    bits.outputs = outputs
+    bits.vectors = vectors
+    bits.rows = rows
+    bits.row_stride = row_stride
+    bits.tap_stride = tap_stride
+    bits.sums = sums
+    bits.sums_stride = sums_stride
+    bits.memory = scratch + c.bits_at
+    c.deciding.lines_bits(&bits)
+
+
 cdef void fill_turned(const lines_call *c, char *turned) noexcept nogil:
     """The columns before and behind the image, of rows of lanes whose image begins `before` pixels on."""
     cdef int64_t pixel_bytes = c.channels * c.kernels.lanes * c.kernels.bytes, size = c.along.size
@@ -370,6 +388,9 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
                 look_ahead(&work.ahead[1], out_rows, rows, first, min(last, first + c.strip_columns), c.out_step,
                            c.block_rows * c.out_row)
             filter_lines(c, &c.down, c.along.taps == 0, &work)
+            if c.deciding != NULL:
+                decide(c, &c.down, rows, work.vectors, strip, strip_stride, strip_stride, middle, strip_stride,
+                       scratch)
         if c.along.taps == 0:
             if work.out == middle:
                 put.columns = count
@@ -429,6 +450,9 @@ cdef void run_block(const lines_call *c, int64_t block, int64_t first, const cha
                         look_ahead(&work.ahead[1], x_rows + i, min(rows - i, lanes), max(0, at),
                                    min(min(c.columns, end), at + c.strip_columns), c.x_step, 0)
                     filter_lines(c, &c.along, True, &work)
+                    if c.deciding != NULL:
+                        decide(c, &c.along, work.outputs, 1, work.rows, work.row_stride, work.row_stride, work.out,
+                               work.out_stride, scratch)
             turn.columns = ready
             turn.count = min(rows - group * lanes, lanes)
             turn.rows = (out_rows if c.out_is_real else middle_rows) + group * lanes
@@ -484,9 +508,10 @@ cdef void fill_middle(const lines_call *c, int64_t rows, int64_t first, int64_t 
 
 
 cdef void run_along(const lines_call *c, fs_lines *along, fs_transfer *put, int64_t rows, int64_t first, int64_t done,
-                    int64_t ready, const char *middle, char *result, char *const *out_rows) noexcept nogil:
+                    int64_t ready, const char *middle, char *scratch, char *const *out_rows) noexcept nogil:
     """Outputs [done, ready) of every row, which begin where those of the middle do at `first`."""
     cdef int64_t i, at, count, whole, item = c.unturned.bytes, lanes = c.unturned.lanes
+    cdef char *result = scratch + c.result_at
     put.buffer = result
     put.row_stride = c.strip_columns * item
     for i in range(0, rows, 4):
@@ -512,6 +537,9 @@ cdef void run_along(const lines_call *c, fs_lines *along, fs_transfer *put, int6
                 along.out_stride = put.row_stride
                 along.bytes_out = along.words_out = False
                 c.unturned.lines_along(along)
+                if c.deciding != NULL:
+                    decide(c, &c.along, put.rows, along.vectors, along.rows, along.row_stride, along.tap_stride, result,
+                           put.row_stride, scratch)
                 put.columns = count - whole
                 put.offset = (at + whole) * c.out_step
                 c.unturned.lines_store(put)
@@ -604,6 +632,8 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const 
             down.bytes_in = item == 2
             down.words_in = c.words_in
             kernels.lines_down(&down)
+            if c.deciding != NULL:
+                decide(c, &c.down, rows, down.vectors, down.rows, x_row, x_row, down.out, c.middle_stride, scratch)
             down.out += whole * item
         if whole < count:
             load_columns(c, &load, at + whole, count - whole,
@@ -617,6 +647,9 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const 
                 down.bytes_in = False
                 down.words_in = 0
                 kernels.lines_down(&down)
+                if c.deciding != NULL:
+                    decide(c, &c.down, rows, down.vectors, strip, load.row_stride, load.row_stride, down.out,
+                           c.middle_stride, scratch)
         if c.along.taps:
             if at == left:
                 fill_middle(c, rows, begin, left, begin, middle)
@@ -628,7 +661,7 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const 
                     whole = (last - first + lanes - 1) // lanes * lanes
                     clear_columns(middle, rows, c.middle_stride, end - begin, whole + halo, item)
                 ready = last
-            run_along(c, &along, &put, rows, first, done, ready, middle, scratch + c.result_at, out_rows)
+            run_along(c, &along, &put, rows, first, done, ready, middle, scratch, out_rows)
             done = ready
         at += count
     if c.along.taps == 0:
@@ -704,7 +737,8 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     width = whole_lines((c.block_columns + halo + 2 * lanes + 2 * c.channels) * item)
     c.middle_stride = width if width // CACHE_LINE % 2 else width + CACHE_LINE
     c.rows_at = whole_lines((rows + extra + 2) * c.strip_columns * item) if c.down.taps else 0
-    c.sums_at = c.rows_at + whole_lines((2 * c.block_rows + extra) * sizeof(char *))
+    c.bits_at = c.rows_at + whole_lines((2 * c.block_rows + extra) * sizeof(char *))
+    c.sums_at = c.bits_at + (3 * c.strip_columns * item if c.deciding != NULL else 0)
     c.middle_at = c.sums_at
     if item != 2 and c.down.taps and c.down.weights == NULL:
         c.middle_at += (rows + extra) * lanes * item
@@ -751,7 +785,8 @@ cdef void lay_out(lines_call *c) noexcept nogil:
     c.strip_columns = min(c.strip_columns, (c.out_columns + halo + lanes - 1) // lanes * lanes)
     strip = whole_lines(rows * c.strip_columns * item)
     c.rows_at = strip
-    c.sums_at = c.rows_at + whole_lines((3 * c.block_rows + extra) * sizeof(char *))
+    c.bits_at = c.rows_at + whole_lines((3 * c.block_rows + extra) * sizeof(char *))
+    c.sums_at = c.bits_at + (whole_lines(3 * max(lanes, c.strip_columns) * item) if c.deciding != NULL else 0)
     c.middle_at = c.sums_at
     if c.down.taps and c.down.weights == NULL:
         c.middle_at += rows * lanes * item
@@ -874,7 +909,7 @@ cdef int fill_pass(lines_pass *p, object spec, Operand x, Operand out, const fs_
     p.outputs = out.view.buffer.shape[spec.axis]
     p.mode = <border>(<int>MODES[spec.mode])
     p.cval = spec.cval
-    p.exact = exact
+    p.exact = exact and kernels != NULL and kernels.bytes == 8
     p.folding = FS_UNFOLDED
     p.weights = NULL
     p.running = False
@@ -1021,9 +1056,10 @@ cdef bint fuses_in_place(object passes, int first, object output, bint already) 
             <= caches().level2 // 2)
 
 
-cdef int set_rounding(lines_pass *p, object factor, int working, int item_bytes, bint once, bint last) except -1:
-    """What a sum is multiplied by before it is rounded; in 16-bit lanes, as shifts. `once`: only the last pass rounds to
-    an integer, and its sums begin with one half."""
+cdef int set_rounding(lines_pass *p, object factor, object division, int working, int item_bytes, bint once,
+                      bint last) except -1:
+    """What a sum is multiplied by before it is rounded; in 16-bit lanes, as shifts, those of `division` if it is not None.
+    `once`: only the last pass rounds to an integer, and its sums begin with one half."""
     p.once = once
     p.rounds = last or not once
     p.start = 0.5 if once and last else -0.0
@@ -1037,10 +1073,32 @@ cdef int set_rounding(lines_pass *p, object factor, int working, int item_bytes,
     if working > 2 or p.taps == 0:
         return 0
     if p.weights == NULL:
-        p.half, p.multiplier, p.shift = short_division(int(p.taps / factor))
+        p.half, p.multiplier, p.shift = short_division(int(p.taps / factor)) if division is None else division
     else:
         p.shift = <int32_t>-log2(p.factor)
         p.half = 1 << (p.shift - 1) if p.shift else 0
+    return 0
+
+
+cdef int set_decision(lines_pass *p, object spec, object decision, object stored, list held) except -1:
+    """How sums in float32 become SciPy's integers in the type `stored`."""
+    cdef Packed packed
+    cdef View weights
+    memset(&p.bits, 0, sizeof(p.bits))
+    if decision is None or p.taps == 0:
+        return 0
+    p.bits.taps = p.taps
+    p.bits.folding = p.folding
+    p.bits.is_signed = decision.is_signed
+    p.bits.relative, p.bits.absolute, p.bits.factor, p.bits.wraps = decision[:2] + decision[3:]
+    p.bits.mask = (1 << 8 * stored.itemsize) - 1
+    p.bits.sign = 1 << (8 * stored.itemsize - 1) if stored.kind == "i" else 0
+    if p.weights != NULL:
+        weights = strided(spec.weights)
+        packed = allocate(p.taps * sizeof(double))
+        memcpy(packed.data, weights.buffer.buf, p.taps * sizeof(double))
+        held.append(packed)
+        p.bits.weights = <const double *>packed.data
     return 0
 
 
@@ -1116,6 +1174,8 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     cdef list factors = []
     cdef list divisors = []
     cdef int stage = 0, count = len(passes)
+    cdef list divisions = [None] * count
+    cdef list decisions = None
     if arithmetic not in ("scipy", "float64", "float32", "nearest"):
         raise ValueError(f"arithmetic must be 'scipy', 'float64', 'float32' or 'nearest'; got {arithmetic!r}")
     if count == 0:
@@ -1139,6 +1199,11 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         # SciPy's bits, whatever computes them.
         working, stored, factors = 2, numpy.dtype("i2"), [1.0] * count
         passes = in_order_of_axes(passes)
+    elif exact and (cut := boxes_cut_in_short_integers(passes, input.dtype, output.dtype)) is not None:
+        working, stored, factors, divisions = 2, numpy.dtype("i2"), [1.0] * count, cut
+    elif exact and (decisions := in_narrow_sums(passes, input.dtype, output.dtype, vectors(get_isa())[2])) is not None:
+        # In double only where these sums do not say which integer SciPy's become.
+        working, divisors = 4, [1.0] * count
     elif not exact and output.dtype.itemsize == working:
         passes, divisors = dividing_once(in_order_of_axes(passes))
     unturned = line_kernels(get_isa(), working)
@@ -1200,17 +1265,22 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         short = call.along.taps <= (MOST_UNTURNED_SUMS if call.along.weights == NULL else MOST_UNTURNED
                                     if unturned.lanes * unturned.bytes <= 32 else MOST_UNTURNED_WIDE)
         call.unturned = NULL
-        if working == 2 or (call.down.taps and call.along.taps and short and not exact
-                            and (nearest or out.elements.item == working)):
+        if working == 2 or (call.down.taps and call.along.taps and short and (not exact or decisions is not None)
+                            and (nearest or decisions is not None or out.elements.item == working)):
             call.unturned = unturned
         call.down.divisor, call.along.divisor = call.down.taps, call.along.taps
         if divisors:
             call.down.divisor, call.along.divisor = divisors[stage], divisors[last - 1]
+        call.deciding = unturned if decisions is not None else NULL
+        if decisions is not None:
+            set_decision(&call.down, spec, decisions[stage], output.dtype, plan.weights)
+            set_decision(&call.along, passes[last - 1], decisions[last - 1], output.dtype, plan.weights)
         call.down.once = call.down.rounds = call.along.once = call.along.rounds = False
         call.down.start = call.along.start = -0.0
         if factors:
-            set_rounding(&call.down, factors[stage], working, output.itemsize, once, stage + 1 == count)
-            set_rounding(&call.along, factors[last - 1], working, output.itemsize, once, last == count)
+            set_rounding(&call.down, factors[stage], divisions[stage], working, output.itemsize, once, stage + 1 == count)
+            set_rounding(&call.along, factors[last - 1], divisions[last - 1], working, output.itemsize, once,
+                         last == count)
             call.low, call.high = -INFINITY, INFINITY
             if working == 2:
                 call.low, call.high = limits(stored)
@@ -1219,7 +1289,7 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         call.kernels = kernels
         call.x = x.elements
         call.out = out.elements
-        call.settle = (not nearest and kernels != NULL and call.down.taps != 0 and call.along.taps != 0
+        call.settle = (not nearest and decisions is None and kernels != NULL and call.down.taps != 0 and call.along.taps != 0
                        and (out.elements.dtype < FS_F32 or out.elements.item != kernels.bytes))
         call.in_place = source is output
         shape_stage(&call, x, out, spec.axis if call.down.taps else -1,

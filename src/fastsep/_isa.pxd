@@ -135,6 +135,21 @@ cdef extern from "fastsep_kernels.h" nogil:
         char *sums
         fs_ahead ahead[2]
 
+    struct fs_bits:
+        int64_t outputs, vectors, taps
+        const char *rows
+        int64_t row_stride, tap_stride
+        char *sums
+        int64_t sums_stride
+        char *memory
+        const double *weights
+        fs_folding folding
+        int is_signed
+        float relative, absolute
+        double factor
+        int wraps
+        int32_t mask, sign
+
     struct fs_footprint:
         int64_t taps, vectors
         const char *const *rows
@@ -179,6 +194,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         void (*lines_store)(const fs_transfer *) noexcept nogil
         void (*lines_down)(const fs_lines *) noexcept nogil
         void (*lines_along)(const fs_lines *) noexcept nogil
+        void (*lines_bits)(const fs_bits *) noexcept nogil
 
     struct fs_kernels:
         const char *name

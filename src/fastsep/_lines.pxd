@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t
 
 from fastsep._arrays cimport Packed, View
-from fastsep._isa cimport fs_dtype, fs_folding, fs_line_kernels, fs_real_kernels
+from fastsep._isa cimport fs_bits, fs_dtype, fs_folding, fs_line_kernels, fs_real_kernels
 from fastsep._threads cimport phase
 
 cdef enum:
@@ -32,6 +32,7 @@ cdef struct lines_pass:
     bint rounds, once                          # to the nearest; every multiply-add rounded once: see fs_lines
     double start                               # what the first product is added to
     int32_t half, shift, multiplier            # the same in 16-bit lanes: see fs_lines
+    fs_bits bits                               # how sums in float32 become SciPy's integers
     bint running                               # SciPy's running sum, from the first output to the last
 
 # Free axes, outermost first: where a row begins.
@@ -52,6 +53,7 @@ cdef struct lines_call:
     int64_t channels, x_step, out_step         # elements of a pixel; bytes from pixel to pixel, or element to element
     int64_t columns, out_columns               # elements of a row of the input and of the output
     bint settle                                # what goes down is stored in the output's type before it goes along
+    const fs_line_kernels *deciding            # what makes SciPy's integers of sums in float32, or NULL
     bint nearest                               # passes round to integers
     double low, high                           # within which the last one stays
     bint in_place                              # x is out: planes are copied to scratch, which need fit there
@@ -62,7 +64,7 @@ cdef struct lines_call:
     int64_t block_rows, row_blocks, block_columns, column_blocks
     int64_t strip_columns
     int64_t middle_stride                      # where nothing is turned: bytes from row to row
-    int64_t rows_at, sums_at, middle_at, turned_at, states_at, result_at, plane_at, scratch_bytes
+    int64_t rows_at, sums_at, bits_at, middle_at, turned_at, states_at, result_at, plane_at, scratch_bytes
 
 # Where `x` and `out` lie is said when it runs.
 cdef struct lines_stage:

@@ -287,15 +287,16 @@ def dividing_once(passes: Sequence[Pass]) -> tuple[list[Pass], list[float]]:
     return scaled, divisors
 
 
-def short_division(divisor: int) -> tuple[int, int, int] | None:
+def short_division(divisor: int, half: int | None = None) -> tuple[int, int, int] | None:
     """Half, multiplier and shift that divide sums of up to 255 · `divisor` and round them to the nearest.
 
     ``(x + half) * multiplier >> 16 >> shift`` is ``floor(x / divisor + 1/2)``, with a multiplier of 16 bits;
-    for a divisor of 1 it is 0, and `x` is left as it is. None where no multiplier does.
+    for a divisor of 1 it is 0, and `x` is left as it is. None where no multiplier does. With ``half=0``:
+    ``floor(x / divisor)``.
     """
     if divisor == 1:
         return 0, 0, 0
-    half = divisor // 2
+    half = divisor // 2 if half is None else half
     for shift in range(divisor.bit_length()):
         multiplier = -(-(2 ** (16 + shift)) // divisor)
         # What the multiplier is too large by must not carry a quotient over the next integer.
@@ -325,8 +326,8 @@ def exact_in_short_integers(passes: Sequence[Pass], given: np.dtype[Any], stored
     """Whether 16 bits hold whatever these passes make of bytes: then nothing is rounded, nor cut off."""
     if given.itemsize > 1 or given.kind not in "ui" or stored.kind not in "ui" or stored.itemsize > 2:
         return False
-    low, high = _range_of(given)
-    least, most = _range_of(stored)
+    low, high = range_of(given)
+    least, most = range_of(stored)
     most = min(most, _SHORT)
     for p in passes:
         if p.weights is None or p.size > _SHORT:
@@ -347,7 +348,7 @@ def exact_in_short_integers(passes: Sequence[Pass], given: np.dtype[Any], stored
     return True
 
 
-def _range_of(dtype: np.dtype[Any]) -> tuple[float, float]:
+def range_of(dtype: np.dtype[Any]) -> tuple[float, float]:
     """Of integers: the least and the greatest value."""
     bits = 8 * dtype.itemsize
     return (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if dtype.kind == "i" else (0.0, 2.0**bits - 1)

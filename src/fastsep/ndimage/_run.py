@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -140,6 +141,9 @@ def _run_real(array: Array, output: Array, passes: Sequence[Pass], chosen: Optio
         return None
     how = arithmetic(array.dtype, output.dtype, chosen)
     if how == "nearest":
+        for one in passes:
+            if one.mode == "constant" and not math.isfinite(one.cval):
+                raise ValueError(f'cval must be finite with rounding="nearest", for integers are; got {one.cval!r}')
         # The kernel knows bool, whose range ends at 1, and has one type for both arrays.
         given = array.astype(output.dtype, copy=False)
         plan = filter_passes(given, output, passes, arithmetic=how, threads=chosen.threads)

@@ -1,0 +1,173 @@
+"""SciPy's bits of integers by sums in float32: how far those are off, and where they decide. See bits.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsep._passes import Pass, range_of, short_division
+
+_UNIT = 2.0**-24
+# For the roundings of the bounds themselves, and of partial sums that are a little larger than the exact ones.
+_MORE = 1 + 2.0**-9
+# Of float32, above which a sum has no fraction that would tell anything.
+_MOST_SUM = 2.0**22
+_MOST_TAPS = 4096
+# Where more sums straddle an integer, nearly every vector has one, and the sums in double are all there is.
+_MOST_ABSOLUTE = 0.07
+# Of constants beyond the ends: pairs of them are exact.
+_CONSTANT_STEP = 2.0**-6
+
+
+class Decision(NamedTuple):
+    """How a pass in float32 becomes what SciPy's pass in double is."""
+
+    relative: float
+    """How far a sum may be off, of itself; means nothing where `is_signed`."""
+    absolute: float
+    """How far any sum may be off; 0 where all are exact."""
+    is_signed: bool
+    """Whether sums may be negative."""
+    factor: float
+    """What divides the sums of a box; 0 where a division must."""
+    wraps: bool
+    """Whether a result may lie outside the output's type."""
+
+
+def folding_of(weights: NDArray[np.float64]) -> int:
+    """1 where SciPy takes the weights for symmetric, -1 for antisymmetric, else 0."""
+    half = len(weights) // 2
+    if len(weights) % 2 == 0:
+        return 0
+    left, right = weights[:half], weights[::-1][:half]
+    epsilon = np.finfo(np.float64).eps
+    if not (np.abs(right - left) > epsilon).any():
+        return 1
+    return 0 if (np.abs(right + left) > epsilon).any() else -1
+
+
+def in_narrow_sums(
+    passes: Sequence[Pass], given: np.dtype[Any], stored: np.dtype[Any], fused: bool
+) -> list[Decision] | None:
+    """How each pass is decided; None where float32 would leave too much open. `fused`: by fused multiply-adds."""
+    if given.itemsize > 2 or stored.itemsize > 2 or given.kind not in "ui" or stored.kind not in "ui":
+        return None
+    low, high = range_of(given)
+    least, most = range_of(stored)
+    decisions = []
+    for p in passes:
+        if p.size > _MOST_TAPS:
+            return None
+        if p.mode == "constant":
+            cval = float(p.cval)
+            if not (abs(cval) <= 2.0**16 and cval % _CONSTANT_STEP == 0):
+                return None
+            low, high = min(low, cval), max(high, cval)
+        one = (
+            _box(p, low, high)
+            if p.weights is None
+            else _sums(p.weights, low, high, p.mode == "constant", fused)
+        )
+        if one is None:
+            return None
+        decision, below, above = one
+        wraps = not (least - 0.5 < below and above < most + 0.5)
+        decisions.append(decision._replace(wraps=wraps))
+        low, high = (least, most) if wraps else (math.trunc(below), math.trunc(above))
+    return decisions
+
+
+def _box(p: Pass, low: float, high: float) -> tuple[Decision, float, float] | None:
+    """Sums are integers, and exact; a quotient that is no integer is 1 / size away from one."""
+    if not (float(low).is_integer() and float(high).is_integer()):
+        return None
+    largest = Fraction(max(-low, high)) * p.size
+    if largest >= 2**24:
+        return None
+    # Not below the quotient, so that one that is an integer gets there; and not far above.
+    factor = np.float32(1 / p.size)
+    if Fraction(float(factor)) * p.size < 1:
+        factor = np.nextafter(factor, np.float32(1))
+    above = Fraction(float(factor)) * p.size * (1 + Fraction(1, 2**24)) - 1
+    divides = float(factor) if largest * above < 1 else 0.0
+    return Decision(0.0, 0.0, low < 0, divides, False), low, high
+
+
+def _sums(
+    weights: NDArray[np.float64], low: float, high: float, constant: bool, fused: bool
+) -> tuple[Decision, float, float] | None:
+    if not np.isfinite(weights).all():
+        return None
+    folding, half = folding_of(weights), len(weights) // 2
+    meant = weights.copy()
+    if folding:
+        # The left one of a pair counts.
+        meant[half + 1 :] = folding * meant[:half][::-1]
+    single = meant.astype(np.float32).astype(np.float64)
+    largest = max(-low, high)
+    magnitudes = np.abs(single)
+    total = math.fsum(np.abs(meant))
+    if not total * largest < _MOST_SUM:
+        return None
+    positive, negative = math.fsum(meant[meant > 0]), math.fsum(meant[meant < 0])
+    slack = 1e-6 * (1 + total * largest)
+    below = positive * low + negative * high - slack
+    above = positive * high + negative * low + slack
+    is_signed = low < 0 or bool((meant < 0).any())
+    exact = Decision(0.0, 0.0, is_signed, 0.0, False)
+    if not constant and np.array_equal(single, meant) and _fits(meant, largest):
+        return exact, below + slack, above - slack
+    # What the first 1, 2, 3 … products can make of a sum, which is rounded by half a unit in its last place.
+    terms = [magnitudes[half], *(2 * magnitudes[:half])] if folding else [magnitudes[-1], *magnitudes[:-1]]
+    partial = largest * (1 + (len(terms) + 2) * _UNIT) * np.cumsum(terms)
+    rounding = float(np.exp2(np.frexp(partial)[1] - 25.0).sum())
+    products = 0.0 if fused else _UNIT * largest * float(np.sum(terms))
+    lost = math.fsum(np.abs(meant - single)) * largest
+    tiny = len(weights) * 2.0**-140
+    # The sums in double.
+    double = 2.0**-52 * (len(terms) + 2)
+    absolute = rounding + products + lost + double * total * largest + tiny
+    relative = 1e30
+    kept = meant != 0
+    if not is_signed and (np.abs(meant[kept]) > 2.0**-100).all():
+        losing = float((np.abs(meant - single)[kept] / meant[kept]).max(initial=0))
+        relative = _UNIT * (len(terms) + (not fused)) + double + losing
+        relative = relative * _MORE + 2 * _UNIT
+    # One more unit for the comparison itself.
+    absolute = absolute * _MORE + _UNIT
+    if absolute > _MOST_ABSOLUTE:
+        return None
+    return Decision(relative, absolute, is_signed, 0.0, False), below, above
+
+
+def _fits(weights: NDArray[np.float64], largest: float) -> bool:
+    """Whether weights are integers over a power of two, and 24 bits hold every sum in any order."""
+    for bits in range(17):
+        scaled = weights * 2.0**bits
+        if np.array_equal(np.rint(scaled), scaled):
+            return bool(math.fsum(np.abs(scaled)) * largest <= 2**24)
+    return False
+
+
+def boxes_cut_in_short_integers(
+    passes: Sequence[Pass], given: np.dtype[Any], stored: np.dtype[Any]
+) -> list[tuple[int, int, int]] | None:
+    """Half, multiplier and shift of boxes of bytes, each cut to an integer; None where 16 bits do not hold them."""
+    if given != np.uint8 or stored not in (np.uint8, np.int16) or any(p.weights is not None for p in passes):
+        return None
+    divisions = []
+    for p in passes:
+        division = None if p.size > _MOST_SHORT_BOX else short_division(p.size, 0)
+        if division is None or (p.mode == "constant" and p.cval not in range(256)):
+            return None
+        divisions.append(division)
+    return divisions
+
+
+# Along rows every element of a window is added: beyond, doubling sums of floats are as fast.
+_MOST_SHORT_BOX = 33
