@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fastsep._bits import boxes_cut_in_short_integers, folding_of, in_narrow_sums
+from fastsep import _reference
+from fastsep._bits import boxes_cut, cutting_reciprocal, folding_of, in_narrow_sums
 from fastsep._isa import get_isa, set_caches, vectors
 from fastsep._lines import filter_passes
 from fastsep._passes import Pass, short_division
@@ -217,10 +218,28 @@ def test_a_short_division_cuts_every_sum_right() -> None:
         quotients = (sums + half) * multiplier >> 16 >> shift if multiplier else sums
         assert np.array_equal(quotients, sums // size)
     boxes = [Pass(axis, "box", None, 9, 4, "constant", 255.0) for axis in (0, 1)]
-    byte = np.dtype("u1")
-    assert boxes_cut_in_short_integers(boxes, byte, byte)
-    assert boxes_cut_in_short_integers([boxes[0]._replace(cval=0.5)], byte, byte) is None
-    assert boxes_cut_in_short_integers(boxes, byte, np.dtype("i1")) is None
+    byte, word = np.dtype("u1"), np.dtype("u2")
+    for kind, item_bytes in ((byte, 2), (word, 4)):
+        cut = boxes_cut(boxes, kind, kind)
+        assert cut is not None and cut.item_bytes == item_bytes
+        assert boxes_cut([boxes[0]._replace(cval=0.5)], kind, kind) is None
+        assert boxes_cut(boxes, kind, np.dtype("i1")) is None
+
+
+def test_a_cutting_reciprocal_cuts_every_sum_right() -> None:
+    """Every sum whose quotient comes nearest to an integer, in big integers."""
+    divided = 0
+    for divisor in range(2, 256):
+        parts = cutting_reciprocal(divisor, 2**16)
+        if parts is None:
+            continue
+        factor, addend = (int(part * 2.0**60) for part in parts)
+        quotients = np.array([0, 1, 2, 255, 4095, 32767, 40000, 65534], object)
+        sums = np.concatenate([quotients * divisor + near for near in (0, 1, divisor - 1)])
+        cut = _reference.to_digits(sums * factor + addend, 24) // 2**60
+        assert np.array_equal(cut, sums // divisor), divisor
+        divided += 1
+    assert divided > 50 and all(cutting_reciprocal(size, 2**16) for size in range(3, 16))
 
 
 def test_sums_that_float32_leaves_open_stay_in_double() -> None:

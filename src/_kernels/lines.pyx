@@ -48,7 +48,7 @@ from fastsep._threads cimport phase, run_phases, threads_for
 
 import numpy
 
-from fastsep._bits import boxes_cut_in_short_integers, in_narrow_sums
+from fastsep._bits import boxes_cut, in_narrow_sums
 from fastsep._isa import get_isa, vectors
 from fastsep._passes import dividing_once, exact_in_short_integers, in_integers, in_order_of_axes, reciprocal, short_division
 from fastsep._threads import check
@@ -81,6 +81,8 @@ cdef enum:
     BLOCK_ACROSS = 8
     BLOCK_ACROSS_LONG = 16
     LONG = 10
+    # Where sums are decided what is read is converted, and converted again for every block that reads it.
+    BLOCK_DECIDING = 32
     STRIP_BYTES = 1024
     # Taps down rows of bytes that are read where they are.
     MOST_BYTES = 16
@@ -710,6 +712,8 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     # Rows that are read where they are want to be read one behind the other, as memory is.
     if sequential:
         rows = BLOCK_ACROSS_LONG if c.down.taps > LONG or c.words_in else BLOCK_ACROSS
+        if c.deciding != NULL and not c.words_in:
+            rows = BLOCK_DECIDING
     c.row_blocks = max(1, (all_rows + rows // 2) // rows)
     c.block_rows = min(all_rows, ((all_rows + c.row_blocks - 1) // c.row_blocks + 3) // 4 * 4)
     c.row_blocks = (all_rows + c.block_rows - 1) // c.block_rows
@@ -1058,14 +1062,18 @@ cdef bint fuses_in_place(object passes, int first, object output, bint already) 
 
 cdef int set_rounding(lines_pass *p, object factor, object division, int working, int item_bytes, bint once,
                       bint last) except -1:
-    """What a sum is multiplied by before it is rounded; in 16-bit lanes, as shifts, those of `division` if it is not None.
-    `once`: only the last pass rounds to an integer, and its sums begin with one half."""
+    """What a sum is multiplied by before it is rounded; in 16-bit lanes, as shifts. `division`: what it is, if
+    not None. `once`: only the last pass rounds to an integer, and its sums begin with one half."""
     p.once = once
     p.rounds = last or not once
     p.start = 0.5 if once and last else -0.0
     p.factor = float(factor)
     p.divisor = float(p.taps / factor)
     p.half = p.shift = p.multiplier = 0
+    if working == 4 and division is not None:
+        p.factor, p.start = division
+        p.rounds, p.divisor = True, 1
+        return 0
     if working == 4 and p.taps and p.weights == NULL and last:
         parts = reciprocal(int(p.taps / factor), 1 << 8 * item_bytes)
         if parts is not None:
@@ -1199,8 +1207,10 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         # SciPy's bits, whatever computes them.
         working, stored, factors = 2, numpy.dtype("i2"), [1.0] * count
         passes = in_order_of_axes(passes)
-    elif exact and (cut := boxes_cut_in_short_integers(passes, input.dtype, output.dtype)) is not None:
-        working, stored, factors, divisions = 2, numpy.dtype("i2"), [1.0] * count, cut
+    elif exact and (cut := boxes_cut(passes, input.dtype, output.dtype)) is not None:
+        working, divisions = cut
+        factors = [1.0] * count
+        stored = numpy.dtype("i2") if working == 2 else stored
     elif exact and (decisions := in_narrow_sums(passes, input.dtype, output.dtype, vectors(get_isa())[2])) is not None:
         # In double only where these sums do not say which integer SciPy's become.
         working, divisors = 4, [1.0] * count
@@ -1265,8 +1275,8 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         short = call.along.taps <= (MOST_UNTURNED_SUMS if call.along.weights == NULL else MOST_UNTURNED
                                     if unturned.lanes * unturned.bytes <= 32 else MOST_UNTURNED_WIDE)
         call.unturned = NULL
-        if working == 2 or (call.down.taps and call.along.taps and short and (not exact or decisions is not None)
-                            and (nearest or decisions is not None or out.elements.item == working)):
+        if working == 2 or (call.down.taps and call.along.taps and short and (not exact or working == 4)
+                            and (nearest or exact or out.elements.item == working)):
             call.unturned = unturned
         call.down.divisor, call.along.divisor = call.down.taps, call.along.taps
         if divisors:
@@ -1289,7 +1299,7 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         call.kernels = kernels
         call.x = x.elements
         call.out = out.elements
-        call.settle = (not nearest and decisions is None and kernels != NULL and call.down.taps != 0 and call.along.taps != 0
+        call.settle = (not nearest and working == 8 and kernels != NULL and call.down.taps != 0 and call.along.taps != 0
                        and (out.elements.dtype < FS_F32 or out.elements.item != kernels.bytes))
         call.in_place = source is output
         shape_stage(&call, x, out, spec.axis if call.down.taps else -1,

@@ -154,19 +154,43 @@ def _fits(weights: NDArray[np.float64], largest: float) -> bool:
     return False
 
 
-def boxes_cut_in_short_integers(
-    passes: Sequence[Pass], given: np.dtype[Any], stored: np.dtype[Any]
-) -> list[tuple[int, int, int]] | None:
-    """Half, multiplier and shift of boxes of bytes, each cut to an integer; None where 16 bits do not hold them."""
-    if given != np.uint8 or stored not in (np.uint8, np.int16) or any(p.weights is not None for p in passes):
+class Boxes(NamedTuple):
+    """How boxes, each cut to an integer, are computed without a look at their sums."""
+
+    item_bytes: int
+    """2 for integers of 16 bits, 4 for float32."""
+    divisions: list[tuple[float, ...]]
+    """Half, multiplier and shift of `short_division`; or factor and addend of `cutting_reciprocal`."""
+
+
+def boxes_cut(passes: Sequence[Pass], given: np.dtype[Any], stored: np.dtype[Any]) -> Boxes | None:
+    """How boxes of integers without a sign are cut to integers; None where this is not for them."""
+    if given.kind != "u" or given.itemsize > 2 or any(p.weights is not None for p in passes):
         return None
-    divisions = []
-    for p in passes:
-        division = None if p.size > _MOST_SHORT_BOX else short_division(p.size, 0)
-        if division is None or (p.mode == "constant" and p.cval not in range(256)):
-            return None
-        divisions.append(division)
-    return divisions
+    most = 2 ** (8 * given.itemsize) - 1
+    if any(p.mode == "constant" and not (0 <= p.cval <= most and float(p.cval).is_integer()) for p in passes):
+        return None
+    if given == np.uint8 and stored in (np.uint8, np.int16) and all(p.size <= _MOST_SHORT_BOX for p in passes):
+        short = [short_division(p.size, 0) for p in passes]
+        if None not in short:
+            return Boxes(2, [division for division in short if division is not None])
+    if given != stored or most < 2**16 - 1 or any(p.size == 1 for p in passes):
+        return None
+    single = [cutting_reciprocal(p.size, most + 1) for p in passes]
+    return None if None in single else Boxes(4, [division for division in single if division is not None])
+
+
+def cutting_reciprocal(divisor: int, most: int) -> tuple[float, float] | None:
+    """Factor and addend, both of float32, that divide integers that are not negative and cut the quotients.
+
+    ``floor(fma(x, factor, addend))`` is ``floor(x / divisor)``, the multiply-add rounded once to float32,
+    while quotients stay below `most`, a power of two: they are multiples of 1 / divisor, of which half a one more
+    keeps them from the integers by as much. None where that is not so.
+    """
+    margin = Fraction(1, 2 * divisor)
+    factor, addend = (Fraction(float(np.float32(number))) for number in (1 / divisor, float(margin)))
+    off = abs(factor * divisor - 1) * most + abs(addend - margin) + Fraction(most, 2**25)
+    return (float(factor), float(addend)) if divisor * most < 2**24 and off < margin else None
 
 
 # Along rows every element of a window is added: beyond, doubling sums of floats are as fast.
