@@ -264,6 +264,16 @@ def test_empty_begins_at_a_cache_line(shape: tuple[int, ...], dtype: Any) -> Non
         assert array.ctypes.data % 64 == 0
 
 
+@pytest.mark.parametrize("size", [3, 5000, 100_000])
+def test_empty_of_objects_holds_none(size: int) -> None:
+    """They are references: NumPy lets them begin as None."""
+    objects = fastsep.empty(size, object)
+    records = fastsep.empty((size,), [("number", np.float32), ("object", object)])
+    assert objects.shape == records.shape == (size,)
+    assert all(one is None for one in objects)
+    assert all(one is None for one in records["object"])
+
+
 def test_outputs_begin_at_a_cache_line() -> None:
     x = np.ones((1, 64, 64, 8), np.float32)
     for _ in range(8):
