@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from bench.photograph import feature_maps, oriented_filters
 from bench.shapes import Activation, Family, Layer, Padding
+from fastsep._window import positions_read
 
 Array = NDArray[np.floating]
 
@@ -39,6 +40,17 @@ class Stage:
         if self.family == "depthwise":
             channels *= self.kernel.shape[-2]
         return batch, height, width, channels
+
+    def numbers_read(self, in_shape: tuple[int, ...]) -> int:
+        """How many numbers of an input some window sees."""
+        batch, *size, channels = in_shape
+        taps = self.kernel.shape[:2] if self.kernel.ndim == 4 else (1, 1)
+        read = batch * channels
+        for pixels, outputs, width in zip(size, self.out_shape(in_shape)[1:3], taps, strict=True):
+            padding = max(0, (outputs - 1) * self.stride + (width - 1) * self.dilation + 1 - pixels)
+            before = padding // 2 if self.padding == "same" else 0
+            read *= positions_read(pixels, outputs, width, self.stride, self.dilation, before)
+        return read
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +105,8 @@ class Block:
     @property
     def compulsory_bytes(self) -> int:
         """Bytes that every implementation moves: input and weights once in, output once out."""
-        output = int(np.prod(self.out_shapes[-1])) * self.x.itemsize
-        return self.x.nbytes + self.parameters * self.x.itemsize + output
+        read = self.x.size if self.residual else self.stages[0].numbers_read(self.x.shape)
+        return (read + self.parameters + int(np.prod(self.out_shapes[-1]))) * self.x.itemsize
 
     def astype(self, dtype: DTypeLike) -> Block:
         """Return the same block in another dtype."""

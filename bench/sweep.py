@@ -32,6 +32,7 @@ import fastsep._isa
 from bench.blocks import Array
 from bench.measure import SECONDS_UNTIL_WORKERS_SLEEP, thread_counts
 from fastsep import roofline
+from fastsep._window import positions_read
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -114,8 +115,11 @@ class Shape:
 
     @property
     def compulsory_bytes(self) -> int:
-        """Input and weights read once, output written once."""
-        pixels_in, pixels = self.batch * self.size**2, self.batch * self.out_size**2
+        """Weights, and what windows see of the input, read once; output written once."""
+        taps = 1 if self.family == "pointwise" else self.kernel
+        padding = max(0, (self.out_size - 1) * self.stride + (taps - 1) * self.dilation + 1 - self.size)
+        read = positions_read(self.size, self.out_size, taps, self.stride, self.dilation, padding // 2)
+        pixels_in, pixels = self.batch * read**2, self.batch * self.out_size**2
         return 4 * (pixels_in * self.channels + self.weights + pixels * self.out_channels)
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ from bench.fusion import parts_of, traffic
 from bench.fusion import shapes as fusion_shapes
 from bench.overhead import images
 from bench.scaling import series
-from bench.sweep import Point, Shape, cliffs_of, slow_choices, walks
+from bench.sweep import Family, Point, Shape, cliffs_of, slow_choices, walks
 
 SMALLEST = 2e-6
 FMAS_PER_SECOND = 5e10
@@ -110,9 +110,22 @@ def test_walks_cover_what_they_should() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("family", ["depthwise", "pointwise", "separable", "conv", "inverted residual"])
-def test_shapes_count_what_their_plans_do(family: str) -> None:
-    shape = Shape(family, size=9, channels=5, outputs=7, kernel=3, stride=1, batch=2)  # type: ignore[arg-type]
+WINDOWS = [(3, 1, 1), (3, 2, 1), (1, 2, 1), (2, 3, 1), (3, 1, 2), (2, 3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("family", "kernel", "stride", "dilation"),
+    [
+        ("pointwise", 1, 1, 1),
+        *(
+            (family, *window)
+            for family in ("depthwise", "separable", "conv", "inverted residual")
+            for window in WINDOWS
+        ),
+    ],
+)
+def test_shapes_count_what_their_plans_do(family: Family, kernel: int, stride: int, dilation: int) -> None:
+    shape = Shape(family, 9, 5, 7, kernel=kernel, stride=stride, dilation=dilation, batch=2)
     plan = shape.plan()
     x, out = shape.arrays()
     assert plan(x, out).shape == out.shape

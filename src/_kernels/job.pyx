@@ -3,11 +3,14 @@
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
-from fastsep._arrays cimport ABSENT, View, is_empty, spatial_output, view
+from fastsep._arrays cimport ABSENT, View, is_empty, output_size, pad_before, spatial_output, view, window
 from fastsep._job cimport job
 from fastsep._threads cimport run_phases, run_tile_function, scratch_allocated
 
+from math import prod
+
 from fastsep._threads import check
+from fastsep._window import positions_read
 
 cdef int64_t MOST_SHARED = <int64_t>1 << 46
 
@@ -68,6 +71,16 @@ cdef class CompiledPlan:
     def output_shape(self, tuple spatial):
         """Spatial shape of the output for one of the input, of the same rank."""
         return spatial if self.geometry == NULL else spatial_output(self.geometry, spatial)
+
+    def pixels_read(self, tuple spatial):
+        """How many pixels of an input's spatial shape at least one window sees."""
+        cdef int offset = 3 - len(spatial), axis
+        cdef const window *w = self.geometry
+        if w == NULL:
+            return prod(spatial)
+        return prod([positions_read(spatial[axis - offset], output_size(w, axis, spatial[axis - offset]),
+                                    w.taps[axis], w.strides[axis], w.dilation[axis],
+                                    pad_before(w, axis, spatial[axis - offset])) for axis in range(offset, 3)])
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         raise NotImplementedError

@@ -58,6 +58,7 @@ cdef int64_t divide_up(int64_t a, int64_t b) noexcept nogil
 cdef int64_t align(int64_t size) noexcept nogil
 cdef int64_t effective(const window *w, int axis) noexcept nogil
 cdef int64_t output_size(const window *w, int axis, int64_t size) noexcept nogil
+cdef int64_t pad_before(const window *w, int axis, int64_t size) noexcept nogil
 cdef void fill_before(const window *w, const array *x, int64_t *before) noexcept nogil
 cdef cursor place_tile(const array *out, int64_t tile, int64_t block_rows, int64_t row_blocks, int64_t block_columns,
                        int64_t column_blocks, rectangle *r) noexcept nogil

@@ -127,9 +127,11 @@ class Plan(Immutable):
     _threads: int | None
     _usual: UsualCall
 
+    def _usual_call(self, compiled: CompiledPlan) -> UsualCall:
+        return UsualCall(compiled, self._dtype, self._ranks, self._channels_first, self._threads)
+
     def _make_usual(self, compiled: CompiledPlan) -> None:
-        usual = UsualCall(compiled, self._dtype, self._ranks, self._channels_first, self._threads)
-        object.__setattr__(self, "_usual", usual)
+        object.__setattr__(self, "_usual", self._usual_call(compiled))
 
     # A subclass says what it is: taps and widths.
     def _outline(self) -> str:
@@ -208,7 +210,9 @@ class Plan(Immutable):
         out = _validate.unallocated(shape, self._dtype)
         layout = compiled.layout(x, out, self._own_residual(x), x.ndim - 2, first, threads)
         flops, weights = self._work(compiled, batch, math.prod(spatial), math.prod(spatial_out), channels)
-        moved = (math.prod(x.shape) + math.prod(shape) + weights) * self._dtype.itemsize
+        # Of the input only what some window sees; a residual is the input, and read whole.
+        read = math.prod(spatial) if self._own_residual(x) is not None else compiled.pixels_read(spatial)
+        moved = (batch * read * channels + math.prod(shape) + weights) * self._dtype.itemsize
         roofs = remembered(layout["threads"], str(self._dtype), self._isa)
         return Description(
             plan=repr(self),
