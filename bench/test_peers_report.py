@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -15,11 +16,12 @@ import pytest
 
 from bench.__main__ import put_into_readme
 from bench.charts import inline_svg
-from bench.conftest import pytest_benchmark_update_json
+from bench.conftest import RooflineRecorder, pytest_benchmark_update_json
 from bench.document import Block, Details, Figure, Heading, Paragraph, Table, to_html, to_markdown
 from bench.peers.rounds import FULL, QUICK, Pace
 from bench.peers_report import INVALID, main, readme_block, report, write
 from bench.results import Results, geometric_mean, losers_first, read_results
+from fastsep.roofline import Roofline
 
 FAMILY = "depthwise 3x3"
 
@@ -265,6 +267,25 @@ def test_a_run_whose_peak_nothing_checks_is_invalid() -> None:
     run = copy.deepcopy(RUN)
     del run["rooflines"][0]["fmas_per_cycle"]
     assert not read_results(run).valid
+
+
+def test_a_peak_that_was_reached_stays_the_roof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second look at the clock must not replace the higher peak that it was meant to check."""
+
+    def roof(peak: float, rate: float) -> Roofline:
+        levels = {"L1": 4e11, "L2": 2e11, "L3": 1e11, "DRAM": 2e10}
+        return Roofline(1, "float32", peak, levels, dict.fromkeys(levels, 1.0), 3.4e9, rate)
+
+    for second, deviation in ((roof(90e9, 1.96), 0.075), (roof(103.5e9, 1.96), 0.02)):
+        measured = itertools.cycle([roof(104e9, 1.85), second])
+        monkeypatch.setattr("fastsep.roofline.measure", lambda threads, each=measured: next(each))
+        monkeypatch.setattr("bench.measure.thread_counts", lambda: [1])
+        recorder = RooflineRecorder(10)
+        recorder.record()
+        (best,) = recorder.best()
+        assert best["flops_per_second"] == 104e9
+        assert best["port_deviation"] == pytest.approx(deviation)
+        assert recorder.seconds(1, 52_000, 1) == pytest.approx(1e-6)
 
 
 def test_exit_code_says_invalid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
