@@ -61,7 +61,17 @@ FAMILIES: dict[str, Threshold] = {
         ),
     ),
     "inverted residual": Threshold(None, 1.2, None, 1.4, worst_ratio=1.0),
-    "standard 3x3": Threshold(None, 1.0, None, 1.2),
+    "standard 3x3": Threshold(
+        None,
+        1.0,
+        None,
+        1.2,
+        rows=(
+            ("conv 3x3/2 224x224x3-32", 1.0, 1.2),
+            ("conv 3x3 56x56x64-64", 1.0, 1.2),
+            ("conv 3x3 14x14x256-256", 1.0, 1.2),
+        ),
+    ),
     "standard other": Threshold(),
 }
 

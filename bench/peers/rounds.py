@@ -100,12 +100,15 @@ def calls_of(seconds_a_call: float, block_seconds: float) -> int:
 
 
 def fastest_form(forms: Iterable[Form], pace: Pace) -> Form:
-    """Return the form whose median call is the shortest in a short block; a single one is not timed."""
+    """Return the form whose median call is the shortest in one of two short blocks; a single one is not timed.
+
+    Two, so that a disturbance in the only block of a peer's best form does not cost it that form.
+    """
     forms = list(forms)
     if len(forms) == 1:
         return forms[0]
     timed = []
-    for form in forms:
+    for form in (*forms, *reversed(forms)):
         time.sleep(pace.pause_seconds)
         seconds = warm(form.call, pace)
         median = statistics.median(timed_calls(form.call, calls_of(seconds, pace.choice_seconds)))
