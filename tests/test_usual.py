@@ -206,3 +206,36 @@ def test_no_room_is_said_by_the_long_way() -> None:
     wide = np.lib.stride_tricks.as_strided(np.ones(1, np.float32), (2**30, 5, 1), (0, 0, 0))
     with pytest.raises((MemoryError, ValueError), match="there is no room for an output of shape"):
         plan(wide)
+
+
+def test_no_room_is_a_memory_error_with_words() -> None:
+    # NumPy's own class of MemoryError cannot be made of a message. 15 TB: beyond what any system promises.
+    plan = fastsep.PointwiseConv(np.ones((4, 4096), np.float32))
+    wide = np.broadcast_to(np.float32(0), (1, 30000, 30000, 4))
+    with pytest.raises(
+        MemoryError, match=r"no room for an output of shape \(1, 30000, 30000, 4096\)"
+    ):
+        plan(wide)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_groups_take_the_short_way_from_the_second_call_on(data_format: str, long_ways: list[str]) -> None:
+    random = np.random.default_rng(0)
+    plan = fastsep.Conv(random.standard_normal((3, 3, 2, 8), np.float32), data_format=data_format)
+    for groups in (4, 1, 2, 4):
+        shape = (1, 6, 7, 2 * groups) if data_format == "channels_last" else (1, 2 * groups, 6, 7)
+        x = random.standard_normal(shape, np.float32)
+        first = plan(x)
+        out = np.full_like(first, np.nan)
+        long_ways.clear()
+        assert plan(x, out) is out
+        assert not long_ways
+        assert out.tobytes() == first.tobytes()
+        # What is not the usual call takes the long way, as without groups.
+        assert plan(x.astype(">f4")).tobytes() == first.tobytes()
+        with pytest.raises(ValueError, match="out must have the output's shape"):
+            plan(x, out[..., :-1])
+        assert len(long_ways) == 2
+    with pytest.raises(ValueError, match="kernel"):
+        plan(x[..., :-1] if data_format == "channels_last" else x[:, :-1])
+    assert pickle.loads(pickle.dumps(plan))(x).tobytes() == first.tobytes()

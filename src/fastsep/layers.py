@@ -26,6 +26,7 @@ from fastsep._pointwise import PointwisePlan
 from fastsep._separable import SeparablePlan
 from fastsep._squeeze_excite import SqueezeExcite
 from fastsep._threads import check as check_threads
+from fastsep._usual import UsualCall
 from fastsep._validate import Array
 
 
@@ -58,9 +59,10 @@ class Conv(Plan):
     FMA.
     """
 
-    __slots__ = ("_parts", "_plans")
+    __slots__ = ("_grouped", "_parts", "_plans")
     _parts: ConvParts
     _plans: dict[int, CompiledPlan]  # by input channels: groups only show when inputs come
+    _grouped: dict[int, UsualCall]  # those of more than one group
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class Conv(Plan):
             _parts=parts,
             # The usual case, one group, is packed now.
             _plans={channels: parts.pack(channels)},
+            _grouped={},
             _ranks=(parts.kernel.ndim - 2,),
             _channels_first=_validate.channels_first(data_format),
             _dtype=parts.kernel.dtype,
@@ -104,7 +107,16 @@ class Conv(Plan):
         plan = self._plans.get(channels)
         if plan is None:
             plan = self._plans[channels] = self._parts.pack(channels)
+            self._grouped[channels] = self._usual_call(plan)
         return plan
+
+    def _run_checked(self, inputs: object, out: object, residual: object, threads: object) -> Array:
+        if type(inputs) is np.ndarray and inputs.ndim > 2:
+            usual = self._grouped.get(inputs.shape[1 if self._channels_first else -1])
+            result = None if usual is None else usual.run(inputs, out, residual, threads)
+            if result is not None:
+                return result
+        return super()._run_checked(inputs, out, residual, threads)
 
     def __call__(
         self,
@@ -562,7 +574,7 @@ class InvertedResidual(Plan):
         return self._plan
 
     def __call__(self, inputs: Array, out: Array | None = None, *, threads: int | None = None) -> Array:
-        """Run the block; parameters as in `Conv.__call__`."""
+        """Run the block; parameters as in `Conv.__call__`, but for the residual, which is the block's own."""
         residual = self._own_residual(inputs)
         result = self._usual.run(inputs, out, residual, threads)
         if result is not None:
@@ -583,7 +595,8 @@ class InvertedResidual(Plan):
     def _fusion(self, compiled: CompiledPlan) -> str:
         if self._squeeze_excite is None:
             start = "" if self._expand_kernel is None else "expand → "
-            return f"{start}depthwise → project: rows of the expanded image live in cache only"
+            image = "the image between" if self._expand_kernel is None else "the expanded image"
+            return f"{start}depthwise → project: rows of {image} live in cache only"
         start = (
             ""
             if self._expand_kernel is None
