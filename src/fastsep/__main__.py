@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(run_network(options))
         else:
             print({"factorize": run_factorize, "cost": run_cost}[options.command](options))
-    except (TypeError, ValueError, RuntimeError, OSError, ImportError) as error:
+    except (TypeError, ValueError, RuntimeError, OSError, ImportError, MemoryError) as error:
         print(f"fastsep {options.command}: {error}", file=sys.stderr)
         return 1
     return 0
