@@ -64,6 +64,19 @@ def test_vectors_on_the_stack(place: str, text: str, stored: int, reloaded: int)
     assert (loop.stored, loop.reloaded) == (stored, reloaded)
 
 
+@pytest.mark.parametrize(
+    ("text", "loads"),
+    [
+        ("vmovups (%rsi,%r12,1),%ymm1", 1),
+        ("vmovups %ymm1,(%rsi,%r12,1)", 0),
+        ("vfmadd213ps 0x0(%rip),%ymm5,%ymm0        # 58eb1 <activate_f32_avx2+0x6c1>", 1),
+        ("vaddps %ymm1,%ymm2,%ymm3", 0),
+    ],
+)
+def test_loads_are_no_stores(text: str, loads: int) -> None:
+    assert assembly.count(text, "avx2", framed=False).loads == loads
+
+
 def test_rbp_is_a_register_like_any_other_where_it_is_no_frame() -> None:
     (loop,) = loops("mov    %rdi,%rbp", in_loop="vmovaps -0x70(%rbp),%ymm3")
     assert (loop.stored, loop.reloaded, loop.loads) == (0, 0, 3)

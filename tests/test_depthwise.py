@@ -130,7 +130,7 @@ def test_strides_longer_than_any_register_tile(taps: int, stride: int) -> None:
 
 
 @pytest.mark.parametrize("width", range(1, 20))
-@pytest.mark.parametrize(("taps", "strides"), [(3, 1), (3, 2), (4, 1), (5, 1)])
+@pytest.mark.parametrize(("taps", "strides"), [(3, 1), (3, 2), (4, 1), (5, 1), (5, 2), (7, 1), (7, 2)])
 def test_rows_of_any_width(width: int, taps: int, strides: int) -> None:
     """A row has the bits that it has in the middle of a wider one, whichever tiles it is made of."""
     plan = fastsep.DepthwiseConv(numbers(3, (taps, taps, 19, 1), np.float32), strides, activation="silu")

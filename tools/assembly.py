@@ -148,12 +148,13 @@ def count_x86(text: str, register: str, framed: bool) -> Loop:
     on_stack = re.search(r"\(%rsp\)|\(%rbp\)" if framed else r"\(%rsp\)", operands) and re.search(
         r"%[xyz]mm", operands
     )
+    stores = operands.rstrip().endswith(")")
     if on_stack:
-        loop.stored = int(operands.rstrip().endswith(")"))
+        loop.stored = int(stores)
         loop.reloaded = 1 - loop.stored
     loop.fmas = int(name.startswith(("vfmadd", "vpmaddwd")) and register in operands)
     loop.broadcasts = int(name.startswith(("vbroadcast", "vpbroadcast")) and "(" in operands)
-    loop.loads = int(register in operands and "(" in operands.rpartition(",")[0] and not on_stack)
+    loop.loads = int(register in operands and "(" in operands and not stores and not on_stack)
     loop.scalars = int(re.match(r"v(fmadd\w+|mul|add)s[sd]$", name) is not None)
     loop.calls = int(name == "call")
     return loop

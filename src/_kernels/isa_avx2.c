@@ -24,6 +24,8 @@
 #define FS_PANEL_PIXELS_4 0
 #define FS_PANEL_VECTORS 2
 #define FS_STRIP_COLUMNS 4
+/* Depthwise 5 × 5 and 7 × 7: ten sums, an input and a row of taps, 7 × 7's last two from memory = 16 registers. */
+#define FS_SQUARE_COLUMNS 5
 #define FS_ANY_COLUMNS 8
 /* Lines: 4 sums, two windows of 4 rows, a factor, a pair: 14 of 16. */
 #define FS_LINES_TALL 4

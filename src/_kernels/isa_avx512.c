@@ -25,6 +25,7 @@
 #define FS_PANEL_PIXELS_4 6
 #define FS_PANEL_VECTORS 3
 #define FS_STRIP_COLUMNS 7
+#define FS_SQUARE_COLUMNS 7
 #define FS_ANY_COLUMNS 8
 /* Lines: 8 sums, two windows of 8 rows, a factor, a pair: 26 of 32. */
 #define FS_LINES_TALL 8

@@ -14,6 +14,7 @@
 #define FS_PANEL_PIXELS_4 0
 #define FS_PANEL_VECTORS 2
 #define FS_STRIP_COLUMNS 4
+#define FS_SQUARE_COLUMNS 4
 #define FS_ANY_COLUMNS 8
 #define FS_LINES_TALL 4
 

@@ -21,6 +21,7 @@
 #define FS_PANEL_PIXELS_4 5
 #define FS_PANEL_VECTORS 3
 #define FS_STRIP_COLUMNS 4
+#define FS_SQUARE_COLUMNS 4
 #define FS_ANY_COLUMNS 8
 /* Lines: 8 sums would take 26 registers of 32 as well, but GCC 12 loads the factors of eight pairs ahead and spills. */
 #define FS_LINES_TALL 4

@@ -25,6 +25,7 @@
 #define FS_PANEL_PIXELS_4 2
 #define FS_PANEL_VECTORS 3
 #define FS_STRIP_COLUMNS 2
+#define FS_SQUARE_COLUMNS 2
 #define FS_ANY_COLUMNS 2
 #define FS_LINES_TALL 4
 
