@@ -77,6 +77,31 @@ def test_the_kernels_hold_what_they_are_named_for() -> None:
     assert generic > 0
 
 
+@pytest.mark.parametrize(("target", "register", "fmas"), [("avx2", "ymm", 12), ("avx512", "zmm", 16)])
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_chains_beside_fmas_are_what_they_count(target: str, register: str, fmas: int, dtype: str) -> None:
+    """The clock is measured by dependent additions: as many as are counted, of registers, and nothing of the vectors
+    goes through memory."""
+    (module,) = [module for module in MODULES if module.name.startswith("_isa.")]
+    listing = run(
+        "objdump", "--no-show-raw-insn", "--wide", f"--disassemble=clock_burst_{dtype}_{target}", str(module)
+    )
+    lines = re.findall(r"^\s*([0-9a-f]+):\t(.+)$", listing, re.MULTILINE)
+    code = [(int(address, 16), text) for address, text in lines]
+    chains = []
+    for address, text in code:
+        jump = re.match(r"j\w+ +([0-9a-f]+) ", text)
+        if jump is None or (begin := int(jump[1], 16)) > address:
+            continue
+        body = [text for at, text in code if begin <= at <= address]
+        adds = [match[2] for text in body if (match := re.match(r"add +(%r\w+),(%r\w+)$", text))]
+        assert len(set(adds)) == 1, body
+        assert sum(text.startswith("vfmadd") and register in text for text in body) == fmas
+        assert not any("(" in text for text in body)
+        chains.append(len(adds))
+    assert sorted(chains) == sorted(-(-9 * fmas // (8 * ports)) for ports in (1, 2, 4))
+
+
 @pytest.mark.parametrize(
     "module", [m for m in MODULES if not m.name.startswith("_isa.")], ids=lambda m: m.name
 )

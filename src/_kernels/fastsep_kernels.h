@@ -244,9 +244,9 @@ struct fs_real_kernels {
     void (*lines_turn)(const struct fs_turn *);
     void (*lines_turn_back)(const struct fs_turn *);
     void (*footprint_row)(const struct fs_footprint *);
-    /* roofline.inc: floating-point operations done; cycles spent; bytes moved. */
+    /* roofline.inc: floating-point operations done; cycles that a chain took beside them; bytes moved. */
     double (*fma_burst)(int64_t repetitions);
-    double (*add_burst)(int64_t repetitions);
+    double (*clock_burst)(int64_t repetitions, int ports);
     double (*read_burst)(const void *memory, int64_t bytes, int64_t repetitions);
     double (*copy_burst)(void *to, const void *from, int64_t bytes, int64_t repetitions);
 };

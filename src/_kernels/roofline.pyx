@@ -29,21 +29,28 @@ def fma_burst(str isa, int item_bytes, int threads, int64_t repetitions):
     return done / (ended - begun)
 
 
-def add_burst(str isa, int threads, int64_t repetitions):
-    """Cycles per second, summed over `threads` that count at once, in one burst of dependent additions."""
-    cdef const fs_real_kernels *kernels = kernels_named(isa, 4)
-    cdef double done = 0.0, begun, ended
+def clock_burst(str isa, int item_bytes, int threads, int64_t repetitions, int ports):
+    """Cycles per second by a chain of dependent additions beside FMAs, on a core with `ports` of them.
+
+    Returns
+    -------
+    tuple of float
+        Cycles per second of one core: true where the chain takes longer than the FMAs beside it, else too low;
+        floating-point operations per second of `threads` at once.
+    """
+    cdef const fs_real_kernels *kernels = kernels_named(isa, item_bytes)
+    cdef double cycles = 0.0, begun, seconds
     cdef int i
     threads = threads_for(threads, 1.0)
     begun = time.perf_counter()
     if threads == 1:
         with nogil:
-            done = kernels.add_burst(repetitions)
+            cycles = kernels.clock_burst(repetitions, ports)
     else:
         for i in prange(threads, nogil=True, num_threads=threads, schedule="static"):
-            done += kernels.add_burst(repetitions)
-    ended = time.perf_counter()
-    return done / (ended - begun)
+            cycles += kernels.clock_burst(repetitions, ports)
+    seconds = time.perf_counter() - begun
+    return cycles / threads / seconds, kernels.fma_burst(1) * repetitions * threads / seconds
 
 
 def memory_burst(str isa, int item_bytes, int threads, int64_t size, double moved):

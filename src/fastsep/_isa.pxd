@@ -183,7 +183,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         void (*lines_turn_back)(const fs_turn *) noexcept nogil
         void (*footprint_row)(const fs_footprint *) noexcept nogil
         double (*fma_burst)(int64_t) noexcept nogil
-        double (*add_burst)(int64_t) noexcept nogil
+        double (*clock_burst)(int64_t, int) noexcept nogil
         double (*read_burst)(const void *, int64_t, int64_t) noexcept nogil
         double (*copy_burst)(void *, const void *, int64_t, int64_t) noexcept nogil
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from fastsep import _isa, _roofline, _threads
 
 _BURSTS = 5
-_BURST_SECONDS = 2e-3
+# Of several threads: long beside the 44 µs that waking one can take. Of one: short beside the turns that the system
+# gives to other processes, of which a burst should meet none.
+_BURST_SECONDS, _SHORT_BURST_SECONDS = 2e-3, 2e-4
+# Beside a chain that binds, FMAs run at 0.89 of their peak or less; a clock that rises meanwhile adds some hundredths.
+_SLOWED = 0.95
 
 
 def whole_ports(fmas_per_cycle: float) -> int:
@@ -34,10 +39,10 @@ class Roofline:
     cache_bytes : dict
         Sizes of the levels, L1 and L2 of one core; "DRAM" is infinite.
     cycles_per_second : float
-        Of one core amid the bursts of arithmetic, by chains of dependent integer additions; the best of them.
+        Of one core at vector arithmetic, by chains of dependent integer additions beside it; the best of them.
     fmas_per_cycle : float
         Vectors of fused multiply-adds that one core finished in a cycle: peak over cycles. The median of
-        bursts that were each timed between two chains, because clocks move.
+        bursts that were each timed between two such chains, because clocks move.
     """
 
     threads: int
@@ -75,6 +80,44 @@ class Roofline:
         return max(flops / self.flops_per_second, moved_bytes / bandwidth)
 
 
+def _peak(threads: int, isa: str, dtype: np.dtype[Any]) -> tuple[float, float, float]:
+    """Operations a second of all threads, and cycles a second and vector FMAs a cycle of one core."""
+    flops_a_vector = 2 * _isa.register_tiles(isa)[str(dtype)]["lanes"]
+    calibration = 20_000
+    begun = time.perf_counter()
+    _roofline.fma_burst(isa, dtype.itemsize, 1, calibration)
+    burst = _SHORT_BURST_SECONDS if threads == 1 else _BURST_SECONDS
+    repetitions = int(calibration * burst / (time.perf_counter() - begun)) + 1
+    ports = _chain_ports(threads, isa, dtype, repetitions)
+    peak = cycles = 0.0
+    rates = []
+    for _ in range(20 if threads > 1 else 100):
+        before, _ = _roofline.clock_burst(isa, dtype.itemsize, threads, repetitions, ports)
+        flops = _roofline.fma_burst(isa, dtype.itemsize, threads, repetitions)
+        after, _ = _roofline.clock_burst(isa, dtype.itemsize, threads, repetitions, ports)
+        clock = (before + after) / 2
+        rates.append(flops / (threads * clock * flops_a_vector))
+        peak, cycles = max(peak, flops), max(cycles, clock)
+    return peak, cycles, float(np.median(rates))
+
+
+def _chain_ports(threads: int, isa: str, dtype: np.dtype[Any], repetitions: int) -> int:
+    """The number of FMA ports whose chain of additions measures the clock here.
+
+    The shortest chain that slows down the FMAs beside it takes longer than they do, so each of its additions
+    is a cycle; and it leaves the core as busy with vectors as can be, so at their clock.
+    """
+    bursts = range(_BURSTS)
+    peak = max(_roofline.fma_burst(isa, dtype.itemsize, threads, repetitions) for _ in bursts)
+    for ports in (4, 2):
+        beside = max(
+            _roofline.clock_burst(isa, dtype.itemsize, threads, repetitions, ports)[1] for _ in bursts
+        )
+        if beside < _SLOWED * peak:
+            return ports
+    return 1
+
+
 def measure(threads: int = 1, dtype: str = "float32", isa: str | None = None) -> Roofline:
     """Measure the roofs now (about half a second).
 
@@ -97,24 +140,7 @@ def measure(threads: int = 1, dtype: str = "float32", isa: str | None = None) ->
     item_bytes = np.dtype(dtype).itemsize
     if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64; got {dtype!r}")
-    # Bursts long beside the 44 µs that waking a worker can take; calibrated on one thread.
-    calibration = 20_000
-    begun = time.perf_counter()
-    _roofline.fma_burst(isa, item_bytes, 1, calibration)
-    repetitions = int(calibration * _BURST_SECONDS / (time.perf_counter() - begun)) + 1
-    chain = 20_000
-    begun = time.perf_counter()
-    _roofline.add_burst(isa, 1, chain)
-    chain = int(chain * _BURST_SECONDS / 2 / (time.perf_counter() - begun)) + 1
-    peak = cycles = 0.0
-    rates = []
-    flops_a_vector = 2 * _isa.register_tiles(isa)[str(np.dtype(dtype))]["lanes"]
-    for _ in range(4 * _BURSTS):
-        before = _roofline.add_burst(isa, threads, chain)
-        flops = _roofline.fma_burst(isa, item_bytes, threads, repetitions)
-        clock = (before + _roofline.add_burst(isa, threads, chain)) / 2
-        rates.append(flops / (clock * flops_a_vector))
-        peak, cycles = max(peak, flops), max(cycles, clock / threads)
+    peak, cycles, rate = _peak(threads, isa, np.dtype(dtype))
 
     caches = _isa.cache_bytes()
     # 256 MB at most: a virtual machine may show 480 MB of L3, of which it gets a part, and four times that
@@ -142,7 +168,7 @@ def measure(threads: int = 1, dtype: str = "float32", isa: str | None = None) ->
         bandwidth,
         {**caches, "DRAM": float("inf")},
         cycles,
-        float(np.median(rates)),
+        rate,
     )
 
 
