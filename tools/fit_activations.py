@@ -3,7 +3,8 @@
     python tools/fit_activations.py
 
 exp: 1 + r·g(r) on |r| <= ln(2)/2, g interpolated at Chebyshev nodes: one term less than Taylor needs for
-float, two for double, at 0.1 ulp of error. erfcx: Q(t) = erfcx(z)·(1 + CENTRE·z) as a polynomial in
+float, two for double, at 0.1 ulp of error. silu's of float has another term less, and the least relative error that
+1 + r·g(r) can have, 9.2e-8. erfcx: Q(t) = erfcx(z)·(1 + CENTRE·z) as a polynomial in
 t = (1 - CENTRE·z)/(1 + CENTRE·z), which maps z in [0, ∞) onto (-1, 1]: interpolated at Chebyshev nodes with
 60 digits, then written in powers of t. Q stays between 0.28 and 1.1: no error is large relative to it.
 """
@@ -56,6 +57,34 @@ def exponential(degree: int) -> list[mpmath.mpf]:
     return [mpmath.mpf(1), *slope]
 
 
+def exponential_of_least_error(degree: int) -> list[mpmath.mpf]:
+    """1 + r·g(r) of least relative error, by Remez's exchange: g's error, weighted by |r|/exp(r), alternates."""
+    reach = mpmath.log(2) / 2
+    count = degree + 1
+    grid = [reach * mpmath.mpf(2 * i + 1 - 4000) / 4000 for i in range(4000)]  # without 0
+    points = [reach * mpmath.cos(mpmath.pi * (2 * i + 1) / (2 * count)) for i in range(count)]
+    coefficients: list[mpmath.mpf] = []
+    for _ in range(10):
+        matrix, right = mpmath.matrix(count, count), mpmath.matrix(count, 1)
+        for i, r in enumerate(points):
+            for j in range(degree):
+                matrix[i, j] = r**j
+            matrix[i, degree] = (-1) ** i * mpmath.exp(r) / abs(r)
+            right[i] = mpmath.expm1(r) / r
+        coefficients = [mpmath.mpf(1), *list(mpmath.lu_solve(matrix, right))[:degree]]
+        extrema: dict[int, tuple[mpmath.mpf, mpmath.mpf]] = {}
+        run, before = 0, mpmath.mpf(0)
+        for r in grid:
+            error = (mpmath.polyval(coefficients[::-1], r) / mpmath.exp(r) - 1) * mpmath.sign(r)
+            run += error * before < 0
+            before = error
+            if run not in extrema or abs(error) > extrema[run][0]:
+                extrema[run] = (abs(error), r)
+        largest = sorted(extrema.values(), reverse=True)[:count]
+        points = sorted((r for _, r in largest), reverse=True)
+    return coefficients
+
+
 def worst_error(coefficients: list[mpmath.mpf]) -> mpmath.mpf:
     worst = mpmath.mpf(0)
     for i in range(2001):
@@ -76,6 +105,8 @@ def main() -> None:
     for name, degree, digits in (("float", 6, 9), ("double", 11, 17)):
         print(f"/* exp, {name}: degree {degree} */")
         print(", ".join(mpmath.nstr(c, digits) for c in exponential(degree)))
+    print("/* exp for silu, float: degree 5 */")
+    print(", ".join(mpmath.nstr(c, 9) for c in exponential_of_least_error(5)))
 
 
 if __name__ == "__main__":

@@ -425,15 +425,24 @@ FS_INLINE vec minus_magnitude(vec x)
     return (vec)((ivec)x | (ivec)splat((real)-0.0));
 }
 
-/* Whether |x| <= bound in every lane; a NaN is not. */
-FS_INLINE int all_within(vec x, real bound)
+/* Whether |x| <= bound in every lane of COUNT vectors; a NaN is not. */
+FS_INLINE int all_within(const vec *x, real bound, const int COUNT)
 {
-#if FS_MASKS_X86 && FS_REAL_BITS == 32
-    return _mm512_cmp_ps_mask((__m512)minus_magnitude(x), (__m512)splat(-bound), _CMP_GE_OQ) == 0xffff;
-#elif FS_MASKS_X86
-    return _mm512_cmp_pd_mask((__m512d)minus_magnitude(x), (__m512d)splat(-bound), _CMP_GE_OQ) == 0xff;
+#if FS_MASKS_X86
+    int within = -1;
+    FS_UNROLL
+    for (int i = 0; i < COUNT; i++)
+#if FS_REAL_BITS == 32
+        within &= (int16_t)_mm512_cmp_ps_mask((__m512)minus_magnitude(x[i]), (__m512)splat(-bound), _CMP_GE_OQ);
 #else
-    const ivec within = minus_magnitude(x) >= splat(-bound);
+        within &= (int8_t)_mm512_cmp_pd_mask((__m512d)minus_magnitude(x[i]), (__m512d)splat(-bound), _CMP_GE_OQ);
+#endif
+    return within == -1;
+#else
+    ivec within = minus_magnitude(x[0]) >= splat(-bound);
+    FS_UNROLL
+    for (int i = 1; i < COUNT; i++)
+        within &= minus_magnitude(x[i]) >= splat(-bound);
 #if FS_FMA_X86 && FS_VECTOR_BYTES == 32
     return _mm256_movemask_epi8((__m256i)within) == -1;
 #else
