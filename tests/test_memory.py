@@ -13,7 +13,7 @@ from calls import CASES, PLANS, channels_first, kept_bytes
 from programs import output_of
 
 import fastsep
-from bench.rows import Row, inverted_residuals, is_gated
+from bench.rows import Row, all_rows
 from bench.shapes import Layer, load_networks, work_of
 from fastsep import _isa, _validate
 from fastsep._plan import Plan
@@ -36,20 +36,20 @@ def depthwise_weights(layer: Layer) -> Any:
 def layer_plan(layer: Layer, **options: Any) -> Plan:
     if layer.family == "pointwise" and layer.stride == 1:
         return fastsep.PointwiseConv(pointwise_weights(layer), **options)
-    options |= {"strides": layer.stride, "padding": layer.padding}
+    options |= {"strides": layer.stride, "padding": layer.padding, "dilation_rate": layer.dilation}
     if layer.family == "depthwise":
         return fastsep.DepthwiseConv(depthwise_weights(layer), **options)
     return fastsep.Conv(weights(*layer.kernel, layer.in_channels, layer.out_channels), **options)
 
 
-def published(**options: Any) -> Iterator[tuple[str, Plan, Layer]]:
-    """(name, plan, the layer whose input it takes): single layers, and what fuses of them."""
+def published(**options: Any) -> Iterator[tuple[str, Plan, tuple[int, ...]]]:
+    """(name, plan, shape of its input, channels last): single layers of networks, and what fuses of them."""
     seen: set[tuple[Layer, ...]] = set()
     for network in load_networks():
         for layer in network.layers:
             if (key := (work_of(layer),)) not in seen:
                 seen.add(key)
-                yield f"{network.name} {layer.name}", layer_plan(layer, **options), layer
+                yield f"{network.name} {layer.name}", layer_plan(layer, **options), (1, *layer.in_shape)
         for first, second in pairwise(network.layers):
             if (first.family, second.family) != ("depthwise", "pointwise"):
                 continue
@@ -57,7 +57,7 @@ def published(**options: Any) -> Iterator[tuple[str, Plan, Layer]]:
                 seen.add(key)
                 window = {"strides": first.stride, "padding": first.padding} | options
                 plan = fastsep.SeparableConv(depthwise_weights(first), pointwise_weights(second), **window)
-                yield f"{network.name} {first.name}, {second.name}", plan, first
+                yield f"{network.name} {first.name}, {second.name}", plan, (1, *first.in_shape)
         for expand, middle, project in zip(
             network.layers, network.layers[1:], network.layers[2:], strict=False
         ):
@@ -75,38 +75,44 @@ def published(**options: Any) -> Iterator[tuple[str, Plan, Layer]]:
                     padding=middle.padding,
                     **options,
                 )
-                yield f"{network.name} {expand.name} to {project.name}", block, expand
+                yield f"{network.name} {expand.name} to {project.name}", block, (1, *expand.in_shape)
 
 
-def gated_plan(row: Row, **options: Any) -> fastsep.InvertedResidual:
+def row_plan(row: Row, **options: Any) -> Plan:
+    """What `make bench-peers` times."""
+    if len(row.layers) == 1:
+        return layer_plan(row.layers[0], **options)
     *expand, middle, project = row.layers
-    channels = middle.out_channels
+    window = {"strides": middle.stride, "padding": middle.padding} | options
+    if row.family != "inverted residual":
+        return fastsep.SeparableConv(
+            depthwise_weights(middle),
+            pointwise_weights(project),
+            depthwise_activation=middle.activation,
+            activation=project.activation,
+            **window,
+        )
+    gate = None
+    if channels := row.squeezed and middle.out_channels:
+        gate = fastsep.SqueezeExcite(
+            weights(channels, row.squeezed), weights(row.squeezed, channels), activation=middle.activation
+        )
     return fastsep.InvertedResidual(
         pointwise_weights(expand[0]) if expand else None,
         depthwise_weights(middle),
         pointwise_weights(project),
-        strides=middle.stride,
-        padding=middle.padding,
         activation=middle.activation,
         residual=row.residual,
-        squeeze_excite=fastsep.SqueezeExcite(
-            weights(channels, row.squeezed), weights(row.squeezed, channels), activation=middle.activation
-        ),
-        **options,
+        squeeze_excite=gate,
+        **window,
     )
 
 
-def published_gated(**options: Any) -> Iterator[tuple[str, fastsep.InvertedResidual, Layer]]:
-    """(name, plan, the layer whose input it takes): blocks with squeeze-and-excite."""
-    for network in load_networks():
-        if is_gated(network):
-            for row in inverted_residuals(network, squeezed=True):
-                yield f"{network.name} {row.label}", gated_plan(row, **options), row.layers[0]
-
-
-def shape_of(layer: Layer, data_format: str) -> tuple[int, ...]:
-    height, width, channels = layer.in_shape
-    return (1, height, width, channels) if data_format == "channels_last" else (1, channels, height, width)
+def in_format(shape: tuple[int, ...], data_format: str) -> tuple[int, ...]:
+    if data_format == "channels_last":
+        return shape
+    batch, height, width, channels = shape
+    return batch, channels, height, width
 
 
 def scratch_a_thread(plan: Plan, shape: tuple[int, ...], threads: int) -> float:
@@ -141,16 +147,15 @@ def system_caches() -> Iterator[None]:
 def test_scratch_of_every_published_shape(data_format: str, caches: str | None) -> None:
     _isa.set_caches(caches)
     too_much, count = [], 0
-    for name, plan, layer in chain(
-        published(data_format=data_format), published_gated(data_format=data_format)
-    ):
-        shape = shape_of(layer, data_format)
+    rows = ((row.label, row_plan(row, data_format=data_format), row.in_shape) for row in all_rows())
+    for name, plan, channels_last in chain(published(data_format=data_format), rows):
+        shape = in_format(channels_last, data_format)
         for threads in (1, 2):
             count += 1
             if not 0 < (scratch := scratch_a_thread(plan, shape, threads)) < MOST:
                 too_much.append(f"{name}, {threads} threads: {scratch:.0f} bytes, {plan}")
     assert not too_much
-    assert count > 300
+    assert count > 500
 
 
 @pytest.mark.usefixtures("system_caches")
@@ -171,14 +176,22 @@ def test_what_is_reported_is_allocated(
     assert_reported(plan, case.operands["inputs"], threads)
 
 
+@pytest.mark.usefixtures("system_caches")
+@pytest.mark.parametrize("caches", [None, "L1=32K,L2=256K,L3=4M"])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_what_is_reported_of_published_gated_blocks_is_allocated(data_format: str, threads: int) -> None:
-    count = 0
-    for _, plan, layer in published_gated(data_format=data_format):
-        assert_reported(plan, np.zeros(shape_of(layer, data_format), np.float32), threads)
+def test_what_is_reported_of_every_row_is_allocated(
+    data_format: str, threads: int, caches: str | None
+) -> None:
+    _isa.set_caches(caches)
+    count = gated = 0
+    for row in all_rows():
+        x = np.zeros(in_format(row.in_shape, data_format), np.float32)
+        assert_reported(row_plan(row, data_format=data_format), x, threads)
         count += 1
-    assert count == 12  # EfficientNet-B0's blocks, each once
+        gated += row.squeezed > 0
+    assert count > 100
+    assert gated == 12  # EfficientNet-B0's blocks, each once
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from Linux's /proc")
