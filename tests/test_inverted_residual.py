@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from strategies import Case, inverted_residual_cases, numbers
 
 import fastsep
+from fastsep import _threads
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -118,3 +119,43 @@ def test_padding_of_the_expanded_map_is_zero_whatever_the_bias() -> None:
     )
     expected = np.array([[4, 6, 4], [6, 9, 6], [4, 6, 4]], np.float32) * 4
     np.testing.assert_array_equal(block(inputs)[0, ..., 0], expected)
+
+
+@pytest.mark.skipif(_threads.resolve(2) < 2, reason="this build or machine has one thread")
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(
+    ("batch", "size", "channels", "expanded", "filters", "taps", "strides"),
+    [
+        (1, 7, 160, 960, 320, 3, 1),
+        (1, 7, 97, 901, 97, 5, 1),
+        (1, 14, 96, 576, 160, 3, 2),
+        (3, 7, 160, 960, 40, 5, 1),
+    ],
+)
+def test_threads_may_share_channels_instead_of_rows(
+    batch: int, size: int, channels: int, expanded: int, filters: int, taps: int, strides: int,
+    data_format: str,
+) -> None:  # fmt: skip
+    kernels = (
+        numbers(21, (channels, expanded), np.float32),
+        numbers(22, (taps, taps, expanded, 1), np.float32),
+        numbers(23, (expanded, filters), np.float32),
+    )
+    options: dict[str, Any] = {
+        "strides": strides,
+        "bias": numbers(24, (filters,), np.float32),
+        "residual": strides == 1 and channels == filters,
+        "data_format": data_format,
+    }
+    shape = (batch, size, size, channels)
+    inputs = numbers(
+        25, shape if data_format == "channels_last" else (batch, channels, size, size), np.float32
+    )
+    plan = fastsep.InvertedResidual(*kernels, **options)
+    assert "channels" not in plan.describe(inputs.shape, threads=1).tile
+    expected = plan(inputs, threads=1)
+    assert_same_bits(expected, unfused(inputs, *kernels, **options, threads=1))
+    shared = {threads: "channels" in plan.describe(inputs.shape, threads).tile for threads in (2, 3, 4)}
+    assert any(shared.values()), shared
+    for threads in shared:
+        assert_same_bits(plan(inputs, threads=threads), expected)

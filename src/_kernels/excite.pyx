@@ -1,5 +1,6 @@
 """Inverted residual with squeeze-and-excite, in three phases: the depthwise map of an image and the sums of its rows,
-the gate of its channels, the projection of the gated map. See inverted_residual.md."""
+the gate of its channels, the projection of the gated map. Without a gate the first and the last: a way to share small
+images between threads. See inverted_residual.md."""
 
 from libc.stdint cimport int64_t
 from libc.string cimport memset
@@ -36,7 +37,7 @@ from fastsep._depthwise cimport (
     run_rectangle,
 )
 from fastsep._excite cimport excite_call
-from fastsep._inverted_residual cimport expand_seen, lay_out_expansion, pointer_bytes
+from fastsep._inverted_residual cimport InvertedResidualPlan, expand_seen, lay_out_expansion, pointer_bytes
 from fastsep._isa cimport caches, fs_panel, fs_row, fs_scaling, fs_sums
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
 from fastsep._pointwise cimport (
@@ -60,10 +61,15 @@ cdef enum:
     # Pixels of a group: enough that streaming the weights of a panel does not bind, and of a run of the panels.
     GROUP_PIXELS = 96
     MOST_PIXELS = 384
+    # Bytes of a depthwise map that is kept without a gate: beside the rings it stays below 1 MB a thread.
+    MOST_MAP = 512 << 10
     # Scaling a pixel takes as long as so many outputs of its projection.
     SCALING = 4
 
 cdef double TILE_SECONDS = 0.02
+# Without a gate: what a second phase costs, the wait and the part of the map that lies in other cores' caches.
+cdef double PHASE_SECONDS = 5e-6
+cdef double MAP_BYTES_PER_SECOND = 2.5e9
 cdef int64_t MOST_BYTES = <int64_t>1 << 46
 
 
@@ -203,6 +209,8 @@ cdef void filter_rows(const excite_call *call, int64_t image, const source *inpu
     cdef fs_sums sums
     r.out = map_pixel(call, image, row * call.shape[2] + r.column) + offset
     run_rectangle(d, input, call.before, r, <fs_row *>scratch)
+    if call.plan.gate == NULL:
+        return
     sums.pixels = r.columns
     sums.channels = r.channels
     sums.pixel_stride = r.out_pixel_stride
@@ -343,6 +351,8 @@ cdef int64_t lay_out_projection(excite_call *call, int threads) noexcept nogil:
         call.scaled_pixel += 64
     call.pointers_at = 0
     call.scaled_at = pointer_bytes(pixels)
+    if call.plan.gate == NULL:
+        call.scaled_pixel = 0
     return lay_out_destination(&call.to, item, call.scaled_at + pixels * call.scaled_pixel, pixels * p.outputs * item)
 
 
@@ -373,13 +383,17 @@ cdef void project_tile(const void *opaque, int64_t tile, char *scratch) noexcept
     for i in range(r.rows):
         number = ((r.depth * call.to.out.shape[2] + r.row + i) * call.to.out.shape[3]) + r.column
         scaling.from_ = map_pixel(call, at.batch, number)
-        p.kernels.scale_pixels(&scaling)
-        scaling.to += r.columns * call.scaled_pixel
+        if call.plan.gate == NULL:
+            fill_pointers(middle + i * r.columns, <char *>scaling.from_, scaling.from_pixel_stride, r.columns)
+        else:
+            p.kernels.scale_pixels(&scaling)
+            scaling.to += r.columns * call.scaled_pixel
 
     panel_at(p, first, &first_channel, &vectors, &outputs)
     panel_at(p, last - 1, &last_channel, &vectors, &outputs)
     channels = last_channel + outputs - first_channel
-    fill_pointers(middle, scratch + call.scaled_at, call.scaled_pixel, pixels)
+    if call.plan.gate != NULL:
+        fill_pointers(middle, scratch + call.scaled_at, call.scaled_pixel, pixels)
     fill_destination(p.kernels, &call.to, at, r.rows, r.columns, first_channel, channels, scratch, &work,
                      middle + pixels)
     work.pixels = pixels
@@ -394,10 +408,17 @@ cdef void project_tile(const void *opaque, int64_t tile, char *scratch) noexcept
 
 
 cdef class ExcitePlan(CompiledPlan):
-    """An inverted residual with squeeze-and-excite; immutable. `expand` may be None."""
+    """An inverted residual with squeeze-and-excite; immutable. `expand` may be None.
 
-    def __init__(self, PointwisePlan expand, DepthwisePlan depthwise not None, PointwisePlan reduce not None,
-                 PointwisePlan gate not None, PointwisePlan project not None):
+    With `rows` in place of `reduce` and `gate`: that plan's block, which it leaves to that plan unless several threads
+    share few small images.
+    """
+
+    def __init__(self, PointwisePlan expand, DepthwisePlan depthwise not None, PointwisePlan reduce,
+                 PointwisePlan gate, PointwisePlan project not None, InvertedResidualPlan rows=None):
+        if (reduce is None or gate is None) != (rows is not None and expand is not None):
+            raise ValueError("a block has a gate, or is that of an InvertedResidualPlan")
+        self.rows = rows
         self.expand = expand
         self.depthwise = depthwise
         self.reduce = reduce
@@ -408,9 +429,31 @@ cdef class ExcitePlan(CompiledPlan):
         self.inputs, self.outputs = depthwise.inputs if expand is None else expand.inputs, project.outputs
         self.plan.expand = NULL if expand is None else &expand.plan
         self.plan.depthwise = &depthwise.plan
-        self.plan.reduce = &reduce.plan
-        self.plan.gate = &gate.plan
+        self.plan.reduce = NULL if reduce is None else &reduce.plan
+        self.plan.gate = NULL if gate is None else &gate.plan
         self.plan.project = &project.plan
+
+    cdef bint shares_channels(self, const array *x, const array *out, object threads) except -1:
+        """Whether phases, whose threads share channels and then pixels, beat threads that share rows and expand the halo
+        of each again."""
+        cdef const depthwise_plan *d = self.plan.depthwise
+        cdef int64_t images = out.shape[0], height = out.shape[2], pixels = height * out.shape[3], rows, tiles
+        cdef int64_t units = self.plan.expand.panels.count
+        cdef double expand = self.expand.seconds(x.shape[2] * x.shape[3]), filter = depthwise_seconds(d, pixels, 0)
+        cdef double project = self.project.seconds(pixels), by_rows, by_phases
+        cdef int64_t map_bytes = pixels * d.channels * d.kernels.bytes
+        cdef int count = threads_for(threads, images * (expand + filter + project))
+        if count == 1 or out.shape[1] != 1:
+            return False
+        if map_bytes > min(caches().level2 // 2 * count, MOST_MAP):
+            return False
+        rows = divide_up(height, divide_up(count, images))
+        tiles = images * divide_up(height, rows)
+        by_rows = divide_up(tiles, count) * (expand * seen(&d.window, &x.shape[1], 1, rows) / max(1, x.shape[2])
+                                             + (filter + project) * rows / height)
+        by_phases = images * ((expand + filter) * divide_up(units, count) / units + project / count)
+        by_phases += PHASE_SECONDS + images * map_bytes * (count - 1) / <double>(count * count) / MAP_BYTES_PER_SECOND
+        return by_phases < by_rows
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef excite_call *call = <excite_call *>work.call
@@ -418,6 +461,8 @@ cdef class ExcitePlan(CompiledPlan):
         cdef int64_t pixels, images = out.array.shape[0], row, map_bytes, sums_bytes, gate_bytes, together
         cdef double filter_seconds, gate_seconds, project_seconds
         cdef int axis
+        if self.rows is not None and not self.shares_channels(&x.array, &out.array, threads):
+            return self.rows.prepare(work, x, out, residual, threads)
         call.plan = self.plan
         call.expand.plan = self.plan.expand
         call.expand.x = x.array
@@ -431,7 +476,7 @@ cdef class ExcitePlan(CompiledPlan):
         filter_seconds = depthwise_seconds(d, images * pixels, 0)
         if self.expand is not None:
             filter_seconds += self.expand.seconds(images * x.array.shape[1] * x.array.shape[2] * x.array.shape[3])
-        gate_seconds = images * (self.reduce.seconds(1) + self.gate.seconds(1))
+        gate_seconds = 0.0 if self.gate is None else images * (self.reduce.seconds(1) + self.gate.seconds(1))
         project_seconds = self.project.seconds(images * pixels)
         work.seconds = filter_seconds + gate_seconds + project_seconds
         work.threads = threads_for(threads, work.seconds)
@@ -449,24 +494,31 @@ cdef class ExcitePlan(CompiledPlan):
         if <double>call.round_images * map_bytes > MOST_BYTES:
             raise MemoryError(f"there is no room for {call.round_images} depthwise maps of {map_bytes} bytes")
         call.sums_at = align(call.round_images * map_bytes)
-        sums_bytes = call.round_images * call.shape[0] * call.shape[1] * row
-        call.gates_at = call.sums_at + align(sums_bytes)
         work.shared = &call.shared
-        work.shared_bytes = call.gates_at + call.round_images * row
+        work.shared_bytes = call.gates_at = call.sums_at
+        if self.gate is not None:
+            sums_bytes = call.round_images * call.shape[0] * call.shape[1] * row
+            call.gates_at += align(sums_bytes)
+            work.shared_bytes = call.gates_at + call.round_images * row
 
         work.scratch_bytes = lay_out_filter(call, work.threads, filter_seconds / work.rounds)
-        call.hidden_at = align(row)
-        gate_bytes = call.hidden_at + self.plan.reduce.panels.outputs * d.kernels.bytes
+        gate_bytes = 0
+        if self.gate is not None:
+            call.hidden_at = align(row)
+            gate_bytes = call.hidden_at + self.plan.reduce.panels.outputs * d.kernels.bytes
         work.scratch_bytes = max(work.scratch_bytes, gate_bytes, lay_out_projection(call, work.threads))
         add_phase(work, filter_tile, call.round_images * call.shape[0] * call.row_blocks * call.channel_blocks,
                   filter_seconds / work.rounds)
-        add_phase(work, gate_tile, call.round_images, gate_seconds / work.rounds)
+        if self.gate is not None:
+            add_phase(work, gate_tile, call.round_images, gate_seconds / work.rounds)
         add_phase(work, project_tile, call.round_images * call.to.out.shape[1] * call.tile_row_blocks
                   * call.tile_column_blocks * call.panel_blocks, project_seconds / work.rounds)
         return 0
 
     def choice(self):
         cdef const panels *p = &self.plan.project.panels
+        if self.rows is not None:
+            return self.rows.choice()
         expansion = ""
         if self.expand is not None:
             expansion = f", {register_tile(&self.plan.expand.panels)}"
@@ -476,6 +528,8 @@ cdef class ExcitePlan(CompiledPlan):
 
     cdef str tile(self, const job *work):
         cdef const excite_call *call = <const excite_call *>work.call
+        if self.rows is not None and work.phase_count == 1:
+            return self.rows.tile(work)
         channels = divide_up(self.plan.depthwise.channels, call.channel_blocks)
         return (f"{call.block_rows} rows × {channels} channels, {call.group_rows} rows at a time; then "
                 f"{call.tile_rows * call.tile_columns} pixels × {call.tile_panels} panels")

@@ -4,14 +4,14 @@ from libc.stdint cimport int64_t
 
 from fastsep._arrays cimport array, destination
 from fastsep._depthwise cimport DepthwisePlan, depthwise_plan
-from fastsep._inverted_residual cimport expansion
+from fastsep._inverted_residual cimport InvertedResidualPlan, expansion
 from fastsep._job cimport CompiledPlan
 from fastsep._pointwise cimport PointwisePlan, pointwise_plan
 
 cdef struct excite_plan:
     const pointwise_plan *expand                  # NULL: the block begins with its depthwise part
     const depthwise_plan *depthwise
-    const pointwise_plan *reduce
+    const pointwise_plan *reduce                  # NULL, and so is the gate: there is none
     const pointwise_plan *gate
     const pointwise_plan *project
 
@@ -45,3 +45,5 @@ cdef class ExcitePlan(CompiledPlan):
     cdef readonly PointwisePlan reduce
     cdef readonly PointwisePlan gate
     cdef readonly PointwisePlan project
+    cdef readonly InvertedResidualPlan rows       # in place of a gate, or None
+    cdef bint shares_channels(self, const array *x, const array *out, object threads) except -1

@@ -21,7 +21,7 @@ class InvertedResidualParts:
     """The weights held, and the plan: expansion, depthwise, perhaps a gate, and projection."""
 
     __slots__ = ("biases", "depthwise", "expand", "inputs", "isa", "plan", "project")
-    plan: InvertedResidualPlan | SeparablePlan | ExcitePlan
+    plan: SeparablePlan | ExcitePlan
 
     def __init__(
         self,
@@ -97,7 +97,8 @@ class InvertedResidualParts:
         if squeeze_excite is not None:
             self.plan = ExcitePlan(first, middle, *squeeze_excite._compiled(isa), last)
         elif first is not None:
-            self.plan = InvertedResidualPlan(first, middle, last)
+            rows = InvertedResidualPlan(first, middle, last)
+            self.plan = ExcitePlan(first, middle, None, None, last, rows)
         else:
             self.plan = SeparablePlan(middle, last)
         self.expand, self.depthwise, self.project = expand, depthwise, project

@@ -10,7 +10,6 @@ from fastsep import _validate
 from fastsep._activations import Activation
 from fastsep._depthwise import DepthwisePlan
 from fastsep._excite import ExcitePlan
-from fastsep._inverted_residual import InvertedResidualPlan
 from fastsep._job import CompiledPlan
 from fastsep._make import (
     ConvParts,
@@ -468,8 +467,8 @@ class InvertedResidual(Plan):
     activation
         Of the expansion and of the depthwise part; the projection is linear.
     residual : bool
-        Add the inputs to the outputs, which then must have the same shape: as many channels, ``strides=1``, and
-        "same" or as much explicit padding.
+        Add the inputs to the outputs, which then must have the same shape: as many channels, ``strides=1``,
+        and "same" or as much explicit padding.
     squeeze_excite : SqueezeExcite or None
         A gate on the channels of the depthwise outputs, from their means over an image: MobileNetV3's and
         EfficientNet's block. A call then holds the depthwise outputs of at least one image.
@@ -498,7 +497,7 @@ class InvertedResidual(Plan):
     _dtype_of = "depthwise_kernel"
     _depthwise_kernel: Array
     _expand_kernel: Array | None
-    _plan: InvertedResidualPlan | SeparablePlan | ExcitePlan
+    _plan: SeparablePlan | ExcitePlan
     _project_kernel: Array
     _residual: bool
     _squeeze_excite: SqueezeExcite | None
