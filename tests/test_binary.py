@@ -80,8 +80,7 @@ def test_the_kernels_hold_what_they_are_named_for() -> None:
 @pytest.mark.parametrize(("target", "register", "fmas"), [("avx2", "ymm", 12), ("avx512", "zmm", 16)])
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 def test_chains_beside_fmas_are_what_they_count(target: str, register: str, fmas: int, dtype: str) -> None:
-    """The clock is measured by dependent additions: as many as are counted, of registers, and nothing of the vectors
-    goes through memory."""
+    """The clock is measured by dependent additions: as many as are counted, none through memory."""
     (module,) = [module for module in MODULES if module.name.startswith("_isa.")]
     listing = run(
         "objdump", "--no-show-raw-insn", "--wide", f"--disassemble=clock_burst_{dtype}_{target}", str(module)

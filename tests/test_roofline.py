@@ -78,7 +78,7 @@ def test_the_peak_is_checked_against_whole_ports(fmas_per_cycle: float, ports: i
 class SimulatedCore:
     """Bursts of a core with so many FMA ports, a share of which is used, and a clock that falls under load.
 
-    From `clock` without vectors to `heavy` with all FMA ports busy: linearly, or at once where half of them are.
+    From `clock` without vectors to `heavy` with all FMA ports busy: linearly, or at once where half are.
     """
 
     def __init__(

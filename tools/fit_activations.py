@@ -3,8 +3,8 @@
     python tools/fit_activations.py
 
 exp: 1 + r·g(r) on |r| <= ln(2)/2, g interpolated at Chebyshev nodes: one term less than Taylor needs for
-float, two for double, at 0.1 ulp of error. silu's of float has another term less, and the least relative error that
-1 + r·g(r) can have, 9.2e-8. erfcx: Q(t) = erfcx(z)·(1 + CENTRE·z) as a polynomial in
+float, two for double, at 0.1 ulp of error. silu's of float has another term less, and the least relative
+error that 1 + r·g(r) can have, 9.2e-8. erfcx: Q(t) = erfcx(z)·(1 + CENTRE·z) as a polynomial in
 t = (1 - CENTRE·z)/(1 + CENTRE·z), which maps z in [0, ∞) onto (-1, 1]: interpolated at Chebyshev nodes with
 60 digits, then written in powers of t. Q stays between 0.28 and 1.1: no error is large relative to it.
 """
@@ -58,7 +58,7 @@ def exponential(degree: int) -> list[mpmath.mpf]:
 
 
 def exponential_of_least_error(degree: int) -> list[mpmath.mpf]:
-    """1 + r·g(r) of least relative error, by Remez's exchange: g's error, weighted by |r|/exp(r), alternates."""
+    """1 + r·g(r) of least relative error, by Remez's exchange: g's, times |r|/exp(r), alternates."""
     reach = mpmath.log(2) / 2
     count = degree + 1
     grid = [reach * mpmath.mpf(2 * i + 1 - 4000) / 4000 for i in range(4000)]  # without 0

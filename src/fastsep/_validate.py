@@ -223,7 +223,8 @@ def residual_window(window: Window, strides: object, pads: object) -> None:
         return
     if any(step != 1 for step in window[1]):
         raise ValueError(
-            f"residual=True needs strides=1, so that outputs are as large as the inputs; got strides={strides!r}"
+            "residual=True needs strides=1, so that outputs are as large as the inputs; "
+            f"got strides={strides!r}"
         )
     reaches = tuple((count - 1) * step for count, step in zip(window[0], window[2], strict=True))
     raise ValueError(

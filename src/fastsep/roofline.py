@@ -12,10 +12,11 @@ import numpy as np
 from fastsep import _isa, _roofline, _threads
 
 _BURSTS = 5
-# Of several threads: long beside the 44 µs that waking one can take. Of one: short beside the turns that the system
-# gives to other processes, of which a burst should meet none.
+# Of several threads: long beside the 44 µs that waking one can take. Of one: short beside the turns that the
+# system gives to other processes, of which a burst should meet none.
 _BURST_SECONDS, _SHORT_BURST_SECONDS = 2e-3, 2e-4
-# Beside a chain that binds, FMAs run at 0.89 of their peak or less; a clock that rises meanwhile adds some hundredths.
+# Beside a chain that binds, FMAs run at 0.89 of their peak or less; a clock that rises meanwhile adds some
+# hundredths.
 _SLOWED = 0.95
 
 
@@ -39,7 +40,7 @@ class Roofline:
     cache_bytes : dict
         Sizes of the levels, L1 and L2 of one core; "DRAM" is infinite.
     cycles_per_second : float
-        Of one core at vector arithmetic, by chains of dependent integer additions beside it; the best of them.
+        Of one core at vector arithmetic, by chains of dependent integer additions beside it; the best one.
     fmas_per_cycle : float
         Vectors of fused multiply-adds that one core finished in a cycle: peak over cycles. The median of
         bursts that were each timed between two such chains, because clocks move.
