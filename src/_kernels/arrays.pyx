@@ -1,6 +1,13 @@
 """Arrays, windows and staging: what every driver shares. See README.md of this folder."""
 
-from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_STRIDES,
+    PyBUF_WRITABLE,
+    PyBuffer_FillInfo,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
@@ -408,9 +415,27 @@ cdef class Packed:
     def __dealloc__(self):
         free(self.memory)
 
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.data, self.size, True, flags)
+
+
+# Lists that receive what is allocated, by thread.
+cdef dict collectors = {}
+
+
+def collect_packed(list into, /):
+    """From now on every `Packed` that this thread allocates is appended to the list; None: to none."""
+    if into is None:
+        collectors.pop(PyThread_get_thread_ident(), None)
+    else:
+        collectors[PyThread_get_thread_ident()] = into
+
 
 cdef Packed allocate(int64_t size):
     cdef Packed packed = Packed.__new__(Packed)
+    cdef list collector = <list>collectors.get(PyThread_get_thread_ident()) if collectors else None
+    if collector is not None:
+        collector.append(packed)
     packed.memory = <char *>calloc(<size_t>(size + 64), 1)
     if packed.memory == NULL:
         raise MemoryError(f"no room for {size} bytes of packed weights")

@@ -15,7 +15,7 @@ import numpy as np
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._forms import Forms
 from fastsep.onnx._graph import Array, Graph, Node, Port, in_order
-from fastsep.onnx._mapped import owner_of
+from fastsep.onnx._mapped import give_back, owner_of
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._package import Package, package
 from fastsep.onnx._tensors import ExternalFiles, element_type, to_array
@@ -105,11 +105,12 @@ def independent(graph: Graph) -> Graph:
 
     External data files stay mapped, so that processes share their pages.
     """
-    copies = {
-        name: value.copy(order="K") for name, value in graph.constants.items() if _lies_in_a_model(value)
-    }
-    for value in copies.values():
-        value.flags.writeable = False
+    copies = {}
+    for name, value in graph.constants.items():
+        if _lies_in_a_model(value):
+            copies[name] = value.copy(order="K")
+            copies[name].flags.writeable = False
+            give_back(value)
     return replace(graph, constants={**graph.constants, **copies})
 
 

@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from fastsep._arrays import address_of
 from fastsep.onnx._graph import Array
+
+# Less is not worth a call of the system.
+_LEAST_BYTES = 4 * mmap.PAGESIZE
 
 
 def owner_of(value: Array) -> Any:
@@ -18,22 +22,27 @@ def owner_of(value: Array) -> Any:
     return owner
 
 
+def is_mapped(value: Array) -> bool:
+    """Return whether an array lies in a mapped file."""
+    return isinstance(owner_of(value), mmap.mmap)
+
+
 def give_back(value: Array) -> None:
     """Give back the pages of an array in a file mapped for reading; the next access reads them again.
 
     Weights are read to be packed, and then perhaps never: with the pages kept, a process would hold them
     twice. Where the system cannot do that, nothing happens.
     """
-    mapping = owner_of(value)
-    if (
-        not isinstance(mapping, mmap.mmap)
-        or not value.flags.c_contiguous
-        or not hasattr(mmap, "MADV_DONTNEED")
-    ):
+    if value.nbytes < _LEAST_BYTES or not hasattr(mmap, "MADV_DONTNEED"):
         return
-    whole = np.frombuffer(mapping, np.uint8).__array_interface__["data"][0]
-    start = value.__array_interface__["data"][0] - whole
-    first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
-    last = (start + value.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    mapping = owner_of(value)
+    if not isinstance(mapping, mmap.mmap):
+        return
+    start = address_of(value) - address_of(np.frombuffer(mapping, np.uint8))
+    reach = [(size - 1) * stride for size, stride in zip(value.shape, value.strides, strict=True)]
+    low = start + sum(step for step in reach if step < 0)
+    high = start + sum(step for step in reach if step > 0) + value.itemsize
+    first = -(-low // mmap.PAGESIZE) * mmap.PAGESIZE
+    last = high // mmap.PAGESIZE * mmap.PAGESIZE
     if first < last:
         mapping.madvise(mmap.MADV_DONTNEED, first, last - first)

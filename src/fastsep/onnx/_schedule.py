@@ -81,8 +81,8 @@ class Schedule:
 
 def schedule(
     graph: Graph,
-    specs: Mapping[str, Spec],
-    plan_of: Callable[[Node, Mapping[str, Spec], Order], CompiledPlan | None],
+    specs: dict[str, Spec],
+    plan_of: Callable[[Node, dict[str, Spec], Order], CompiledPlan | None],
 ) -> Schedule:
     """Plan the run of a graph whose specs are known.
 
@@ -91,7 +91,8 @@ def schedule(
     graph : Graph
     specs : dict of Spec
     plan_of : callable
-        The compiled plan of a node whose output lies in memory in a certain order, or None.
+        The compiled plan of a node whose output lies in memory in a certain order, or None. It may replace
+        weights in the specs by anything of their shape if a plan holds them.
     """
     trial = _Trial(specs)
     steps: list[Step] = []

@@ -7,6 +7,8 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +20,10 @@ from fastsep.onnx._compile import Order, compiled, plan_key
 from fastsep.onnx._errors import DependsOnValuesError, reading
 from fastsep.onnx._execution import Execution
 from fastsep.onnx._graph import Array, Graph, Node, Spec
-from fastsep.onnx._mapped import give_back
 from fastsep.onnx._ports import NodeArg
 from fastsep.onnx._schedule import Schedule, schedule
 from fastsep.onnx._specialise import check_shapes, specialise
+from fastsep.onnx._weights import Weights
 
 if TYPE_CHECKING:
     from fastsep.onnx._summary import Summary
@@ -96,6 +98,7 @@ class InferenceSession:
     def _begin(self, graph: Graph, threads: int | None) -> None:
         self._graph = graph
         self._threads = threads
+        self._weights = Weights(graph)
         self._plans: dict[_Key, CompiledPlan | None] = {}
         self._runs: OrderedDict[_Key, _Runs] = OrderedDict()
         self._sized: dict[_Key, tuple[str, ...]] = {}
@@ -113,7 +116,7 @@ class InferenceSession:
                 raise
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._graph, self._threads)
+        return _rebuild, (self._whole(), self._threads)
 
     def get_inputs(self) -> list[NodeArg]:
         """Return what a run needs."""
@@ -209,7 +212,12 @@ class InferenceSession:
         """
         from fastsep.onnx import _file
 
-        _file.save(self._graph, path)
+        _file.save(self._whole(), path)
+
+    def _whole(self) -> Graph:
+        """Return the graph with the weights that only plans hold."""
+        with self._lock:
+            return replace(self._graph, constants=self._weights.whole())
 
     def _runs_for(self, feeds: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> _Runs:
         """Return the schedule for inputs of these shapes, from the cache if it is there."""
@@ -240,17 +248,13 @@ class InferenceSession:
                 self._runs.popitem(last=False)
             return self._runs[key]
 
-    def _plan_of(self, node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPlan | None:
+    def _plan_of(self, node: Node, specs: dict[str, Spec], order: Order) -> CompiledPlan | None:
         """Return a node's plan, weights packed once for all shapes they serve."""
         key = plan_key(node, specs)
         if key is None:
             return compiled(node, specs, order)
-        if key not in self._plans:
-            self._plans[key] = compiled(node, specs, order)
-            for name in node.inputs[1:]:
-                value = specs[name].value if name else None
-                if value is not None:
-                    give_back(value)
+        if self._plans.get(key) is None:
+            self._plans[key] = self._weights.pack(node, specs, partial(compiled, order=order))
         return self._plans[key]
 
 

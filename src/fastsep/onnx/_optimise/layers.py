@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastsep.onnx._graph import Array, Graph, Node
+from fastsep.onnx._mapped import give_back
 from fastsep.onnx._operators.fused import CHANNELS_FIRST, RESIDUAL
 from fastsep.onnx._optimise._facts import padding_of, per_axis
 from fastsep.onnx._optimise._rewrite import Draft, fused, origin, rewrite
@@ -123,7 +124,10 @@ def scaled(value: Array, factor: float | Array) -> Array:
     if isinstance(factor, float) and factor == 1.0:
         return value
     out = np.empty_like(value)
-    return np.multiply(value, factor, out=out, dtype=np.float64, casting="unsafe")
+    np.multiply(value, factor, out=out, dtype=np.float64, casting="unsafe")
+    # Of a mapped file; most weights are read this once.
+    give_back(value)
+    return out
 
 
 def _real(value: Array) -> bool:
