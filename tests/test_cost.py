@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import json
 import math
-import sys
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -273,7 +273,7 @@ def test_results_print_as_tables_and_become_dictionaries() -> None:
 
 @pytest.mark.parametrize("module", ["fastsep.factor", "fastsep.cost"])
 def test_examples_of_docstrings(module: str) -> None:
-    failed, tried = doctest.testmod(sys.modules[module])
+    failed, tried = doctest.testmod(importlib.import_module(module))
     assert tried > 0
     assert failed == 0
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from fastsep._layer_costs import (
     Layer,
@@ -33,8 +34,7 @@ class Variant:
     trainable_parameters: int | None
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A stage: a block, and how often it is repeated; kernel 0 and channels 0 where the block has none."""
 
     block: str

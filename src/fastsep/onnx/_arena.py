@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastsep._memory import LINE_BYTES, PAGE_BYTES
 
@@ -14,8 +14,7 @@ _COLOURS = 4
 _COLOUR_BYTES = 256
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """Memory of one value: needed from step `first` to step `last`, both included."""
 
     size: int

@@ -9,7 +9,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,7 @@ Array = NDArray[Any]
 _MOST_NAMED = 4
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """One operator: reads values by name, and makes values by name.
 
     `inputs` and `outputs` hold "" where an optional one is absent. `origin` names the nodes of the file that
@@ -30,13 +29,13 @@ class Node:
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = {}  # nobody writes to it
     name: str = ""
     origin: tuple[str, ...] = ()
 
     def with_inputs(self, *inputs: str) -> Node:
         """Return the same operator on other values."""
-        return replace(self, inputs=inputs)
+        return self._replace(inputs=inputs)
 
     def describe(self) -> str:
         """Return the operator with its name, for messages; with the file's nodes if it is several of them."""
@@ -49,8 +48,7 @@ class Node:
         return f"{what} (of {', '.join(map(repr, self.origin[:_MOST_NAMED]))}{more})"
 
 
-@dataclass(frozen=True)
-class Port:
+class Port(NamedTuple):
     """An input or output of a graph; a str or None in `shape` is a size that only a call knows."""
 
     name: str
@@ -58,8 +56,7 @@ class Port:
     shape: tuple[int | str | None, ...] | None
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(NamedTuple):
     """What is known of a value before a run: shape, dtype, and the value itself if nothing can change it."""
 
     shape: tuple[int, ...]

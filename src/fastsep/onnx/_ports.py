@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,8 +23,7 @@ _MOST_NAMED = 5
 _MOST_SIZES = 1024
 
 
-@dataclass(frozen=True)
-class NodeArg:
+class NodeArg(NamedTuple):
     """An input or output: `name`, `type` such as "tensor(float)", and `shape`, a str where it is open."""
 
     name: str

@@ -8,7 +8,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,7 @@ from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._operators.fused import CHANNELS_FIRST
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One node at work. `plan` is None where NumPy runs it; `order` is how its output lies in memory."""
 
     node: Node
@@ -31,8 +30,7 @@ class Step:
     makes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a value lies: `order` is the logical axis of each axis in memory, the last being contiguous."""
 
     shape: tuple[int, ...]
@@ -52,8 +50,7 @@ class Place:
         return stored.transpose(np.argsort(self.order))
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(NamedTuple):
     """A run for inputs of one shape.
 
     Attributes

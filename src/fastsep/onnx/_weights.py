@@ -11,8 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,8 +27,7 @@ _LEAST_BYTES = 1 << 14
 Make = Callable[[Node, Mapping[str, Spec]], CompiledPlan | None]
 
 
-@dataclass(frozen=True)
-class _Packed:
+class _Packed(NamedTuple):
     """A plan's memory, and what it was made of: of weights that were let go, shape and dtype alone."""
 
     node: Node
@@ -68,7 +66,7 @@ class Weights:
         """
         for name in node.inputs[1:]:
             if name in self._packed:
-                specs[name] = replace(specs[name], value=self._got_back(name))
+                specs[name] = specs[name]._replace(value=self._got_back(name))
         memory: list[Any] = []
         with _collected(memory):
             plan = make(node, specs)
@@ -81,7 +79,7 @@ class Weights:
                 give_back(value)
                 if name in self._read_once and value.nbytes >= _LEAST_BYTES and not is_mapped(value):
                     self._constants[name] = np.broadcast_to(np.zeros((), value.dtype), value.shape)
-                    specs[name] = replace(specs[name], value=self._constants[name])
+                    specs[name] = specs[name]._replace(value=self._constants[name])
                     gone.append(name)
         given = {name: specs[name] for name in node.inputs if name}
         self._packed.update(dict.fromkeys(gone, _Packed(node, given, make, plan.isa, memory)))
@@ -100,10 +98,10 @@ class Weights:
         wanted = packed.specs[name]
         places = np.arange(1, math.prod(wanted.shape) + 1, dtype=f"u{wanted.dtype.itemsize}")
         specs = {
-            each: spec if spec.value is None else replace(spec, value=np.zeros(spec.shape, spec.dtype))
+            each: spec if spec.value is None else spec._replace(value=np.zeros(spec.shape, spec.dtype))
             for each, spec in packed.specs.items()
         }
-        specs[name] = replace(wanted, value=places.view(wanted.dtype).reshape(wanted.shape))
+        specs[name] = wanted._replace(value=places.view(wanted.dtype).reshape(wanted.shape))
         memory: list[Any] = []
         with _collected(memory), _instruction_set(packed.isa):
             packed.make(packed.node, specs)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastsep.onnx._graph import Array, Node, Spec
 
 
-@dataclass(frozen=True)
-class Operator:
+class Operator(NamedTuple):
     """One operator in its one form: shapes, and its definition in NumPy.
 
     `compute` may return views of its inputs only where `view` says so. `into` writes the outputs it is given,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ WINDOWED = ("Conv", "MaxPool", "AveragePool", "LpPool")
 _MOST = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class Windows:
+class Windows(NamedTuple):
     """The windows along each spatial axis; with ceil_mode the last may reach beyond `pads`."""
 
     taps: Shape

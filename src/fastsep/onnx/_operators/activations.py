@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -248,7 +247,7 @@ OPERATORS = {
     "HardSwish": written(_hard_swish),
     "Swish": written(_swish),
     "Erf": written(_erf),
-    "Gelu": replace(written(_gelu), infer=_gelu_infer),
+    "Gelu": written(_gelu)._replace(infer=_gelu_infer),
     "LeakyRelu": written(_leaky_relu),
     "Elu": written(_elu),
     "Selu": written(_selu),

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -100,7 +99,7 @@ def _windowed(
     batch, spatial, depth = _split(node, x.shape)
     if depth != channels:
         raise ValueError(f"{node.describe()} takes {channels} channels; got {depth}, in shape {x.shape}")
-    sizes = windows_of(replace(node, attributes=_onnx_window(node)), spatial, taps).outputs
+    sizes = windows_of(node._replace(attributes=_onnx_window(node)), spatial, taps).outputs
     shape = _joined(node, batch, sizes, outputs)
     _same_shape(node, optional(specs, residual), shape)
     return [Spec(shape, same_dtype(node, specs))]
@@ -219,7 +218,7 @@ def _pool_of_onnx(node: Node) -> Node:
         "ceil_mode": int(node.attributes["ceil_mode"]),
         "count_include_pad": int(kind == "average_including_padding"),
     }
-    return replace(node, op="MaxPool" if kind == "max" else "AveragePool", attributes=attributes)
+    return node._replace(op="MaxPool" if kind == "max" else "AveragePool", attributes=attributes)
 
 
 def _pool_infer(node: Node, specs: Sequence[Spec | None]) -> list[Spec]:

@@ -7,8 +7,7 @@ passes that need to know leave it alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +17,7 @@ from fastsep.onnx._optimise import _dims
 from fastsep.onnx._optimise._dims import Dim
 
 
-@dataclass(frozen=True)
-class Fact:
+class Fact(NamedTuple):
     """None stands for what is not known. `value` is that of a scalar or vector of sizes."""
 
     dtype: np.dtype[Any] | None = None

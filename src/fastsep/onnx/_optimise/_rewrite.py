@@ -9,8 +9,8 @@ the rule to say, by `Draft.uses`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,7 @@ from fastsep.onnx._optimise import _facts
 from fastsep.onnx._optimise._facts import NOTHING, Fact
 
 
-@dataclass(frozen=True)
-class Same:
+class Same(NamedTuple):
     """What a rule returns for a node that is left out: its first output is that other value."""
 
     value: str
@@ -196,7 +195,7 @@ def renamed(node: Node, names: dict[str, str]) -> Node:
     """Return the node reading values by their other names."""
     if not any(name in names for name in node.inputs):
         return node
-    return replace(node, inputs=tuple(names.get(name, name) for name in node.inputs))
+    return node.with_inputs(*(names.get(name, name) for name in node.inputs))
 
 
 def origin(*nodes: Node) -> tuple[str, ...]:

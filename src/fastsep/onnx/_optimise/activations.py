@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastsep._activations import Activation
 from fastsep.onnx._graph import Graph, Node
@@ -127,8 +127,7 @@ def _bound(draft: Draft, node: Node, index: int, default: float) -> float | None
 # --- products ---
 
 
-@dataclass(frozen=True)
-class _Gate:
+class _Gate(NamedTuple):
     """A factor that makes an activation of a product: scale · (the value if `times` ·) the factor."""
 
     activation: Activation

@@ -7,7 +7,7 @@ and depthwise part have the same activation, the projection none, and what is ad
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastsep import _validate
 from fastsep._activations import Activation
@@ -25,8 +25,7 @@ def fuse_inverted_residuals(graph: Graph) -> Graph:
     return rewrite(graph, _block, "fastsep.Conv")
 
 
-@dataclass(frozen=True)
-class _Gate:
+class _Gate(NamedTuple):
     """A squeeze-and-excite: the image it multiplies, its weights, and the nodes it is made of."""
 
     image: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from fastsep.onnx._graph import Graph, Node
 from fastsep.onnx._operators.fused import CHANNELS_FIRST
@@ -36,7 +35,7 @@ def _fold(draft: Draft, node: Node) -> list[Node] | None:
     if turn is not None:
         pairs = tuple(pairs[axis] for axis in turn.attributes["perm"])
         x = draft.fresh(f"{x}.turned")
-        before = [replace(turn, inputs=pad.inputs[:1], outputs=(x,), origin=origin(turn))]
+        before = [turn._replace(inputs=pad.inputs[:1], outputs=(x,), origin=origin(turn))]
     spatial = slice(2, None) if node.attributes["layout"] == CHANNELS_FIRST else slice(1, -1)
     inside = pairs[spatial]
     if sum(map(sum, inside)) != sum(map(sum, pairs)) or min(map(min, pairs)) < 0:

@@ -7,7 +7,6 @@ beside whom.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,7 +90,7 @@ def _composed(draft: Draft, node: Node) -> Sequence[Node] | Same | None:
     perm = node.attributes.get("perm")
     if perm is None:
         rank = draft.fact(node.inputs[0]).rank
-        return None if rank is None else [replace(node, attributes={"perm": tuple(range(rank))[::-1]})]
+        return None if rank is None else [node._replace(attributes={"perm": tuple(range(rank))[::-1]})]
     if before is not None:
         both = tuple(before[axis] for axis in perm)
         source = _source(draft, node.inputs[0])
@@ -130,8 +129,7 @@ def _then(
 ) -> list[Node]:
     """Return the operator on other inputs, and the Transpose behind it."""
     inside = draft.fresh(f"{node.outputs[0]}.inside")
-    first = replace(
-        node,
+    first = node._replace(
         inputs=tuple(inputs),
         outputs=(inside,),
         attributes={**node.attributes, **attributes},
