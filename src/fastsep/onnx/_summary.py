@@ -20,8 +20,10 @@ from fastsep.onnx._work import work
 from fastsep.roofline import remembered
 
 _WARM = 2
-_RUNS = 9
-_MOST_ORIGINS = 3
+# Pairs of runs, one as a whole and one step by step: as many as fit into this time.
+_SECONDS = 0.5
+_LEAST_RUNS, _MOST_RUNS = 5, 50
+_MOST_LETTERS = 40
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class StepSummary:
     shape : tuple of int
         Of its output, as the model has it.
     seconds : float
-        Median of several runs.
+        Median of the fastest quarter of several runs: what disturbs only adds.
     flops, bytes : int
         A multiply-add is two; inputs, weights and outputs moved once.
     roofline_seconds : float
@@ -70,7 +72,7 @@ class Summary:
     views : int
         Nodes that cost nothing: they only look at a value another way.
     seconds : float
-        Median of whole runs, which are not slowed down by timing every step.
+        The least of several whole runs, which alternate with those whose steps are timed.
     arena_bytes, scratch_bytes, weight_bytes : int
         Memory of the values between the steps, of the kernels' tiles, and of the network's weights.
     threads : int
@@ -108,6 +110,8 @@ class Summary:
             [
                 table(titles, rows, left=(0, 1, 2, 3)),
                 "",
+                _by_kind(self.steps),
+                "",
                 f"{self.seconds * 1e3:.3f} ms a run on {self.threads} thread{'s' * (self.threads > 1)}, "
                 f"{flops / 1e9:.3f} GFLOP, {roofline / self.seconds:.0%} of the roofline",
                 f"arena {self.arena_bytes / 1e6:.2f} MB, scratch {self.scratch_bytes / 1e6:.2f} MB, "
@@ -126,12 +130,15 @@ def summarise(
     }
     for _ in range(_WARM):
         execution.run(feeds, results)
-    whole = []
-    for _ in range(_RUNS):
+    whole, timed = [], []
+    ends = time.perf_counter() + _SECONDS
+    while len(whole) < _LEAST_RUNS or (len(whole) < _MOST_RUNS and time.perf_counter() < ends):
         begun = time.perf_counter()
         execution.run(feeds, results)
         whole.append(time.perf_counter() - begun)
-    timed = [execution.run_timed(feeds, results) for _ in range(_RUNS)]
+        timed.append(execution.run_timed(feeds, results))
+    # Not the least of each step: where a thread was interrupted, the next step may seem to take no time.
+    timed = sorted(timed, key=sum)[: max(3, len(timed) // 4)]
     used = _threads.resolve(threads)
     steps = []
     for step, seconds in zip(planned.steps, zip(*timed, strict=True), strict=True):
@@ -153,7 +160,7 @@ def summarise(
     return Summary(
         steps=tuple(steps),
         views=len(planned.views),
-        seconds=median(whole),
+        seconds=min(whole),
         arena_bytes=planned.arena_bytes,
         scratch_bytes=execution.scratch_bytes,
         weight_bytes=sum(value.nbytes for value in graph.constants.values()),
@@ -162,6 +169,28 @@ def summarise(
 
 
 def _origins(names: tuple[str, ...]) -> str:
-    """Name the nodes that a step stands for, the first of many."""
-    shown = ", ".join(names[:_MOST_ORIGINS])
-    return shown + (f" + {len(names) - _MOST_ORIGINS}" if len(names) > _MOST_ORIGINS else "")
+    """Name the first of the nodes that a step stands for; of a long name the end, where names differ."""
+    name = names[0] if len(names[0]) <= _MOST_LETTERS else f"…{names[0][1 - _MOST_LETTERS :]}"
+    return name + (f" + {len(names) - 1}" if len(names) > 1 else "")
+
+
+def _by_kind(steps: tuple[StepSummary, ...]) -> str:
+    """Return a table of the kinds of steps, that which takes most time first."""
+    kinds: dict[str, list[StepSummary]] = {}
+    for step in steps:
+        kinds.setdefault(step.op, []).append(step)
+    total = sum(step.seconds for step in steps) or 1.0
+    rows = []
+    for op, members in sorted(kinds.items(), key=lambda kind: -sum(step.seconds for step in kind[1])):
+        seconds = sum(step.seconds for step in members)
+        roofline = sum(step.roofline_seconds for step in members)
+        rows.append(
+            (
+                op,
+                str(len(members)),
+                f"{seconds * 1e3:.3f}",
+                f"{seconds / total:.0%}",
+                f"{roofline / seconds if seconds else 1.0:.0%}",
+            )
+        )
+    return table(("kind", "steps", "ms", "of all", "roofline"), rows, left=(0,))
