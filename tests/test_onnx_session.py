@@ -381,6 +381,12 @@ def test_damaged_files_are_refused(session: InferenceSession, tmp_path: Any) -> 
         fastsep.load(tmp_path / "nothing.fastsep")
 
 
+def test_a_saved_network_is_not_taken_for_onnx(session: InferenceSession, tmp_path: Any) -> None:
+    session.save(tmp_path / "net.fastsep")
+    with pytest.raises(ValueError, match=r"fastsep\.load reads it"):
+        InferenceSession(str(tmp_path / "net.fastsep"))
+
+
 def test_no_unfinished_file_is_left(session: InferenceSession, tmp_path: Any) -> None:
     session.save(tmp_path / "net.fastsep")
     with pytest.raises(OSError, match="nowhere"):

@@ -22,6 +22,8 @@ from fastsep.onnx._tensors import ExternalFiles, element_type, to_array
 from fastsep.onnx._wire import split
 
 _OLDEST_OPSET = 11
+# How files of `session.save` begin.
+_OF_OURS = b"fastsep\n"
 # A size that no array reaches is a mistake in the file.
 _MOST = 2**31 - 1
 # Networks have thousands of nodes; functions that call functions can blow up a small file.
@@ -79,6 +81,8 @@ def load(source: str | os.PathLike[str] | bytes | Any, folder: str | os.PathLike
         raw: Sequence[memoryview | None] = ()
         if isinstance(source, onnx.ModelProto):
             model = source
+        elif bytes(memoryview(source).cast("B")[: len(_OF_OURS)]) == _OF_OURS:
+            raise ModelError("this is no ONNX model: session.save wrote it, and fastsep.load reads it")
         else:
             rest, raw = split(memoryview(source).cast("B"))
             model = _parse(onnx, rest, len(source))

@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -115,10 +116,15 @@ def schedule(
 
 
 class _Trial:
-    """Values as arrays whose memory is reserved but never touched, to see which operators give views."""
+    """Values as arrays whose memory is reserved but never touched, to see which operators give views.
+
+    All lie in the same memory, as large as the largest of them: what an operator returns is compared with its
+    own input alone.
+    """
 
     def __init__(self, specs: Mapping[str, Spec]) -> None:
         self.specs = specs
+        self._memory = np.empty(max(map(_bytes_of, specs.values()), default=0), np.uint8)
         self.arrays: dict[str, Array] = {}
         self.roots: dict[str, str] = {}
         self.orders: dict[str, Order] = {}
@@ -127,17 +133,20 @@ class _Trial:
         """Return a stand-in for a value, or the value if it is known."""
         if name not in self.arrays:
             spec = self.specs[name]
-            self.arrays[name] = np.empty(spec.shape, spec.dtype) if spec.value is None else spec.value
+            self.arrays[name] = self._stand_in(spec.shape, spec) if spec.value is None else spec.value
             self.roots[name] = name
         return self.arrays[name]
 
     def make(self, name: str, order: Order) -> None:
         """Give a value memory of its own."""
         spec = self.specs[name]
-        stored = np.empty([spec.shape[axis] for axis in order], spec.dtype)
+        stored = self._stand_in(tuple(spec.shape[axis] for axis in order), spec)
         self.arrays[name] = stored.transpose(np.argsort(order))
         self.roots[name] = name
         self.orders[name] = order
+
+    def _stand_in(self, shape: tuple[int, ...], spec: Spec) -> Array:
+        return self._memory[: _bytes_of(spec)].view(spec.dtype).reshape(shape)
 
     def views(self, node: Node) -> bool:
         """Whether all outputs of a node can be views of its first input; if so, they are noted as such."""
@@ -157,6 +166,10 @@ class _Trial:
                 self.arrays[name] = result
                 self.roots[name] = self.roots[node.inputs[0]]
         return True
+
+
+def _bytes_of(spec: Spec) -> int:
+    return 0 if spec.value is not None else math.prod(spec.shape) * spec.dtype.itemsize
 
 
 # A reshape of an array that is not contiguous may have to copy it; trying would touch that much memory.

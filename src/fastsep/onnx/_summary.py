@@ -130,7 +130,8 @@ def summarise(
     }
     for _ in range(_WARM):
         execution.run(feeds, results)
-    whole, timed = [], []
+    whole: list[float] = []
+    timed: list[list[float]] = []
     ends = time.perf_counter() + _SECONDS
     while len(whole) < _LEAST_RUNS or (len(whole) < _MOST_RUNS and time.perf_counter() < ends):
         begun = time.perf_counter()
