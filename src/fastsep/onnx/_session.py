@@ -23,7 +23,7 @@ from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._ports import NodeArg
 from fastsep.onnx._schedule import Schedule, schedule
 from fastsep.onnx._specialise import check_shapes, specialise
-from fastsep.onnx._weights import Weights
+from fastsep.onnx._weights import Weights, recycle
 
 if TYPE_CHECKING:
     from fastsep.onnx._summary import Summary
@@ -86,6 +86,7 @@ class InferenceSession:
         with reading(path_or_bytes):
             graph = load(path_or_bytes)
             check_shapes(graph)
+            recycle(graph)
             self._begin(independent(optimise(graph)), threads)
 
     @classmethod
