@@ -56,29 +56,53 @@ cdef int64_t even_rows(int64_t height, int64_t blocks) noexcept nogil:
     return rows if blocks <= 1 else (rows + 1) // 2 * 2
 
 
-cdef void share_out(separable_call *call, int threads, int64_t images) noexcept nogil:
+cdef int64_t longest_share(int64_t height, int64_t rows, int64_t columns, int64_t images, int64_t split,
+                           int threads) noexcept nogil:
+    """Rows, of one column block and one part of the panels, that the thread with most of them computes: tiles in order
+    (columns fastest, after the panels) are dealt out in runs, and the last rows of an image are often fewer."""
+    cdef int64_t blocks = (height + rows - 1) // rows, tiles = images * blocks * columns * split
+    cdef int64_t own, tile, load, longest = 0
+    for own in range(threads):
+        load = 0
+        for tile in range(tiles * own // threads, tiles * (own + 1) // threads):
+            load += min(rows, height - tile // split // columns % blocks * rows)
+        longest = max(longest, load)
+    return longest
+
+
+cdef void share_out(separable_call *call, int threads) noexcept nogil:
     """Rows and panels of a tile such that few tiles keep all threads busy to the end.
 
-    Compared by a cost relative to perfect sharing: the longest thread's load (full tiles dealt out evenly), times
-    what each split of the panels adds by computing the depthwise part again (taps/outputs a split), times what
-    less than 48 pixels a tile lose to streaming the weights (measured: 10 % at 24 pixels)."""
+    Compared by a cost relative to perfect sharing: the longest thread's load, times what each split of the panels adds
+    by computing the depthwise part again (twice taps/outputs a split: it reaches half the rate), times what less than
+    48 pixels a tile lose to streaming the weights (measured: 10 % at 24 pixels). Up to twice the pixels that a tile
+    should have will do where half of L2 holds them, and an odd row has no partner: a hundredth each, to decide between
+    equals. 14² × 512 on two threads: 7 + 7 rows instead of 4 + 4 + 4 + 2 by halves of the panels."""
     cdef const panels *p = &call.plan.pointwise.panels
-    cdef double best = 1e300, cost, load, perfect
-    cdef int64_t height = call.to.out.shape[2], split, blocks, rows, pixels, taps = call.plan.depthwise.taps
+    cdef double best = 1e300, cost, perfect
+    cdef int64_t height = call.to.out.shape[2], split, blocks, rows, odd, pixels, taps = call.plan.depthwise.taps
+    cdef int64_t most_pixels = call.block_rows * call.block_columns, images = call.to.out.shape[0] * call.to.out.shape[1]
     cdef int64_t best_rows = call.block_rows, most = (height + call.block_rows - 1) // call.block_rows
+    cdef int64_t pixel = call.plan.depthwise.channels * p.kernels.bytes, room = min(caches().level2 // 2, 512 * 1024)
+    if call.stage_x or channels_apart(&call.to.out, p.kernels.bytes):
+        room = 0                               # input and output lie in scratch besides
     for split in range(1, min(p.count, 4 * threads) + 1):
-        for blocks in range(most, min(height, max(most, 8 * threads)) + 1):
-            rows = even_rows(height, blocks)
-            pixels = rows * call.block_columns
-            perfect = <double>images * height * split / threads
-            load = max(perfect, <double>((images * split * (height // rows) + threads - 1) // threads * rows))
-            cost = load / perfect * (1.0 + <double>split * taps / p.outputs)
-            if pixels < 48:
-                cost *= 1.0 + 0.1 * (48.0 / pixels - 1.0)
-            if cost < best - 1e-9:
-                best = cost
-                best_rows = rows
-                call.block_panels = (p.count + split - 1) // split
+        perfect = <double>images * call.column_blocks * height * split / threads
+        for blocks in range((most + 1) // 2, min(height, max(most, 8 * threads)) + 1):
+            for odd in range(2):
+                rows = (height + blocks - 1) // blocks if odd else even_rows(height, blocks)
+                pixels = rows * call.block_columns
+                if blocks < most and pixels * pixel > room:
+                    continue
+                cost = longest_share(height, rows, call.column_blocks, images, split, threads) / perfect
+                cost *= 1.0 + 2.0 * split * taps / p.outputs
+                if pixels < 48:
+                    cost *= 1.0 + 0.1 * (48.0 / pixels - 1.0)
+                cost *= 1.0 + 0.01 * (pixels > most_pixels) + 0.01 * (rows % 2)
+                if cost < best - 1e-9:
+                    best = cost
+                    best_rows = rows
+                    call.block_panels = (p.count + split - 1) // split
     call.block_rows = best_rows
 
 
@@ -109,7 +133,7 @@ cdef void lay_out(separable_call *call, int threads) noexcept nogil:
     call.block_panels = p.count
     tiles = call.to.out.shape[0] * call.to.out.shape[1] * call.column_blocks
     if threads > 1 and 0 < tiles * blocks < 8 * threads:
-        share_out(call, threads, tiles)
+        share_out(call, threads)
     call.panel_blocks = (p.count + call.block_panels - 1) // call.block_panels
     call.row_blocks = (height + call.block_rows - 1) // call.block_rows
 
