@@ -158,15 +158,17 @@ def rewrite(graph: Graph, rule: Rule, *needs: str) -> Graph:
     names: dict[str, str] = {}
     changed = False
     for original in graph.nodes:
-        node = renamed(original, names)
+        node = renamed(original, names) if names else original
         try:
             draft.learn(node)
             found = rule(draft, node)
         except CONTRADICTIONS as error:
             raise_of(original.describe(), error)
         if found is None:
-            new: Sequence[Node] = (node,)
-        elif isinstance(found, Same) and node.outputs[0] in draft.outputs:
+            nodes.append(node)
+            continue
+        new: Sequence[Node]
+        if isinstance(found, Same) and node.outputs[0] in draft.outputs:
             # The output keeps its name: what is left is a view.
             new = (Node("Identity", (found.value,), node.outputs[:1], {}, node.name, origin(node)),)
             changed = changed or node.op != "Identity"
