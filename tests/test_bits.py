@@ -47,7 +47,7 @@ def decisions_of(passes: list[Pass], given: Any, stored: Any) -> Any:
 def gaussian(sigma: float, order: int = 0) -> NDArray[np.float64]:
     impulse = np.zeros(2 * int(4 * sigma + 0.5) + 1)
     impulse[len(impulse) // 2] = 1
-    return np.asarray(scipy.ndimage.gaussian_filter1d(impulse, sigma, order=order)[::-1])
+    return np.ascontiguousarray(scipy.ndimage.gaussian_filter1d(impulse, sigma, order=order)[::-1])
 
 
 def picture(name: str, shape: tuple[int, int], kind: str, rng: np.random.Generator) -> Array:
