@@ -24,7 +24,7 @@ C_SOURCES = [
 ]
 DRIVERS = [
     *["pointwise", "direct", "depthwise", "separable", "inverted_residual", "excite"],
-    *["elementwise", "pooling", "lines", "usual_filter", "footprint"],
+    *["elementwise", "pooling", "lines", "usual_filter", "footprint", "missing"],
 ]
 # Contraction off: an FMA is only where simd.h says so. No -march: targets are set by pragma in the stubs.
 FLAGS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -57,10 +58,24 @@ def in_narrow_sums(
     """How each pass is decided; None where float32 would leave too much open. `fused`: by fused multiply-adds."""
     if given.itemsize > 2 or stored.itemsize > 2 or given.kind not in "ui" or stored.kind not in "ui":
         return None
-    low, high = range_of(given)
-    least, most = range_of(stored)
+    kept = tuple(None if p.weights is None else p.weights.tobytes() for p in passes)
+    return _in_narrow_sums(
+        tuple(p._replace(weights=None) for p in passes), kept, range_of(given), range_of(stored), fused
+    )
+
+
+# As of `in_integers`: what is said of the weights takes longer than to filter 64² pixels.
+@functools.lru_cache(maxsize=64)
+def _in_narrow_sums(
+    weightless: tuple[Pass, ...],
+    weights: tuple[bytes | None, ...],
+    given: tuple[float, float],
+    stored: tuple[float, float],
+    fused: bool,
+) -> list[Decision] | None:
+    (low, high), (least, most) = given, stored
     decisions = []
-    for p in passes:
+    for p, kept in zip(weightless, weights, strict=True):
         if p.size > _MOST_TAPS:
             return None
         if p.mode == "constant":
@@ -68,11 +83,10 @@ def in_narrow_sums(
             if not (abs(cval) <= 2.0**16 and cval % _CONSTANT_STEP == 0):
                 return None
             low, high = min(low, cval), max(high, cval)
-        one = (
-            _box(p, low, high)
-            if p.weights is None
-            else _sums(p.weights, low, high, p.mode == "constant", fused)
-        )
+        if kept is None:
+            one = _box(p, low, high)
+        else:
+            one = _sums(np.frombuffer(kept), low, high, p.mode == "constant", fused)
         if one is None:
             return None
         decision, below, above = one

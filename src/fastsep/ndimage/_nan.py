@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsep._missing import has_missing, scale_by_weights, split_missing
 from fastsep._passes import Pass
 from fastsep.ndimage import _direct, _run
 
@@ -25,13 +26,12 @@ def run_omitting(array: Array, output: Array, passes: Sequence[Pass], chosen: _r
     for one in passes:
         if one.weights is not None:
             _check_weights(one.weights)
-    missing = np.isnan(array)
-    if not missing.any() and not any(one.mode == "constant" and np.isnan(one.cval) for one in passes):
+    nothing_beyond = any(one.mode == "constant" and np.isnan(one.cval) for one in passes)
+    if not nothing_beyond and not _has_missing(array):
         _run.run(array, output, passes, plain)
         return
-    values = np.where(missing, array.dtype.type(0), array)
     kind = output.real.dtype
-    present = (~missing).astype(kind)
+    values, present = _split(array, kind)
     wholes = _whole_weights(passes, kind, plain)
     beyond = [0.0 if np.isnan(one.cval) else whole for one, whole in zip(passes, wholes, strict=False)]
     as_present = [one._replace(cval=cval) for one, cval in zip(passes, beyond, strict=True)]
@@ -55,20 +55,40 @@ def correlate_omitting(
     plain = chosen._replace(nan_policy="propagate")
     _check_output(output)
     _check_weights(kernel)
-    missing = np.isnan(array)
     nothing_beyond = mode == "constant" and np.isnan(cval)
-    if not missing.any() and not nothing_beyond:
+    if not nothing_beyond and not _has_missing(array):
         _direct.correlate(array, kernel, before, mode, cval, output, plain)
         return
     kind = output.dtype
     weight, whole = np.empty(output.shape, kind), np.empty((1,) * array.ndim, kind)
-    present = (~missing).astype(kind)
+    values, present = _split(array, kind)
     beyond = 0.0 if nothing_beyond else 1.0
     _direct.correlate(present, kernel, before, mode, beyond, weight, plain)
     _direct.correlate(np.ones_like(whole), kernel, before, "constant", 1.0, whole, plain)
-    values = np.where(missing, array.dtype.type(0), array)
     _direct.correlate(values, kernel, before, mode, 0.0 if nothing_beyond else cval, output, plain)
     _normalise(output, weight, whole.flat[0])
+
+
+def _is_plain(array: Array) -> bool:
+    """Whether the compiled loops take it."""
+    return array.dtype.char in "fd" and array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned
+
+
+def _has_missing(array: Array) -> bool:
+    if array.dtype.kind in "iub":
+        return False
+    return has_missing(array) if _is_plain(array) else bool(np.isnan(array).any())
+
+
+def _split(array: Array, kind: np.dtype[Any]) -> tuple[Array, Array]:
+    """The values, 0 where they are missing, and 1 where they are not, else 0."""
+    if array.dtype.kind == "f" and array.dtype.newbyteorder("=") == kind.newbyteorder("="):
+        values = np.array(array, kind.newbyteorder("="), order="C")
+        present = np.empty_like(values)
+        split_missing(values, present)
+        return values, present
+    missing = np.isnan(array)
+    return np.where(missing, array.dtype.type(0), array), (~missing).astype(kind)
 
 
 def _check_output(output: Array) -> None:
@@ -86,6 +106,9 @@ def _check_weights(weights: Array) -> None:
 
 def _normalise(output: Array, weight: Array, whole: Any) -> None:
     """Scale by the whole weight over the one that was there; not where all of it was."""
+    if _is_plain(output) and _is_plain(weight):
+        scale_by_weights(output, weight, float(whole))
+        return
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.where(weight == 0, whole * np.nan, whole / weight).astype(weight.dtype)
     np.multiply(output, scale, out=output, where=weight != whole)

@@ -14,6 +14,7 @@ from fastsep._lines import FilterPlan, filter_passes
 from fastsep._passes import Pass
 from fastsep._usual_filter import UsualFilters, key_of
 from fastsep.ndimage import _arguments
+from fastsep.ndimage._line import filter_line, is_long_line
 
 Array = NDArray[Any]
 
@@ -146,11 +147,25 @@ def _run_real(array: Array, output: Array, passes: Sequence[Pass], chosen: Optio
                 raise ValueError(f'cval must be finite with rounding="nearest", for integers are; got {one.cval!r}')
         # The kernel knows bool, whose range ends at 1, and has one type for both arrays.
         given = array.astype(output.dtype, copy=False)
-        plan = filter_passes(given, output, passes, arithmetic=how, threads=chosen.threads)
+        plan = _run_passes(given, output, passes, how, chosen.threads)
         return plan if given is array else None
     array = array.view(np.uint8) if array.dtype.char == "?" else array
     output = output.view(np.uint8) if output.dtype.char == "?" else output
-    return filter_passes(array, output, passes, arithmetic=how, threads=chosen.threads)
+    return _run_passes(array, output, passes, how, chosen.threads)
+
+
+def _run_passes(
+    array: Array, output: Array, passes: Sequence[Pass], how: str, threads: int | None
+) -> FilterPlan | None:
+    if len(passes) == 1 and is_long_line(array, output, passes[0], how):
+        filter_line(
+            array,
+            output,
+            passes[0],
+            lambda x, out, one: filter_passes(x, out, [one], arithmetic=how, threads=threads),
+        )
+        return None
+    return filter_passes(array, output, passes, arithmetic=how, threads=threads)
 
 
 def arithmetic(given: np.dtype[Any], stored: np.dtype[Any], chosen: Options) -> str:

@@ -1,0 +1,9 @@
+"""Types of the compiled module; its documentation is in src/_kernels."""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+def has_missing(x: NDArray[Any], /) -> bool: ...
+def split_missing(values: NDArray[Any], present: NDArray[Any], /) -> None: ...
+def scale_by_weights(sums: NDArray[Any], weights: NDArray[Any], whole: float, /) -> None: ...

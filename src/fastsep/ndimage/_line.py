@@ -1,0 +1,75 @@
+"""One long line: cut into pieces that are filtered as the rows of an image are, side by side and by all threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from fastsep._passes import Pass
+
+Array = NDArray[Any]
+# Below, the calls for the ends take longer than one lane does for all of it.
+_SHORTEST = 32768
+# Elements of a piece at least, and pieces at most; whole vectors of pieces for any instruction set.
+_PIECE, _MOST_PIECES, _PIECES = 256, 256, 16
+
+
+def is_long_line(array: Array, output: Array, one: Pass, arithmetic: str) -> bool:
+    """Whether an array has one line along the axis, and that is long, and no sum depends on where it begins."""
+    length = array.shape[one.axis]
+    if length != array.size or length < max(_SHORTEST, 16 * one.size):
+        return False
+    # SciPy's running sums do. Sums of integers are exact.
+    exact = all(x.dtype.kind in "iub" and x.dtype.itemsize <= 4 for x in (array, output))
+    return arithmetic != "scipy" or one.weights is not None or (exact and float(one.cval).is_integer())
+
+
+def filter_line(array: Array, output: Array, one: Pass, run: Callable[[Array, Array, Pass], object]) -> None:
+    """Filter `array` into `output`, both of one line, by ``run(array, output, pass)`` of any arrays.
+
+    A window within the line sees no end of it, so its sum has the bits that it has in the whole line.
+    """
+    if np.may_share_memory(array, output):
+        array = array.copy()
+    x = as_strided(array, (array.size,), (array.strides[one.axis],))
+    out = as_strided(output, (output.size,), (output.strides[one.axis],))
+    size, before = one.size, 0 if one.mode == "valid" else one.before
+    whole = one._replace(axis=1, mode="valid", before=0)
+    inside = len(x) - size + 1
+    pieces = min(_MOST_PIECES, max(1, inside // _PIECE // _PIECES) * _PIECES)
+    length = inside // pieces
+    done = pieces * length
+    step, out_step = x.strides[0], out.strides[0]
+    run(
+        as_strided(x, (pieces, length + size - 1), (length * step, step)),
+        as_strided(out[before:], (pieces, length), (length * out_step, out_step)),
+        whole,
+    )
+    at_end = one._replace(axis=0)
+    if one.mode == "valid":
+        if done < inside:
+            run(x[done:], out[done:], at_end)
+        return
+    if one.mode == "wrap":
+        # Both ends are one place.
+        x, start = np.concatenate([x[done - size :], x[: 2 * size]]), done - size
+        rest = np.empty(len(x) - size + 1, output.dtype)
+        run(x, rest, whole._replace(axis=0))
+        first = done - start
+        last = first + len(out) - done - before
+        out[done + before :] = rest[first:last]
+        out[:before] = rest[last : last + before]
+        return
+    # Far enough from the other end that nothing of it is seen.
+    left, right = x[: 3 * size], x[done - size :]
+    for part, wanted, target in (
+        (left, slice(before), out[:before]),
+        (right, slice(size + before, None), out[done + before :]),
+    ):
+        filtered = np.empty(len(part), output.dtype)
+        run(part, filtered, at_end)
+        target[...] = filtered[wanted]
