@@ -83,3 +83,12 @@ def test_it_saturates() -> None:
 def test_what_it_is_not_for_is_refused(given: str, stored: str) -> None:
     with pytest.raises(ValueError, match="rounding"):
         ndi.gaussian_filter(np.zeros((4, 5), given), 1, output=np.dtype(stored), rounding="nearest")
+
+
+@pytest.mark.parametrize("cval", [np.nan, np.inf, -np.inf])
+def test_a_constant_must_be_finite(cval: float) -> None:
+    image = np.zeros((5, 6), np.uint8)
+    with pytest.raises(ValueError, match=r"cval must be finite with rounding=\"nearest\".*got"):
+        ndi.gaussian_filter(image, 1, mode="constant", cval=cval, rounding="nearest")
+    # Nothing lies beyond.
+    assert_same_bits(ndi.gaussian_filter(image, 1, cval=cval, rounding="nearest"), image)
