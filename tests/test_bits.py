@@ -117,7 +117,15 @@ def test_the_bits_are_scipys_at_integers(
     rng = np.random.default_rng(seed)
     x = picture(name, shape, given_, rng)
     passes = [
-        Pass(axis, "box" if weights is None else "correlate", weights, size, int(rng.integers(size)), mode, cval)
+        Pass(
+            axis,
+            "box" if weights is None else "correlate",
+            weights,
+            size,
+            int(rng.integers(size)),
+            mode,
+            cval,
+        )
         for axis, (weights, size) in enumerate([down, along])
     ]
     out = np.zeros(shape, stored)
@@ -135,11 +143,17 @@ def test_any_cut_has_scipys_bits(name: str, kind: str) -> None:
     """Blocks and strips, colours side by side, volumes."""
     rng = np.random.default_rng(8)
     x = picture(name, (150, 900), kind, rng)
-    for shape, axes in [((150, 900), (0, 1)), ((150, 300, 3), (0, 1)), ((10, 60, 225), (0, 1, 2)), ((135_000,), (0,))]:
+    for shape, axes in [
+        ((150, 900), (0, 1)),
+        ((150, 300, 3), (0, 1)),
+        ((10, 60, 225), (0, 1, 2)),
+        ((135_000,), (0,)),
+    ]:
         volume = x.reshape(shape)
         for weights in (gaussian(1), gaussian(3), gaussian(8)):
             passes = [
-                Pass(axis, "correlate", weights, len(weights), len(weights) // 2, "reflect", 0.0) for axis in axes
+                Pass(axis, "correlate", weights, len(weights), len(weights) // 2, "reflect", 0.0)
+                for axis in axes
             ]
             expected = by_scipy(volume, passes, kind)
             out = np.empty(shape, kind)
@@ -266,7 +280,7 @@ def test_folding_is_scipys() -> None:
 
 
 def test_the_bound_of_a_sum_is_what_the_derivation_says() -> None:
-    """In fractions: half a unit in the last place of each partial sum of magnitudes, and what the weights lose."""
+    """In fractions: half a unit of each partial sum of magnitudes, and what the weights lose."""
     weights = gaussian(2)
     one = Pass(0, "correlate", weights, len(weights), len(weights) // 2, "reflect", 0.0)
     decisions = in_narrow_sums([one], np.dtype("u2"), np.dtype("u2"), True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fastsep._passes import Pass, range_of, short_division
 
 _UNIT = 2.0**-24
-# For the roundings of the bounds themselves, and of partial sums that are a little larger than the exact ones.
+# For the roundings of the bounds themselves, and of what they are multiplied with.
 _MORE = 1 + 2.0**-9
 # Of float32, above which a sum has no fraction that would tell anything.
 _MOST_SUM = 2.0**22
@@ -55,7 +55,7 @@ def folding_of(weights: NDArray[np.float64]) -> int:
 def in_narrow_sums(
     passes: Sequence[Pass], given: np.dtype[Any], stored: np.dtype[Any], fused: bool
 ) -> list[Decision] | None:
-    """How each pass is decided; None where float32 would leave too much open. `fused`: by fused multiply-adds."""
+    """How each pass is decided; None where float32 leaves too much open. `fused`: by fused multiply-adds."""
     if given.itemsize > 2 or stored.itemsize > 2 or given.kind not in "ui" or stored.kind not in "ui":
         return None
     kept = tuple(None if p.weights is None else p.weights.tobytes() for p in passes)
@@ -184,7 +184,11 @@ def boxes_cut(passes: Sequence[Pass], given: np.dtype[Any], stored: np.dtype[Any
     most = 2 ** (8 * given.itemsize) - 1
     if any(p.mode == "constant" and not (0 <= p.cval <= most and float(p.cval).is_integer()) for p in passes):
         return None
-    if given == np.uint8 and stored in (np.uint8, np.int16) and all(p.size <= _MOST_SHORT_BOX for p in passes):
+    if (
+        given == np.uint8
+        and stored in (np.uint8, np.int16)
+        and all(p.size <= _MOST_SHORT_BOX for p in passes)
+    ):
         short = [short_division(p.size, 0) for p in passes]
         if None not in short:
             return Boxes(2, [division for division in short if division is not None])
@@ -198,8 +202,8 @@ def cutting_reciprocal(divisor: int, most: int) -> tuple[float, float] | None:
     """Factor and addend, both of float32, that divide integers that are not negative and cut the quotients.
 
     ``floor(fma(x, factor, addend))`` is ``floor(x / divisor)``, the multiply-add rounded once to float32,
-    while quotients stay below `most`, a power of two: they are multiples of 1 / divisor, of which half a one more
-    keeps them from the integers by as much. None where that is not so.
+    while quotients stay below `most`, a power of two: they are multiples of 1 / divisor, of which half a one
+    more keeps them from the integers by as much. None where that is not so.
     """
     margin = Fraction(1, 2 * divisor)
     factor, addend = (Fraction(float(np.float32(number))) for number in (1 / divisor, float(margin)))

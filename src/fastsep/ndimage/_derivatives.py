@@ -315,7 +315,13 @@ def laplace(
 
 
 def _laplace_of_plans(
-    array: Array, output: Any, along: Sequence[int], modes: Sequence[Any], cval: Any, threads: Any, precision: Any
+    array: Array,
+    output: Any,
+    along: Sequence[int],
+    modes: Sequence[Any],
+    cval: Any,
+    threads: Any,
+    precision: Any,
 ) -> Array:
     """The same without the detour by a function of the derivative, which takes as long as 64 × 64 pixels."""
     if isinstance(output, np.ndarray) and np.may_share_memory(array, output):

@@ -1,4 +1,4 @@
-"""One long line: cut into pieces that are filtered as the rows of an image are, side by side and by all threads."""
+"""One long line: cut into pieces that are filtered as the rows of an image are, by all threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIECE, _MOST_PIECES, _PIECES = 256, 256, 16
 
 
 def is_long_line(array: Array, output: Array, one: Pass, arithmetic: str) -> bool:
-    """Whether an array has one line along the axis, and that is long, and no sum depends on where it begins."""
+    """Whether an array has one line along the axis, a long one, and no sum depends on where that begins."""
     length = array.shape[one.axis]
     if length != array.size or length < max(_SHORTEST, 16 * one.size):
         return False

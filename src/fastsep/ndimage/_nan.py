@@ -71,7 +71,9 @@ def correlate_omitting(
 
 def _is_plain(array: Array) -> bool:
     """Whether the compiled loops take it."""
-    return array.dtype.char in "fd" and array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned
+    return (
+        array.dtype.char in "fd" and array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned
+    )
 
 
 def _has_missing(array: Array) -> bool:

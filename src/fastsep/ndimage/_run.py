@@ -144,7 +144,9 @@ def _run_real(array: Array, output: Array, passes: Sequence[Pass], chosen: Optio
     if how == "nearest":
         for one in passes:
             if one.mode == "constant" and not math.isfinite(one.cval):
-                raise ValueError(f'cval must be finite with rounding="nearest", for integers are; got {one.cval!r}')
+                raise ValueError(
+                    f'cval must be finite with rounding="nearest", for integers are; got {one.cval!r}'
+                )
         # Elsewhere it is not looked at.
         passes = [one if one.mode == "constant" else one._replace(cval=0.0) for one in passes]
         # The kernel knows bool, whose range ends at 1, and has one type for both arrays.
