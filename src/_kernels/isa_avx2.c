@@ -29,6 +29,8 @@
 #define FS_ANY_COLUMNS 8
 /* Lines: 4 sums, two windows of 4 rows, a factor, a pair: 14 of 16. */
 #define FS_LINES_TALL 4
+/* Folded: 6 sums, two windows of 4 rows, a factor, a pair: 16 of 16. */
+#define FS_LINES_FOLDED 6
 
 #include "micro_kernels.inc"
 
