@@ -76,14 +76,16 @@ cdef enum:
     MOST_UNTURNED_SUMS = 33
     # Of a mean whose tile stores integers of 16 bits; any odd number.
     MOST_UNTURNED_WORDS = 9
-    # Rows of a block of floats that goes across the image; for more taps than LONG; and the bytes of its strips, which
-    # make all that is read and written for one of them fit L1.
+    # Rows of a block of floats that goes across the image; for more taps than LONG; and the bytes of its strips where rows
+    # are staged, which make all that is read and written for one of them fit L1.
     BLOCK_ACROSS = 8
-    BLOCK_ACROSS_LONG = 16
+    BLOCK_ACROSS_LONG = 12
     LONG = 10
     # Where sums are decided what is read is converted, and converted again for every block that reads it.
     BLOCK_DECIDING = 32
     STRIP_BYTES = 1024
+    # Bytes of a row that is read where it is from a cache line on.
+    LONG_ROW = 4096
     # Taps down rows of bytes that are read where they are.
     MOST_BYTES = 16
 
@@ -522,7 +524,10 @@ cdef void run_along(const lines_call *c, fs_lines *along, fs_transfer *put, int6
         along.outputs = put.rows
         at = done
         while at < ready:
-            count = min(c.strip_columns, ready - at)
+            # Scratch, for what is stored elsewhere and for the sums of a mean, is a strip wide.
+            count = ready - at
+            if not c.out_is_real or along.weights == NULL:
+                count = min(c.strip_columns, count)
             whole = count // lanes * lanes if c.out_is_real else 0
             along.rows = middle + i * c.middle_stride + (at - first) * item
             if whole:
@@ -548,9 +553,49 @@ cdef void run_along(const lines_call *c, fs_lines *along, fs_transfer *put, int6
             at += count
 
 
+cdef void go_down(const lines_call *c, fs_transfer *load, fs_lines *down, const char *in_place, int64_t x_row, int64_t first,
+                  int64_t count, char *scratch, char *to) noexcept nogil:
+    """Columns [first, first + count) down to `to`; without a pass down they are only loaded. `in_place`: the first row, where
+    rows can be read where they are; what lies there before the first cache line and beyond the last vector is staged."""
+    cdef const fs_line_kernels *kernels = c.unturned
+    cdef int64_t item = kernels.bytes, lanes = kernels.lanes, head = 0, body = 0, at = 0, some, vectors, part
+    if in_place != NULL:
+        # Of vectors that do not begin at multiples of their size every other one lies in two cache lines: 13.5 → 17 cycles
+        # a vector at 25 taps (Zen 3). Short rows are not worth the call.
+        if c.x.item == item and x_row % CACHE_LINE == 0 and count * item >= LONG_ROW:
+            head = <int64_t>(-<size_t>(in_place + first * item) % CACHE_LINE) // item
+            head = min(head, count)
+        body = (count - head) // lanes * lanes
+    for part in range(3):
+        some = head if part == 0 else body if part == 1 else count - head - body
+        if some == 0:
+            continue
+        vectors = (some + lanes - 1) // lanes
+        if part != 1:
+            load_columns(c, load, first + at, some, scratch if c.down.taps else to)
+        if c.down.taps:
+            down.vectors = vectors
+            down.out = to + at * item
+            if part == 1:
+                down.rows = in_place + (first + at) * c.x.item
+                down.row_stride = x_row
+            else:
+                if item > 2:
+                    clear_columns(scratch, load.rows, load.row_stride, some, vectors * lanes, item)
+                down.rows = scratch
+                down.row_stride = load.row_stride
+            down.bytes_in = item == 2 and part == 1
+            down.words_in = c.words_in if part == 1 else 0
+            kernels.lines_down(down)
+            if c.deciding != NULL:
+                decide(c, &c.down, down.outputs, vectors, down.rows, down.row_stride, down.row_stride, down.out,
+                       c.middle_stride, scratch)
+        at += some
+
+
 cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const char *x, char *scratch) noexcept nogil:
-    """A block of rows, its columns from `first` on, strip by strip: down into the middle, and along, four rows at a time,
-    as far as the middle goes. What borders add is copied within the middle. `x`: as in `run_block`."""
+    """A block of rows, its columns from `first` on, strip by strip, or whole rows where they are: down into the middle, and
+    along, four rows at a time, as far as the middle goes. What borders add is copied within the middle. `x`: as in `run_block`."""
     cdef const fs_line_kernels *kernels = c.unturned
     cdef int64_t item = kernels.bytes, lanes = kernels.lanes
     cdef int64_t last = min(c.out_columns, first + c.block_columns)
@@ -562,8 +607,7 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const 
     cdef char **out_rows
     cdef int64_t x_row = c.x_row if x == NULL else c.columns * c.x.item
     cdef char *middle = scratch + c.middle_at
-    cdef char *strip = scratch
-    cdef bint x_in_place = False
+    cdef bint x_in_place = False, whole_rows
     cdef fs_transfer load, put
     cdef fs_lines down, along
 
@@ -614,44 +658,21 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const 
     along.tap_stride = c.channels * item
     along.row_stride = c.middle_stride
     along.sums = scratch + c.sums_at
+    # Rows that are read where they are go down from end to end: few long streams, as the memory's own prefetching likes them.
+    whole_rows = x_in_place and c.deciding == NULL
     at = left
     while at < right:
-        count = min(c.strip_columns, right - at)
+        count = right - at if whole_rows else min(c.strip_columns, right - at)
         # What the next strip reads, or the first one of the block below.
         load.ahead = count * c.x_step
         load.ahead_bytes = min(c.strip_columns, right - at - count) * c.x_step
         if at + count == right:
             load.ahead = c.block_rows * x_row - (at - left) * c.x_step
             load.ahead_bytes = min(c.strip_columns, right - left) * c.x_step
-        if c.x_step != c.x.item or not c.down.taps:
+        if c.x_step != c.x.item or not c.down.taps or x_in_place:
             load.ahead_bytes = 0
-        whole = count // lanes * lanes if x_in_place else 0
-        down.out = middle + (at - begin) * item
-        if whole:
-            down.vectors = whole // lanes
-            down.rows = x_rows[0] + at * c.x.item
-            down.row_stride = x_row
-            down.bytes_in = item == 2
-            down.words_in = c.words_in
-            kernels.lines_down(&down)
-            if c.deciding != NULL:
-                decide(c, &c.down, rows, down.vectors, down.rows, x_row, x_row, down.out, c.middle_stride, scratch)
-            down.out += whole * item
-        if whole < count:
-            load_columns(c, &load, at + whole, count - whole,
-                         strip if c.down.taps else middle + (at - begin) * item)
-            if c.down.taps:
-                down.vectors = (count - whole + lanes - 1) // lanes
-                if item > 2:
-                    clear_columns(strip, load.rows, load.row_stride, count - whole, down.vectors * lanes, item)
-                down.rows = strip
-                down.row_stride = load.row_stride
-                down.bytes_in = False
-                down.words_in = 0
-                kernels.lines_down(&down)
-                if c.deciding != NULL:
-                    decide(c, &c.down, rows, down.vectors, strip, load.row_stride, load.row_stride, down.out,
-                           c.middle_stride, scratch)
+        go_down(c, &load, &down, x_rows[0] if x_in_place else NULL, x_row, at, count, scratch,
+                middle + (at - begin) * item)
         if c.along.taps:
             if at == left:
                 fill_middle(c, rows, begin, left, begin, middle)
@@ -765,8 +786,9 @@ cdef void lay_out(lines_call *c) noexcept nogil:
     cdef int64_t rows, groups, strip
     # Blocks of even heights, in whole squares where there are squares to turn.
     rows = BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS
-    # Nothing to turn: few rows and long strips, as memory likes it, unless too many rows were read again.
-    if c.along.taps == 0 and c.x_is_real and extra <= BLOCK_DOWN_ALONE:
+    # Nothing to turn: few rows and long strips, as memory likes it, unless too many rows were read again, from L3 where they
+    # begin in the same sets (first axis of 256³: 30 ms, and 16 with narrow strips of many rows).
+    if c.along.taps == 0 and c.x_is_real and extra <= BLOCK_DOWN_ALONE and c.x_row % SAME_SETS:
         rows = BLOCK_DOWN_ALONE
     c.row_blocks = max(1, (all_rows + rows // 2) // rows)
     c.block_rows = (all_rows + c.row_blocks - 1) // c.row_blocks
