@@ -155,7 +155,7 @@ def results(
             continue
         if not isinstance(target, np.ndarray):
             raise TypeError(f"out for {name!r} must be a np.ndarray; got {type(target).__name__}")
-        if isinstance(target, np.ma.MaskedArray):
+        if type(target) is not np.ndarray and isinstance(target, np.ma.MaskedArray):
             raise TypeError(f"out for {name!r} must be a plain np.ndarray; got a MaskedArray")
         if target.shape != spec.shape or target.dtype != spec.dtype:
             raise ValueError(
