@@ -88,8 +88,9 @@ ALLOWED: dict[str, tuple[Allowed, ...]] = {
     ),
     "avx512": (Allowed("elementwise", 16, 7, BLOCK),),
     "neon": (
-        Allowed("depthwise_3x3_stride2", 7, 7, "inputs of a row, read ahead"),
-        Allowed("depthwise_5x5", 1, 1, "a pair of bounds"),
+        Allowed("depthwise_3x3_stride2", 4, 4, "inputs of a row, read ahead"),
+        Allowed("depthwise_5_stride2", 3, 5, "inputs of both rows, read ahead; doubles alone"),
+        Allowed("depthwise_7_stride2", 6, 9, "inputs of both rows, read ahead; doubles alone"),
         Allowed("elementwise", 18, 10, BLOCK),
         Allowed("fma_burst", 15, 0, "GCC keeps the sums of each repetition for what follows the loop"),
     ),
