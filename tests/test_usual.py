@@ -212,9 +212,7 @@ def test_no_room_is_a_memory_error_with_words() -> None:
     # NumPy's own class of MemoryError cannot be made of a message. 15 TB: beyond what any system promises.
     plan = fastsep.PointwiseConv(np.ones((4, 4096), np.float32))
     wide = np.broadcast_to(np.float32(0), (1, 30000, 30000, 4))
-    with pytest.raises(
-        MemoryError, match=r"no room for an output of shape \(1, 30000, 30000, 4096\)"
-    ):
+    with pytest.raises(MemoryError, match=r"no room for an output of shape \(1, 30000, 30000, 4096\)"):
         plan(wide)
 
 

@@ -100,7 +100,7 @@ def calls_of(seconds_a_call: float, block_seconds: float) -> int:
 
 
 def fastest_form(forms: Iterable[Form], pace: Pace) -> Form:
-    """Return the form whose median call is the shortest in one of two short blocks; a single one is not timed.
+    """Return the form with the shortest median call in one of two short blocks; a single one is not timed.
 
     Two, so that a disturbance in the only block of a peer's best form does not cost it that form.
     """

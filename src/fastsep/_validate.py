@@ -59,9 +59,12 @@ def axes(value: object, name: str, rank: int) -> tuple[int, ...]:
     """An int, or one int per spatial axis, each at least 1."""
     if type(value) is int and 1 <= value <= _MOST:
         return (value,) * rank
-    if type(value) is tuple and len(value) == rank and all(type(item) is int for item in value):
-        if all(1 <= item <= _MOST for item in value):
-            return value
+    if (
+        type(value) is tuple
+        and len(value) == rank
+        and all(type(item) is int and 1 <= item <= _MOST for item in value)
+    ):
+        return value
     if isinstance(value, tuple | list):
         if len(value) != rank:
             raise ValueError(f"{name} must be an int or {rank} ints, one per spatial axis; got {value!r}")
