@@ -58,10 +58,11 @@ class Conv(Plan):
     FMA.
     """
 
-    __slots__ = ("_grouped", "_parts", "_plans")
+    __slots__ = ("_grouped", "_parts", "_plan")
     _parts: ConvParts
-    _plans: dict[int, CompiledPlan]  # by input channels: groups only show when inputs come
-    _grouped: dict[int, UsualCall]  # those of more than one group
+    _plan: CompiledPlan  # of one group
+    # Of more groups, by input channels: they only show when inputs come.
+    _grouped: dict[int, UsualCall]
 
     def __init__(
         self,
@@ -80,8 +81,8 @@ class Conv(Plan):
         channels, outputs = parts.kernel.shape[-2:]
         self._set(
             _parts=parts,
-            # The usual case, one group, is packed now.
-            _plans={channels: parts.pack(channels)},
+            # The usual case is packed now.
+            _plan=parts.pack(channels),
             _grouped={},
             _ranks=(parts.kernel.ndim - 2,),
             _channels_first=_validate.channels_first(data_format),
@@ -100,14 +101,14 @@ class Conv(Plan):
                 "threads": threads,
             },
         )
-        self._make_usual(self._plans[channels])
+        self._make_usual(self._plan)
 
     def _compiled(self, channels: int) -> CompiledPlan:
-        plan = self._plans.get(channels)
-        if plan is None:
-            plan = self._plans[channels] = self._parts.pack(channels)
-            self._grouped[channels] = self._usual_call(plan)
-        return plan
+        if channels == self._parts.kernel.shape[-2]:
+            return self._plan
+        if channels not in self._grouped:
+            self._grouped[channels] = self._usual_call(self._parts.pack(channels))
+        return self._grouped[channels].plan
 
     def _run_checked(self, inputs: object, out: object, residual: object, threads: object) -> Array:
         if type(inputs) is np.ndarray and inputs.ndim > 2:
