@@ -15,6 +15,14 @@ from fastsep._window import positions_read
 Array = NDArray[np.floating]
 
 
+def pixels_read(
+    size: int, outputs: int, taps: int, stride: int, dilation: int, padding: Padding = "same"
+) -> int:
+    """How many of `size` pixels along one side some window sees."""
+    padded = max(0, (outputs - 1) * stride + (taps - 1) * dilation + 1 - size) if padding == "same" else 0
+    return positions_read(size, outputs, taps, stride, dilation, padded // 2)
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
     """One layer.
@@ -47,9 +55,7 @@ class Stage:
         taps = self.kernel.shape[:2] if self.kernel.ndim == 4 else (1, 1)
         read = batch * channels
         for pixels, outputs, width in zip(size, self.out_shape(in_shape)[1:3], taps, strict=True):
-            padding = max(0, (outputs - 1) * self.stride + (width - 1) * self.dilation + 1 - pixels)
-            before = padding // 2 if self.padding == "same" else 0
-            read *= positions_read(pixels, outputs, width, self.stride, self.dilation, before)
+            read *= pixels_read(pixels, outputs, width, self.stride, self.dilation, self.padding)
         return read
 
 

@@ -29,10 +29,9 @@ import numpy as np
 
 import fastsep
 import fastsep._isa
-from bench.blocks import Array
+from bench.blocks import Array, pixels_read
 from bench.measure import SECONDS_UNTIL_WORKERS_SLEEP, thread_counts
 from fastsep import roofline
-from fastsep._window import positions_read
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -117,8 +116,7 @@ class Shape:
     def compulsory_bytes(self) -> int:
         """Weights, and what windows see of the input, read once; output written once."""
         taps = 1 if self.family == "pointwise" else self.kernel
-        padding = max(0, (self.out_size - 1) * self.stride + (taps - 1) * self.dilation + 1 - self.size)
-        read = positions_read(self.size, self.out_size, taps, self.stride, self.dilation, padding // 2)
+        read = pixels_read(self.size, self.out_size, taps, self.stride, self.dilation)
         pixels_in, pixels = self.batch * read**2, self.batch * self.out_size**2
         return 4 * (pixels_in * self.channels + self.weights + pixels * self.out_channels)
 
