@@ -146,6 +146,8 @@ def test_rows_of_any_width(width: int, taps: int, strides: int) -> None:
     [
         {"padding": "same"},
         {"strides": 2, "padding": "same"},
+        {"strides": 2, "padding": [(2, 3), (4, 1)], "activation": "relu6"},
+        {"strides": 2, "activation": "silu"},
         {"strides": 3},
         {"dilation_rate": 2, "padding": "same"},
         {"dilation_rate": (5, 9), "padding": [(7, 0), (0, 12)]},
@@ -154,7 +156,7 @@ def test_rows_of_any_width(width: int, taps: int, strides: int) -> None:
     ids=str,
 )
 def test_pixels_that_share_sets_of_the_cache(geometry: dict[str, Any], channels: int, threads: int) -> None:
-    """Pixels a multiple of 2048 bytes apart go through a compact copy; others are read in place."""
+    """Pixels a multiple of 2048 bytes apart are copied, or taken one by one; others are read by tiles."""
     kernel = numbers(3, (3, 3, channels, 1), np.float32)
     values = numbers(7, (2, 11, 13, channels), np.float32)
     crowded, apart = (

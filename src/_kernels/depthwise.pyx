@@ -322,9 +322,10 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     call.stage_x = p.repeat > 1 or channels_apart(&call.x, item)
     call.stage_out = channels_apart(&call.out, item)
     call.stage_residual = call.residual.data != NULL and channels_apart(&call.residual, item)
-    # With dilation a pair sees two rows of many that the ring would hold, and lines that it does not use.
+    # With dilation a pair sees two rows of many that the ring would hold, and lines that it does not use; with strides
+    # it sees too many pixels an output (the micro-kernel has a way of its own for them).
     call.compact = (not call.stage_x and p.window.taps[0] == 1 and p.window.dilation[1] == p.window.dilation[2] == 1
-                    and crowded(&call.x, p.kernels.lanes * item))
+                    and p.window.strides[2] == 1 and crowded(&call.x, p.kernels.lanes * item))
     call.block_channels = channels_a_block(p)
     call.channel_blocks = (p.channels + call.block_channels - 1) // call.block_channels
 
