@@ -277,6 +277,37 @@ cdef void unstage(const fs_real_kernels *kernels, const char *pixels, int64_t fr
     kernels.relayout(&move)
 
 
+cdef bint whole_rows(const array *x, int64_t columns) noexcept nogil:
+    """Whether `columns` pixels are a row of the array, and the next row's follow them as if they were its own."""
+    return columns == x.shape[3] and x.strides[2] == columns * x.strides[3]
+
+
+cdef void stage_rows(const fs_real_kernels *kernels, const array *x, cursor at, int64_t rows, int64_t columns,
+                     int64_t first_channel, int64_t channels, int64_t repeat, char *to) noexcept nogil:
+    """Copy a rectangle of pixels to scratch, channels-last and side by side; one run where its rows are."""
+    cdef int64_t last = at.row + rows, pixel = channels * repeat * kernels.bytes
+    if whole_rows(x, columns):
+        columns *= rows
+        last = at.row + 1
+    while at.row < last:
+        stage(kernels, x, at, columns, first_channel, channels, repeat, to, pixel)
+        to += columns * pixel
+        at.row += 1
+
+
+cdef void unstage_rows(const fs_real_kernels *kernels, const char *pixels, const array *x, cursor at, int64_t rows,
+                       int64_t columns, int64_t first_channel, int64_t channels) noexcept nogil:
+    """The way back."""
+    cdef int64_t last = at.row + rows, pixel = channels * kernels.bytes
+    if whole_rows(x, columns):
+        columns *= rows
+        last = at.row + 1
+    while at.row < last:
+        unstage(kernels, pixels, pixel, x, at, columns, first_channel, channels)
+        pixels += columns * pixel
+        at.row += 1
+
+
 cdef int64_t seen(const window *w, const int64_t *shape, int axis, int64_t outputs) noexcept nogil:
     """Input positions from the first that `outputs` outputs see to the last, as far as the image has them."""
     return min(shape[axis], (outputs - 1) * w.strides[axis] + effective(w, axis))
@@ -313,7 +344,7 @@ cdef void stage_window(const fs_real_kernels *kernels, const window *w, const ar
                        const int64_t *before, const rectangle *r, int64_t repeat, const char *zeros, char *ring,
                        source *result) noexcept nogil:
     """Copy what a rectangle sees to a ring: channels side by side, each `repeat` times."""
-    cdef int64_t depth_low, depth_high, row_low, row_high, low, high, depth, row
+    cdef int64_t depth_low, depth_high, row_low, row_high, low, high, depth, rows
     cdef fs_row to
     cdef cursor at
     window_range(w, before, &x.shape[1], 0, r.depth, 1, &depth_low, &depth_high)
@@ -327,12 +358,14 @@ cdef void stage_window(const fs_real_kernels *kernels, const window *w, const ar
     for depth in range(depth_low, depth_high):
         if (depth + before[0] - r.depth * w.strides[0]) % w.dilation[0]:
             continue
-        for row in range(row_low, row_high):
-            row_of(result, depth, row, &to)
-            at.depth = depth
-            at.row = row
-            stage(kernels, x, at, high - low, r.channel // repeat, r.channels // repeat, repeat,
-                  <char *>to.data + low * to.pixel_stride, to.pixel_stride)
+        at.depth = depth
+        at.row = row_low
+        while at.row < row_high:
+            row_of(result, depth, at.row, &to)
+            rows = min(row_high - at.row, result.ring[1] - at.row % result.ring[1])
+            stage_rows(kernels, x, at, rows, high - low, r.channel // repeat, r.channels // repeat, repeat,
+                       <char *>to.data + low * to.pixel_stride)
+            at.row += rows
 
 
 cdef int64_t staging_bytes() noexcept nogil:
@@ -363,10 +396,12 @@ cdef void fill_destination(const fs_real_kernels *kernels, const destination *to
     cdef char **out = pointers
     cdef char **residual = pointers + rows * columns
     cdef int64_t first_row = at.row
-    cdef char *staged
+    cdef char *staged = scratch + to.residual_at
     work.out = out
     work.cold = not to.stage_out and beyond_level2(&to.out)
     work.residual = <const char **>residual if to.residual.data != NULL else NULL
+    if to.stage_residual:
+        stage_rows(kernels, &to.residual, at, rows, columns, first_channel, channels, 1, staged)
     for i in range(rows):
         at.row = first_row + i
         if to.stage_out:
@@ -374,9 +409,7 @@ cdef void fill_destination(const fs_real_kernels *kernels, const destination *to
         else:
             fill_pointers(out, pixel_address(&to.out, at) + first_channel * item, to.out.strides[3], columns)
         if to.stage_residual:
-            staged = scratch + to.residual_at + i * row_bytes
-            stage(kernels, &to.residual, at, columns, first_channel, channels, 1, staged, channels * item)
-            fill_pointers(residual, staged, channels * item, columns)
+            fill_pointers(residual, staged + i * row_bytes, channels * item, columns)
         elif to.residual.data != NULL:
             fill_pointers(residual, pixel_address(&to.residual, at) + first_channel * item, to.residual.strides[3],
                           columns)
@@ -388,12 +421,8 @@ cdef void flush_destination(const fs_real_kernels *kernels, const destination *t
                             int64_t columns, int64_t first_channel, int64_t channels,
                             const char *scratch) noexcept nogil:
     """Copy a staged rectangle to the array it belongs to."""
-    cdef int64_t i, pixel_bytes = channels * kernels.bytes, first_row = at.row
     if to.stage_out:
-        for i in range(rows):
-            at.row = first_row + i
-            unstage(kernels, scratch + to.out_at + i * columns * pixel_bytes, pixel_bytes, &to.out, at, columns,
-                    first_channel, channels)
+        unstage_rows(kernels, scratch + to.out_at, &to.out, at, rows, columns, first_channel, channels)
 
 
 cdef double compute_seconds(const fs_real_kernels *kernels, double flops) noexcept nogil:

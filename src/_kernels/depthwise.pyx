@@ -25,11 +25,11 @@ from fastsep._arrays cimport (
     seen,
     source,
     source_of_array,
-    stage,
+    stage_rows,
     stage_window,
     staging_bytes,
     strided,
-    unstage,
+    unstage_rows,
     window,
     window_range,
 )
@@ -373,7 +373,7 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
 cdef void depthwise_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
     cdef const depthwise_call *call = <const depthwise_call *>opaque
     cdef const depthwise_plan *p = call.plan
-    cdef int64_t item = p.kernels.bytes, i
+    cdef int64_t item = p.kernels.bytes
     cdef fs_row *rows = <fs_row *>scratch
     cdef rectangle r
     cdef source input
@@ -396,10 +396,7 @@ cdef void depthwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
         r.residual = scratch + call.residual_at
         r.residual_pixel_stride = r.channels * item
         r.residual_row_stride = r.columns * r.residual_pixel_stride
-        for i in range(r.rows):
-            at.row = r.row + i
-            stage(p.kernels, &call.residual, at, r.columns, r.channel, r.channels, 1,
-                  <char *>r.residual + i * r.residual_row_stride, r.residual_pixel_stride)
+        stage_rows(p.kernels, &call.residual, at, r.rows, r.columns, r.channel, r.channels, 1, <char *>r.residual)
     elif call.residual.data != NULL:
         r.residual = pixel_address(&call.residual, at) + r.channel * item
         r.residual_pixel_stride = call.residual.strides[3]
@@ -411,10 +408,7 @@ cdef void depthwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
         run_rectangle(p, &input, call.before, &r, rows)
 
     if call.stage_out:
-        for i in range(r.rows):
-            at.row = r.row + i
-            unstage(p.kernels, r.out + i * r.out_row_stride, r.out_pixel_stride, &call.out, at, r.columns, r.channel,
-                    r.channels)
+        unstage_rows(p.kernels, r.out, &call.out, at, r.rows, r.columns, r.channel, r.channels)
 
 
 cdef class DepthwisePlan(CompiledPlan):

@@ -29,6 +29,7 @@ from fastsep._arrays cimport (
     stage_window,
     staging_bytes,
     unstage,
+    unstage_rows,
     window,
 )
 from fastsep._isa cimport fs_elementwise, fs_pool, fs_row, fs_sums, kernels_named
@@ -164,8 +165,9 @@ cdef void pool_tile(const void *opaque, int64_t tile, char *scratch) noexcept no
         elif call.residual.data != NULL:
             add_residual(p, r.columns, r.channels, work.out, r.out_pixel_stride,
                          pixel_address(&call.residual, at) + r.channel * item, call.residual.strides[3])
-        if call.stage_out:
-            unstage(p.kernels, work.out, r.out_pixel_stride, &call.out, at, r.columns, r.channel, r.channels)
+    if call.stage_out:
+        at.row = r.row
+        unstage_rows(p.kernels, r.out, &call.out, at, r.rows, r.columns, r.channel, r.channels)
 
 
 cdef void lay_out(pool_call *call, int threads) noexcept nogil:

@@ -75,6 +75,10 @@ cdef void stage(const fs_real_kernels *kernels, const array *x, cursor at, int64
                 int64_t channels, int64_t repeat, char *to, int64_t to_pixel_stride) noexcept nogil
 cdef void unstage(const fs_real_kernels *kernels, const char *pixels, int64_t from_pixel_stride, const array *x,
                   cursor at, int64_t columns, int64_t first_channel, int64_t channels) noexcept nogil
+cdef void stage_rows(const fs_real_kernels *kernels, const array *x, cursor at, int64_t rows, int64_t columns,
+                     int64_t first_channel, int64_t channels, int64_t repeat, char *to) noexcept nogil
+cdef void unstage_rows(const fs_real_kernels *kernels, const char *pixels, const array *x, cursor at, int64_t rows,
+                       int64_t columns, int64_t first_channel, int64_t channels) noexcept nogil
 cdef void window_range(const window *w, const int64_t *before, const int64_t *shape, int axis, int64_t first,
                        int64_t count, int64_t *low, int64_t *high) noexcept nogil
 cdef int64_t seen(const window *w, const int64_t *shape, int axis, int64_t outputs) noexcept nogil
