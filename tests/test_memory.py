@@ -21,42 +21,48 @@ from fastsep._plan import Plan
 MOST = 1_000_000  # bytes a thread
 
 
-def weights(*shape: int) -> Any:
-    return np.zeros(shape, np.float32)
+def weights(dtype: Any, *shape: int) -> Any:
+    return np.zeros(shape, dtype)
 
 
-def pointwise_weights(layer: Layer) -> Any:
-    return weights(layer.in_channels, layer.out_channels)
+def pointwise_weights(dtype: Any, layer: Layer) -> Any:
+    return weights(dtype, layer.in_channels, layer.out_channels)
 
 
-def depthwise_weights(layer: Layer) -> Any:
-    return weights(*layer.kernel, layer.in_channels, layer.out_channels // layer.in_channels)
+def depthwise_weights(dtype: Any, layer: Layer) -> Any:
+    return weights(dtype, *layer.kernel, layer.in_channels, layer.out_channels // layer.in_channels)
 
 
-def layer_plan(layer: Layer, **options: Any) -> Plan:
+def layer_plan(layer: Layer, dtype: Any = np.float32, **options: Any) -> Plan:
     if layer.family == "pointwise" and layer.stride == 1:
-        return fastsep.PointwiseConv(pointwise_weights(layer), **options)
+        return fastsep.PointwiseConv(pointwise_weights(dtype, layer), **options)
     options |= {"strides": layer.stride, "padding": layer.padding, "dilation_rate": layer.dilation}
     if layer.family == "depthwise":
-        return fastsep.DepthwiseConv(depthwise_weights(layer), **options)
-    return fastsep.Conv(weights(*layer.kernel, layer.in_channels, layer.out_channels), **options)
+        return fastsep.DepthwiseConv(depthwise_weights(dtype, layer), **options)
+    return fastsep.Conv(weights(dtype, *layer.kernel, layer.in_channels, layer.out_channels), **options)
 
 
-def published(**options: Any) -> Iterator[tuple[str, Plan, tuple[int, ...]]]:
+def published(dtype: Any, **options: Any) -> Iterator[tuple[str, Plan, tuple[int, ...]]]:
     """(name, plan, shape of its input, channels last): single layers of networks, and what fuses of them."""
     seen: set[tuple[Layer, ...]] = set()
     for network in load_networks():
         for layer in network.layers:
             if (key := (work_of(layer),)) not in seen:
                 seen.add(key)
-                yield f"{network.name} {layer.name}", layer_plan(layer, **options), (1, *layer.in_shape)
+                yield (
+                    f"{network.name} {layer.name}",
+                    layer_plan(layer, dtype, **options),
+                    (1, *layer.in_shape),
+                )
         for first, second in pairwise(network.layers):
             if (first.family, second.family) != ("depthwise", "pointwise"):
                 continue
             if (key := (work_of(first), work_of(second))) not in seen:
                 seen.add(key)
                 window = {"strides": first.stride, "padding": first.padding} | options
-                plan = fastsep.SeparableConv(depthwise_weights(first), pointwise_weights(second), **window)
+                plan = fastsep.SeparableConv(
+                    depthwise_weights(dtype, first), pointwise_weights(dtype, second), **window
+                )
                 yield f"{network.name} {first.name}, {second.name}", plan, (1, *first.in_shape)
         for expand, middle, project in zip(
             network.layers, network.layers[1:], network.layers[2:], strict=False
@@ -68,9 +74,9 @@ def published(**options: Any) -> Iterator[tuple[str, Plan, tuple[int, ...]]]:
             if (key := (work_of(expand), work_of(middle), work_of(project))) not in seen:
                 seen.add(key)
                 block = fastsep.InvertedResidual(
-                    pointwise_weights(expand),
-                    depthwise_weights(middle),
-                    pointwise_weights(project),
+                    pointwise_weights(dtype, expand),
+                    depthwise_weights(dtype, middle),
+                    pointwise_weights(dtype, project),
                     strides=middle.stride,
                     padding=middle.padding,
                     **options,
@@ -78,16 +84,16 @@ def published(**options: Any) -> Iterator[tuple[str, Plan, tuple[int, ...]]]:
                 yield f"{network.name} {expand.name} to {project.name}", block, (1, *expand.in_shape)
 
 
-def row_plan(row: Row, **options: Any) -> Plan:
+def row_plan(row: Row, dtype: Any = np.float32, **options: Any) -> Plan:
     """What `make bench-peers` times."""
     if len(row.layers) == 1:
-        return layer_plan(row.layers[0], **options)
+        return layer_plan(row.layers[0], dtype, **options)
     *expand, middle, project = row.layers
     window = {"strides": middle.stride, "padding": middle.padding} | options
     if row.family != "inverted residual":
         return fastsep.SeparableConv(
-            depthwise_weights(middle),
-            pointwise_weights(project),
+            depthwise_weights(dtype, middle),
+            pointwise_weights(dtype, project),
             depthwise_activation=middle.activation,
             activation=project.activation,
             **window,
@@ -95,12 +101,14 @@ def row_plan(row: Row, **options: Any) -> Plan:
     gate = None
     if channels := row.squeezed and middle.out_channels:
         gate = fastsep.SqueezeExcite(
-            weights(channels, row.squeezed), weights(row.squeezed, channels), activation=middle.activation
+            weights(dtype, channels, row.squeezed),
+            weights(dtype, row.squeezed, channels),
+            activation=middle.activation,
         )
     return fastsep.InvertedResidual(
-        pointwise_weights(expand[0]) if expand else None,
-        depthwise_weights(middle),
-        pointwise_weights(project),
+        pointwise_weights(dtype, expand[0]) if expand else None,
+        depthwise_weights(dtype, middle),
+        pointwise_weights(dtype, project),
         activation=middle.activation,
         residual=row.residual,
         squeeze_excite=gate,
@@ -144,11 +152,12 @@ def system_caches() -> Iterator[None]:
     [None, "L1=32K,L2=256K,L3=4M", "L1=48K,L2=2M,L3=32M", "L1=64K,L2=16M,L3=16M", "L1=1K,L2=2K,L3=4K"],
 )
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_scratch_of_every_published_shape(data_format: str, caches: str | None) -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scratch_of_every_published_shape(dtype: Any, data_format: str, caches: str | None) -> None:
     _isa.set_caches(caches)
     too_much, count = [], 0
-    rows = ((row.label, row_plan(row, data_format=data_format), row.in_shape) for row in all_rows())
-    for name, plan, channels_last in chain(published(data_format=data_format), rows):
+    rows = ((row.label, row_plan(row, dtype, data_format=data_format), row.in_shape) for row in all_rows())
+    for name, plan, channels_last in chain(published(dtype, data_format=data_format), rows):
         shape = in_format(channels_last, data_format)
         for threads in (1, 2):
             count += 1

@@ -374,6 +374,11 @@ cdef int64_t staging_bytes() noexcept nogil:
     return min(caches().level2, 768 * 1024) // 2
 
 
+cdef int64_t most_scratch() noexcept nogil:
+    """What the arrays in a tile's scratch may take, so that with its tables of pointers it stays below 1 MB."""
+    return 928 * 1024
+
+
 # ---- where outputs go ------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from fastsep._arrays cimport (
     flush_destination,
     lay_out_destination,
     fill_before,
+    most_scratch,
     place_tile,
     rectangle,
     ring_bytes,
@@ -74,6 +75,19 @@ cdef int64_t tile_pixels(const panels *p, bint staged) noexcept nogil:
     return min(pixels, max(48, TABLE_BYTES // (p.taps * <int64_t>sizeof(char *))))
 
 
+cdef int64_t staged_bytes(const direct_call *call) noexcept nogil:
+    """What is staged of a tile."""
+    cdef const panels *p = &call.plan.panels
+    cdef int64_t item = p.kernels.bytes
+    cdef int64_t staged = channels_apart(&call.to.out, item) + (call.to.residual.data != NULL
+                                                                and channels_apart(&call.to.residual, item))
+    staged *= call.block_rows * call.block_columns * p.groups * p.outputs * item
+    if call.stage_x:
+        staged += ring_bytes(&call.plan.window, &call.x.shape[1], call.block_rows, call.block_columns,
+                             p.groups * p.inputs * item)
+    return staged
+
+
 cdef void lay_out(direct_call *call, int threads) noexcept nogil:
     cdef const direct_plan *plan = call.plan
     cdef panels *p = &call.panels
@@ -102,8 +116,13 @@ cdef void lay_out(direct_call *call, int threads) noexcept nogil:
             call.block_rows = max(1, min(call.to.out.shape[2], least // call.block_columns))
             size = (call.to.out.shape[2] + call.block_rows - 1) // call.block_rows
             call.block_rows = (call.to.out.shape[2] + size - 1) // size
+    while staged_bytes(call) > most_scratch() and call.block_rows > 1:
+        call.block_rows -= 1
+    while staged_bytes(call) > most_scratch() and call.block_columns > 1:
+        call.block_columns = (call.block_columns + 1) // 2
+    call.column_blocks = (width + call.block_columns - 1) // call.block_columns
     call.row_blocks = (call.to.out.shape[2] + call.block_rows - 1) // call.block_rows
-    tiles *= call.row_blocks
+    tiles = call.to.out.shape[0] * call.to.out.shape[1] * call.column_blocks * call.row_blocks
     call.block_panels = p.groups * p.count
     if threads > 1 and tiles < 4 * threads and tiles > 0:
         size = min(call.block_panels, (4 * threads + tiles - 1) // tiles)

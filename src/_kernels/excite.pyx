@@ -18,6 +18,7 @@ from fastsep._arrays cimport (
     fill_pointers,
     flush_destination,
     lay_out_destination,
+    most_scratch,
     place_tile,
     rectangle,
     ring_bytes,
@@ -314,8 +315,10 @@ cdef void share_projection(excite_call *call, int threads) noexcept nogil:
     cdef int64_t images = call.round_images * call.to.out.shape[1], split, blocks, pixels, tiles
     cdef int64_t enough = most_tiles(threads) // images
     cdef int64_t least, area = height * width, target = pixels_for_cache(p.inputs * item, False)
+    cdef int64_t held = p.inputs + p.outputs * (channels_apart(&call.to.out, item) + (
+        call.to.residual.data != NULL and channels_apart(&call.to.residual, item)))
     cdef double cost, best = 1e300
-    least = max(1, (area + target // 2) // target)
+    least = max(1, (area + target // 2) // target, divide_up(area * held * item, most_scratch()))
     pixels = area
     for split in range(1, max(1, min(p.count, enough)) + 1):
         for blocks in range(least, max(least, min(area, enough // split)) + 1):

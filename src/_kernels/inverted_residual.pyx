@@ -12,6 +12,7 @@ from fastsep._arrays cimport (
     fill_pointers,
     flush_destination,
     lay_out_destination,
+    most_scratch,
     fill_before,
     pixel_address,
     rectangle,
@@ -62,6 +63,20 @@ cdef int64_t lay_out_expansion(expansion *e, int64_t most_pixels, int64_t pointe
     return (most_pixels * p.inputs * p.kernels.bytes + 63) // 64 * 64 * e.stage_x
 
 
+cdef int64_t group_bytes(const inverted_residual_call *call, int64_t rows, int64_t columns) noexcept nogil:
+    """What a group of so many rows keeps in scratch: the ring, its depthwise outputs, and what is staged."""
+    cdef const depthwise_plan *d = call.plan.depthwise
+    cdef const int64_t *image = &call.expand.x.shape[1]
+    cdef int64_t item = d.kernels.bytes, held = rows * columns, seen_pixels
+    cdef int64_t staged = channels_apart(&call.to.out, item) + (call.to.residual.data != NULL
+                                                                and channels_apart(&call.to.residual, item))
+    held *= (d.channels + staged * call.plan.project.panels.outputs) * item
+    if channels_apart(&call.expand.x, item):
+        seen_pixels = min(MOST_PIXELS, seen(&d.window, image, 1, rows) * seen(&d.window, image, 2, columns))
+        held += max(seen_pixels, rows * columns) * call.plan.expand.panels.inputs * item
+    return held + ring_bytes(&d.window, image, rows, columns, d.channels * item)
+
+
 cdef void lay_out(inverted_residual_call *call, int threads, double seconds) noexcept nogil:
     cdef const depthwise_plan *d = call.plan.depthwise
     cdef int64_t item = d.kernels.bytes, height = call.to.out.shape[2], width = call.to.out.shape[3]
@@ -79,6 +94,8 @@ cdef void lay_out(inverted_residual_call *call, int threads, double seconds) noe
     if height == 1 and threads > 1 and images < 2 * threads:
         call.column_blocks = max(call.column_blocks, min(2 * threads, (width + 31) // 32))
     call.block_columns = max(1, (width + call.column_blocks - 1) // call.column_blocks)
+    while group_bytes(call, min(2, height), call.block_columns) > most_scratch() and call.block_columns > 1:
+        call.block_columns = (call.block_columns + 1) // 2
     call.column_blocks = (width + call.block_columns - 1) // call.block_columns
 
     # Rows of a tile: all, unless threads need more tiles; each block expands its halo again.
@@ -98,6 +115,8 @@ cdef void lay_out(inverted_residual_call *call, int threads, double seconds) noe
     # Rows of a group: an even number that gives the panels enough pixels.
     call.group_rows = max(2, (GROUP_PIXELS + call.block_columns - 1) // call.block_columns)
     call.group_rows = min((call.group_rows + 1) // 2 * 2, call.block_rows)
+    while group_bytes(call, call.group_rows, call.block_columns) > most_scratch() and call.group_rows > 2:
+        call.group_rows = (call.group_rows - 1) // 2 * 2
 
     pixels = seen(&d.window, image, 2, call.block_columns)
     most_pixels = min(MOST_PIXELS, seen(&d.window, image, 1, call.group_rows) * pixels)

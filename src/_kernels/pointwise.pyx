@@ -16,6 +16,7 @@ from fastsep._arrays cimport (
     cursor_at,
     fill_epilogue,
     fill_pointers,
+    most_scratch,
     next_row,
     pixel_address,
     predicted_seconds,
@@ -247,8 +248,10 @@ cdef void lay_out(pointwise_call *call, int threads) noexcept nogil:
     call.stage_out = channels_apart(&call.out, item)
     call.stage_residual = call.residual.data != NULL and channels_apart(&call.residual, item)
     call.block_pixels = pixels_for_cache(p.inputs * item, call.stage_x or call.stage_out)
+    wide = (p.inputs * call.stage_x + p.outputs * (call.stage_out + call.stage_residual)) * item
     # 49 pixels are one block, not 48 and 1.
     call.pixel_blocks = max(1, (call.pixels + call.block_pixels // 2) // call.block_pixels)
+    call.pixel_blocks = max(call.pixel_blocks, (call.pixels * wide + most_scratch() - 1) // most_scratch())
     call.block_pixels = max(1, (call.pixels + call.pixel_blocks - 1) // call.pixel_blocks)
     call.pixel_blocks = (call.pixels + call.block_pixels - 1) // call.block_pixels
     call.block_panels, call.panel_blocks = p.count, 1

@@ -13,6 +13,7 @@ from fastsep._arrays cimport (
     flush_destination,
     lay_out_destination,
     fill_before,
+    most_scratch,
     place_tile,
     rectangle,
     ring_bytes,
@@ -130,6 +131,18 @@ cdef int64_t tile_pixels(const depthwise_plan *d, bint staged) noexcept nogil:
     return min(MOST_PIXELS, pixels if staged else max(pixels, pixels_of_level2(pixel)))
 
 
+cdef int64_t tile_bytes(const separable_call *call) noexcept nogil:
+    """What a tile keeps in scratch: its depthwise outputs, and what is staged."""
+    cdef const depthwise_plan *d = call.plan.depthwise
+    cdef int64_t item = d.kernels.bytes, pixels = call.block_rows * call.block_columns
+    cdef int64_t staged = channels_apart(&call.to.out, item) + (call.to.residual.data != NULL
+                                                                and channels_apart(&call.to.residual, item))
+    staged = pixels * (d.channels + staged * call.plan.pointwise.panels.outputs) * item
+    if call.stage_x:
+        staged += ring_bytes(&d.window, &call.x.shape[1], call.block_rows, call.block_columns, d.channels * item)
+    return staged
+
+
 cdef void lay_out(separable_call *call, int threads) noexcept nogil:
     cdef const depthwise_plan *d = call.plan.depthwise
     cdef const panels *p = &call.plan.pointwise.panels
@@ -141,12 +154,17 @@ cdef void lay_out(separable_call *call, int threads) noexcept nogil:
     pixels = tile_pixels(d, call.stage_x or channels_apart(&call.to.out, item))
     blocks = max(1, (width + pixels // 4) // max(1, pixels // 2)) if height > 1 else (width + pixels - 1) // pixels
     call.block_columns = max(1, (width + max(blocks, 1) - 1) // max(blocks, 1))
-    call.column_blocks = (width + call.block_columns - 1) // call.block_columns
     call.block_rows = max(2, (pixels + call.block_columns // 2) // call.block_columns // 2 * 2)
 
     # Equal heights: seven rows are one tile of 7, not 6 + 1.
     blocks = max(1, (height + call.block_rows // 2) // call.block_rows)
     call.block_rows = even_rows(height, blocks)
+    while tile_bytes(call) > most_scratch() and call.block_rows > 2:
+        blocks += 1
+        call.block_rows = even_rows(height, blocks)
+    while tile_bytes(call) > most_scratch() and call.block_columns > 1:
+        call.block_columns = (call.block_columns + 1) // 2
+    call.column_blocks = (width + call.block_columns - 1) // call.block_columns
     call.block_panels = p.count
     tiles = call.to.out.shape[0] * call.to.out.shape[1] * call.column_blocks
     if threads > 1 and 0 < tiles * blocks < 8 * threads:
