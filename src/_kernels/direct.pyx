@@ -24,6 +24,7 @@ from fastsep._arrays cimport (
     source,
     source_of_array,
     stage_window,
+    staging_seconds,
     window,
 )
 from fastsep._direct cimport direct_call, direct_plan
@@ -291,7 +292,7 @@ cdef class DirectPlan(CompiledPlan):
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef direct_call *call = <direct_call *>work.call
-        work.seconds = self.seconds(&out.array)
+        work.seconds = self.seconds(&out.array) + staging_seconds(&x.array, &out.array, self.item_bytes)
         work.threads = threads_for(threads, work.seconds)
         call.plan = &self.plan
         call.x = x.array

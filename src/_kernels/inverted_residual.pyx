@@ -22,6 +22,7 @@ from fastsep._arrays cimport (
     seen,
     source,
     stage,
+    staging_seconds,
     window,
     window_range,
 )
@@ -273,7 +274,7 @@ cdef class InvertedResidualPlan(CompiledPlan):
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef inverted_residual_call *call = <inverted_residual_call *>work.call
-        work.seconds = self.seconds(&x.array, &out.array)
+        work.seconds = self.seconds(&x.array, &out.array) + staging_seconds(&x.array, &out.array, self.item_bytes)
         work.threads = threads_for(threads, work.seconds)
         call.plan = self.plan
         call.expand.plan = self.plan.expand

@@ -21,6 +21,7 @@ from fastsep._arrays cimport (
     pixel_address,
     predicted_seconds,
     stage,
+    staging_seconds,
     strided,
     unstage,
 )
@@ -167,10 +168,11 @@ cdef void run_panels(const panels *p, int64_t group, int64_t first_panel, int64_
 cdef double panel_seconds(const panels *p, double pixels, double moved_bytes) noexcept nogil:
     """Serial time of all panels over so many pixels: whole vectors at 95 % of the pipes where depthwise reaches 65, and
     2.2 ns a pixel for its pointers and its part of the register tile's frame (measured on Zen 4, 56² × 3 to 56² × 16:
-    2.8, 3.5 and 6.2 ns a pixel; 20² × 64 to 28² × 128: 50 to 54 of 48 G multiply-adds a second)."""
-    cdef double width = vectors_of(p) * p.kernels.lanes
-    return predicted_seconds(p.kernels, 2.0 * pixels * p.groups * p.taps * p.inputs * width * (0.65 / 0.95),
-                             moved_bytes) + pixels * (1.1e-9 + 1.1e-9 * p.taps)
+    2.8, 3.5 and 6.2 ns a pixel; 20² × 64 to 28² × 128: 50 to 54 of 48 G multiply-adds a second). Each of its vectors has a
+    frame, too: half a nanosecond (Zen 3, 28² × 1 → 64: 12.3 ns a pixel)."""
+    cdef double vectors = vectors_of(p) * p.groups
+    return predicted_seconds(p.kernels, 2.0 * pixels * p.taps * p.inputs * vectors * p.kernels.lanes * (0.65 / 0.95),
+                             moved_bytes) + pixels * (1.1e-9 + 1.1e-9 * p.taps + 0.5e-9 * vectors)
 
 
 cdef int64_t pixels_of_level2(int64_t pixel_bytes) noexcept nogil:
@@ -360,7 +362,7 @@ cdef class PointwisePlan(CompiledPlan):
         cdef int axis
         for axis in range(4):
             pixels *= out.array.shape[axis]
-        work.seconds = self.seconds(pixels)
+        work.seconds = self.seconds(pixels) + staging_seconds(&x.array, &out.array, self.item_bytes)
         work.threads = threads_for(threads, work.seconds)
         call.plan = &self.plan
         call.x = x.array

@@ -20,6 +20,7 @@ from fastsep._arrays cimport (
     source,
     source_of_array,
     stage_window,
+    staging_seconds,
     window,
     window_range,
 )
@@ -282,7 +283,7 @@ cdef class SeparablePlan(CompiledPlan):
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef separable_call *call = <separable_call *>work.call
-        work.seconds = self.seconds(&out.array)
+        work.seconds = self.seconds(&out.array) + staging_seconds(&x.array, &out.array, self.item_bytes)
         work.threads = threads_for(threads, work.seconds)
         call.plan = self.plan
         call.x = x.array

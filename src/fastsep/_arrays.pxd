@@ -99,6 +99,7 @@ cdef void flush_destination(const fs_real_kernels *kernels, const destination *t
                             int64_t columns, int64_t first_channel, int64_t channels,
                             const char *scratch) noexcept nogil
 cdef double predicted_seconds(const fs_real_kernels *kernels, double flops, double moved_bytes) noexcept nogil
+cdef double staging_seconds(const array *x, const array *out, int64_t item) noexcept nogil
 cdef int fill_window(window *w, object spec) except -1
 cdef tuple spatial_output(const window *w, tuple spatial)
 cdef int fill_epilogue(fs_epilogue *epilogue, object activation) except -1
