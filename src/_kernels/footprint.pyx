@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 from fastsep._arrays cimport Packed, View, allocate, strided
 from fastsep._isa cimport fs_dtype, fs_footprint, fs_real_kernels, fs_transfer, caches, kernels_named
 from fastsep._footprint cimport footprint_call
-from fastsep._lines cimport MOST_AXES
+from fastsep._line_types cimport MOST_AXES
 from fastsep._threads cimport phase, run_phases, threads_for
 
 import numpy

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsep._line_stages import folding_of
 from fastsep._passes import Pass, range_of, short_division
 
 _UNIT = 2.0**-24
@@ -38,18 +39,6 @@ class Decision(NamedTuple):
     """What divides the sums of a box; 0 where a division must."""
     wraps: bool
     """Whether a result may lie outside the output's type."""
-
-
-def folding_of(weights: NDArray[np.float64]) -> int:
-    """1 where SciPy takes the weights for symmetric, -1 for antisymmetric, else 0."""
-    half = len(weights) // 2
-    if len(weights) % 2 == 0:
-        return 0
-    left, right = weights[:half], weights[::-1][:half]
-    epsilon = np.finfo(np.float64).eps
-    if not (np.abs(right - left) > epsilon).any():
-        return 1
-    return 0 if (np.abs(right + left) > epsilon).any() else -1
 
 
 def in_narrow_sums(

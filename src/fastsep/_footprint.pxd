@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 
 from fastsep._isa cimport fs_real_kernels
-from fastsep._lines cimport MOST_AXES, elements
+from fastsep._line_types cimport MOST_AXES, elements
 
 cdef struct footprint_call:
     const fs_real_kernels *kernels
