@@ -138,6 +138,9 @@ struct fs_pool {
 /* lines.inc: element types of the arrays that row and column filters read and write. Bool is FS_U8. */
 enum fs_dtype { FS_U8 = 0, FS_I8, FS_U16, FS_I16, FS_U32, FS_I32, FS_U64, FS_I64, FS_F32, FS_F64 };
 
+/* lines.inc: of an array that is read: as it is, with 0 for NaN, or 0 for NaN and 1 for anything else. */
+enum fs_missing { FS_KEPT = 0, FS_ZEROED, FS_WEIGHED };
+
 /* lines.inc: rows of any type into rows of reals, or back; what leaves is cast as C does. */
 struct fs_transfer {
     enum fs_dtype dtype;
@@ -147,6 +150,7 @@ struct fs_transfer {
     int64_t offset, step;        /* in bytes: of the first column, and from one column to the next */
     double constant;
     double low, high;            /* of what lines16.inc stores */
+    enum fs_missing missing;     /* when loading: what NaN becomes, and other numbers */
     int64_t ahead, ahead_bytes;  /* when loading: what else of each row is to be fetched, from `offset` on */
     char *buffer;                /* [rows][row_stride]: reals */
     int64_t row_stride;
@@ -213,6 +217,16 @@ struct fs_turn {
     char *lanes;                 /* [columns][FS_LANES] */
 };
 
+/* pairs.inc: what becomes of two numbers: the first over the second, times `whole`; √(first² + second²); their sum. */
+enum fs_joint { FS_QUOTIENTS, FS_MAGNITUDES, FS_SUMS };
+struct fs_join {
+    enum fs_joint kind;
+    int64_t rows, columns, offset;  /* in bytes: of the first column */
+    char *const *first;             /* [rows], of reals; written to */
+    char *const *second;            /* [rows] */
+    double whole;
+};
+
 /* footprint.inc: out[c] = Σ_t weights[t] · rows[t][c] over whole vectors of columns, the taps in order. */
 struct fs_footprint {
     int64_t taps, vectors;
@@ -243,6 +257,8 @@ struct fs_real_kernels {
     void (*lines_run)(const struct fs_lines *, int begin);
     void (*lines_turn)(const struct fs_turn *);
     void (*lines_turn_back)(const struct fs_turn *);
+    void (*lines_join)(const struct fs_join *);
+    int (*lines_missing)(const char *, int64_t); /* whether any of so many numbers is NaN */
     void (*footprint_row)(const struct fs_footprint *);
     /* roofline.inc: floating-point operations done; cycles that a chain took beside them; bytes moved. */
     double (*fma_burst)(int64_t repetitions);

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 
 from fastsep._arrays cimport Packed, View, allocate, strided
-from fastsep._isa cimport fs_dtype, fs_footprint, fs_real_kernels, fs_transfer, caches, kernels_named
+from fastsep._isa cimport FS_KEPT, fs_dtype, fs_footprint, fs_real_kernels, fs_transfer, caches, kernels_named
 from fastsep._footprint cimport footprint_call
 from fastsep._line_types cimport MOST_AXES
 from fastsep._threads cimport phase, run_phases, threads_for
@@ -36,6 +36,7 @@ cdef void load_plane(const footprint_call *c, char **rows, int64_t count, int64_
     move.step = c.x_strides[c.ndim - 1]
     move.constant = c.constant
     move.ahead = move.ahead_bytes = 0
+    move.missing = FS_KEPT
     move.row_stride = c.row_stride
     while at < columns:
         run = 1

@@ -75,9 +75,9 @@ cdef int64_t offset_of(const lines_outer *outer, const int64_t *strides, int64_t
     return offset
 
 
-cdef lines_block rows_of(const lines_call *c, int64_t block, const char *x, char *scratch) noexcept nogil:
-    """The rows of a block: where those it reads begin, NULL for the constant, and those it writes. `x`: the block's plane
-    of the input, or NULL where it lies in the array."""
+cdef lines_block rows_of(const lines_call *c, int64_t block, int64_t first, const char *x, char *scratch) noexcept nogil:
+    """The rows of a block, its columns from `first` on: where those it reads begin, NULL for the constant, and those it writes.
+    `x`: the block's plane of the input, or NULL where it lies in the array."""
     cdef lines_block b
     cdef int64_t plane = 0, position, i, extra = max(1, c.down.taps) - 1
     cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
@@ -93,6 +93,8 @@ cdef lines_block rows_of(const lines_call *c, int64_t block, const char *x, char
         for i in range(b.count):
             b.x[i] = c.x.data + offset_of(&c.outer, c.outer.x_strides, b.row + i)
             b.out[i] = c.out.data + offset_of(&c.outer, c.outer.out_strides, b.row + i)
+            if c.aside:
+                b.out[i] = scratch + c.aside + i * c.out_row - first * c.out_step
         return b
     if x == NULL:
         x = c.x.data + offset_of(&c.outer, c.outer.x_strides, plane)
@@ -102,6 +104,8 @@ cdef lines_block rows_of(const lines_call *c, int64_t block, const char *x, char
         if position >= 0:
             b.x[i] = <char *>x + position * b.x_row
     b.out[0] = c.out.data + offset_of(&c.outer, c.outer.out_strides, plane) + b.row * c.out_row
+    if c.aside:
+        b.out[0] = scratch + c.aside - first * c.out_step
     for i in range(1, b.count):
         b.out[i] = b.out[i - 1] + c.out_row
     return b

@@ -69,7 +69,7 @@ cdef void run_turned(const lines_call *c, int64_t block, int64_t first, const ch
     cdef int64_t item = kernels.bytes, lanes = kernels.lanes
     cdef int64_t last = min(c.out_columns, first + c.block_columns)
     cdef int64_t halo = max(0, c.along.taps - 1) * c.channels
-    cdef lines_block rows_at = rows_of(c, block, x, scratch)
+    cdef lines_block rows_at = rows_of(c, block, first, x, scratch)
     cdef int64_t rows = rows_at.count, i
     cdef int64_t down_taps = max(1, c.down.taps)
     cdef int64_t strip_stride = c.strip_columns * item
@@ -94,6 +94,7 @@ cdef void run_turned(const lines_call *c, int64_t block, int64_t first, const ch
         middle_rows[i] = middle + i * strip_stride
 
     load.ahead = load.ahead_bytes = 0
+    load.missing = c.missing
     load.dtype = c.x.dtype
     load.swapped = c.x.swapped
     load.rows = rows + down_taps - 1
@@ -254,7 +255,7 @@ cdef void lay_out_turned(lines_call *c) noexcept nogil:
     rows = BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS
     # Nothing to turn: few rows and long strips, as memory likes it, unless too many rows were read again, from L3 where they
     # begin in the same sets (first axis of 256³: 30 ms, and 16 with narrow strips of many rows).
-    if c.along.taps == 0 and c.x_is_real and extra <= BLOCK_DOWN_ALONE and c.x_row % SAME_SETS:
+    if c.along.taps == 0 and c.x_is_real and not c.paired and extra <= BLOCK_DOWN_ALONE and c.x_row % SAME_SETS:
         rows = BLOCK_DOWN_ALONE
     c.row_blocks = max(1, (all_rows + rows // 2) // rows)
     c.block_rows = (all_rows + c.row_blocks - 1) // c.row_blocks

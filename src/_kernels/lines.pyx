@@ -1,22 +1,24 @@
 """Filters along axes: passes over arrays become a plan of stages, and a stage runs tile by tile. See lines.md."""
 
 from libc.math cimport INFINITY
-from libc.stdint cimport int64_t
-from libc.string cimport memcpy
 
 from fastsep._arrays cimport View, allocate, strided
 from fastsep._isa cimport (
     FS_F32,
     FS_F64,
     FS_I16,
-    FS_U16,
-    FS_U8,
+    FS_KEPT,
+    FS_MAGNITUDES,
+    FS_QUOTIENTS,
+    FS_SUMS,
+    FS_WEIGHED,
+    FS_ZEROED,
     fs_line_kernels,
+    fs_missing,
     fs_real_kernels,
     kernels_named,
     line_kernels,
 )
-from fastsep._line_borders cimport item_of, offset_of
 from fastsep._line_stages cimport (
     Operand,
     code_of,
@@ -27,10 +29,9 @@ from fastsep._line_stages cimport (
     set_rounding,
     shape_stage,
 )
-from fastsep._line_turned cimport lay_out_turned, run_turned
-from fastsep._line_types cimport VALID, elements, lines_call, lines_pass, lines_stage
-from fastsep._line_unturned cimport lay_out_unturned, run_unturned
-from fastsep._threads cimport phase, run_phases, threads_for
+from fastsep._line_tiles cimport cut_stage, pair_up
+from fastsep._line_types cimport VALID, lines_call, lines_pair, lines_pass, lines_stage
+from fastsep._threads cimport run_phases, threads_for
 
 import numpy
 
@@ -45,89 +46,8 @@ cdef enum:
     MOST_UNTURNED = 25
     MOST_UNTURNED_WIDE = 129
     MOST_UNTURNED_SUMS = 33
-    # Of a mean whose tile stores integers of 16 bits; any odd number.
-    MOST_UNTURNED_WORDS = 9
-    # Taps down rows of bytes that are read where they are.
-    MOST_BYTES = 16
-
-
-# ---- one tile --------------------------------------------------------------------------------------------
-
-
-ctypedef void (*block_runner)(const lines_call *, int64_t, int64_t, const char *, char *) noexcept nogil
-
-
-cdef void copy_plane(const lines_call *c, int64_t tile, char *plane) noexcept nogil:
-    cdef int64_t row, bytes = c.columns * c.x.item
-    cdef const char *source = c.x.data + offset_of(&c.outer, c.outer.x_strides, tile)
-    for row in range(c.down.size):
-        memcpy(plane + row * bytes, source + row * c.x_row, bytes)
-
-
-cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
-    cdef const lines_call *c = <const lines_call *>opaque
-    cdef block_runner run
-    cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1), row
-    run = run_turned if c.unturned == NULL else run_unturned
-    if not c.in_place:
-        run(c, tile % blocks, tile // blocks * c.block_columns, NULL, scratch)
-        return
-    copy_plane(c, tile, scratch + c.plane_at)
-    for row in range(c.row_blocks):
-        run(c, tile * c.row_blocks + row, 0, scratch + c.plane_at, scratch)
-
-
-# ---- one stage -------------------------------------------------------------------------------------------
-
-
-cdef double stage_seconds(const lines_call *c) noexcept nogil:
-    """Serial time, for the choice of threads and slabs only."""
-    cdef double outputs = 1.0 * c.outer.rows * c.out_columns * max(1, c.down.outputs if c.down.taps else 1)
-    cdef double taps = 4.0 + c.down.taps + c.along.taps
-    # Products of pairs of 16-bit integers take as long as folded products of floats.
-    cdef int64_t item = max(4, item_of(c)), lanes = c.unturned.lanes if c.unturned != NULL else c.kernels.lanes
-    return outputs * taps / (min(lanes * item_of(c) // item, 48 // item) * 3e9)
-
-
-cdef bint is_real(const lines_call *c, const elements *x, int64_t step) noexcept nogil:
-    """Whether the elements of a row are what the kernels compute with, side by side."""
-    cdef int64_t item = item_of(c)
-    return item != 2 and x.dtype == (FS_F32 if item == 4 else FS_F64) and not x.swapped and step == item
-
-
-cdef void cut_stage(lines_call *c, phase *step) noexcept nogil:
-    """Cut a stage into tiles, for any number of threads."""
-    c.x_is_real = is_real(c, &c.x, c.x_step)
-    c.out_is_real = is_real(c, &c.out, c.out_step)
-    c.words_in = 0
-    c.words_out = False
-    if c.unturned != NULL:
-        if c.unturned.bytes == 2:
-            # Bytes become 16 bits, and are read again, for every four rows: not for many taps.
-            c.x_is_real = (c.down.taps != 0 and c.down.taps <= MOST_BYTES and c.x.dtype == FS_U8 and c.x_step == 1)
-            c.out_is_real = (c.down.taps != 0 and not c.out.swapped and c.out_step == c.out.item
-                             and (c.out.dtype == FS_U8 or c.out.dtype == FS_I16))
-        elif c.unturned.stores_words:
-            if (c.down.taps and c.down.weights == NULL and c.down.divisor == 1 and c.x_step == c.x.item
-                    and not c.x.swapped):
-                c.words_in = 1 if c.x.dtype == FS_U16 else -1 if c.x.dtype == FS_I16 else 0
-                c.x_is_real = c.x_is_real or c.words_in != 0
-            if c.along.taps and c.along.rounds and c.along.start > 0 and (
-                    c.along.weights != NULL or (c.along.taps <= MOST_UNTURNED_WORDS and c.along.taps % 2 == 1)):
-                c.words_out = ((c.out.dtype == FS_U16 or c.out.dtype == FS_I16) and not c.out.swapped
-                               and c.out_step == c.out.item)
-                c.out_is_real = c.words_out
-        lay_out_unturned(c)
-    else:
-        lay_out_turned(c)
-    step.run_tile = lines_tile
-    step.tiles = c.column_blocks * c.row_blocks * (c.outer.rows if c.down.taps else 1)
-    if c.in_place:
-        step.tiles = c.outer.rows
-    step.seconds = stage_seconds(c)
-
-
-# ---- all stages ------------------------------------------------------------------------------------------
+cdef dict MISSING = {None: FS_KEPT, "zeroed": FS_ZEROED, "weighed": FS_WEIGHED}
+cdef dict JOINTS = {"quotient": FS_QUOTIENTS, "magnitude": FS_MAGNITUDES, "sum": FS_SUMS}
 
 
 cdef class FilterPlan:
@@ -140,6 +60,8 @@ cdef class FilterPlan:
         cdef lines_stage stage
         cdef View source = x, target
         cdef int i
+        if self.pair is not None:
+            return self.compute_pair(x, out, threads)
         for i in range(self.count):
             between = self.between[i]
             target = out if between is None else strided(numpy.empty(*between), True)
@@ -151,44 +73,25 @@ cdef class FilterPlan:
             source = target
         return 0
 
+    cdef int compute_pair(self, View x, View out, object threads) except -1:
+        cdef lines_pair pair = (<const lines_pair *>self.pair.data)[0]
+        cdef lines_call *call
+        cdef int i
+        for i in range(3):
+            call = &pair.first if i == 0 else &pair.second if i == 1 else &pair.plain
+            call.x.data = <char *>x.buffer.buf
+            call.out.data = <char *>out.buffer.buf
+        run_phases(&pair.step, 1, 1, &pair, pair.scratch_bytes, threads_for(threads, pair.step.seconds))
+        return 0
+
 
 def limits(dtype):
     """The least and the greatest value of a type of integers; of bool, 0 and 1."""
     return (0, 1) if dtype.kind == "b" else (int(numpy.iinfo(dtype).min), int(numpy.iinfo(dtype).max))
 
 
-def filter_passes(input, output, passes, *, str arithmetic, threads=None):
-    """Filter `input` along axes, one pass after another, into `output`.
-
-    Parameters
-    ----------
-    input, output : ndarray
-        Integers, bool, float32 or float64, of any strides, alignment and byte order, and of the same shape; along an
-        axis with ``mode="valid"`` the output is ``size - 1`` shorter. They may overlap: the input is then copied.
-    passes : sequence of Pass
-        In the order in which they run; each stores in the output's type.
-    arithmetic : str
-        ``"scipy"``: in double precision, in SciPy's order, rounded after every product and every sum: SciPy's bits.
-        ``"float64"`` and ``"float32"``: with fused multiply-adds, in that precision; "float32" needs an output of
-        float32, "float64" one of float32 or float64.
-        ``"nearest"``: integers of up to 16 bits, by weights that are integers over a power of two, rounded to the
-        nearest and kept within the type's range: `in_integers`, and lines.md.
-    threads : int or None
-        As everywhere.
-
-    Returns
-    -------
-    FilterPlan or None
-        What filters any arrays that lie in memory as these do; None where the output is empty, or the input had to be
-        copied.
-
-    Raises
-    ------
-    TypeError
-        A type is none of those above.
-    ValueError
-        `arithmetic` is unknown or does not go with the output's type, or `passes` is empty.
-    """
+cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=False, fs_missing missing=FS_KEPT):
+    """The plan of `filter_passes`, which has checked its arguments. `paired`, `missing`: as `lines_call` has them."""
     cdef bint exact = arithmetic == "scipy", nearest = arithmetic == "nearest"
     cdef const fs_real_kernels *kernels
     cdef const fs_line_kernels *unturned
@@ -204,18 +107,6 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
     cdef int stage = 0, count = len(passes)
     cdef list divisions = [None] * count
     cdef list decisions = None
-    if arithmetic not in ("scipy", "float64", "float32", "nearest"):
-        raise ValueError(f"arithmetic must be 'scipy', 'float64', 'float32' or 'nearest'; got {arithmetic!r}")
-    if count == 0:
-        raise ValueError("passes must hold at least one pass; got none")
-    code = code_of(output.dtype)
-    if ((nearest and not (code <= FS_I16 and input.dtype.newbyteorder("=") == output.dtype.newbyteorder("=")))
-            or (arithmetic == "float32" and code != FS_F32) or (arithmetic == "float64" and code < FS_F32)):
-        raise ValueError(f"arithmetic={arithmetic!r} does not go from {input.dtype} to an output of {output.dtype}")
-    code_of(input.dtype)
-    if output.size == 0:
-        check(threads)
-        return None
     working = 4 if arithmetic == "float32" else 8
     stored = output.dtype.newbyteorder("=")
     if nearest:
@@ -238,9 +129,6 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         passes, divisors = dividing_once(in_order_of_axes(passes))
     unturned = line_kernels(get_isa(), working)
     kernels = kernels_named(get_isa(), working) if working > 2 else NULL
-    copied = numpy.may_share_memory(input, output)
-    if copied:
-        input = input.copy()
     plan = FilterPlan.__new__(FilterPlan)
     plan.stages = allocate(count * sizeof(lines_stage))
     plan.weights = []
@@ -291,6 +179,9 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
             call.along.mode = VALID
             call.along.running = False
         call.nearest = nearest
+        call.paired = paired
+        call.missing = missing if stage == 0 else FS_KEPT
+        call.aside = 0
         # 16-bit lanes are never turned, floats only for many taps.
         short = call.along.taps <= (MOST_UNTURNED_SUMS if call.along.weights == NULL else MOST_UNTURNED
                                     if unturned.lanes * unturned.bytes <= 32 else MOST_UNTURNED_WIDE)
@@ -330,5 +221,117 @@ def filter_passes(input, output, passes, *, str arithmetic, threads=None):
         plan.count += 1
         source = target
         stage = last
+    return plan
+
+
+def filter_passes(input, output, passes, *, str arithmetic, missing=None, threads=None):
+    """Filter `input` along axes, one pass after another, into `output`.
+
+    Parameters
+    ----------
+    input, output : ndarray
+        Integers, bool, float32 or float64, of any strides, alignment and byte order, and of the same shape; along an
+        axis with ``mode="valid"`` the output is ``size - 1`` shorter. They may overlap: the input is then copied.
+    passes : sequence of Pass
+        In the order in which they run; each stores in the output's type.
+    arithmetic : str
+        ``"scipy"``: in double precision, in SciPy's order, rounded after every product and every sum: SciPy's bits.
+        ``"float64"`` and ``"float32"``: with fused multiply-adds, in that precision; "float32" needs an output of
+        float32, "float64" one of float32 or float64.
+        ``"nearest"``: integers of up to 16 bits, by weights that are integers over a power of two, rounded to the
+        nearest and kept within the type's range: `in_integers`, and lines.md.
+    missing : str or None
+        What NaN in the input counts for: nothing if ``"zeroed"``; if ``"weighed"``, nothing, and any number for 1.
+    threads : int or None
+        As everywhere.
+
+    Returns
+    -------
+    FilterPlan or None
+        What filters any arrays that lie in memory as these do; None where the output is empty, or the input had to be
+        copied.
+
+    Raises
+    ------
+    TypeError
+        A type is none of those above.
+    ValueError
+        `arithmetic` is unknown or does not go with the output's type, or `passes` is empty.
+    """
+    cdef FilterPlan plan
+    if arithmetic not in ("scipy", "float64", "float32", "nearest"):
+        raise ValueError(f"arithmetic must be 'scipy', 'float64', 'float32' or 'nearest'; got {arithmetic!r}")
+    if len(passes) == 0:
+        raise ValueError("passes must hold at least one pass; got none")
+    code = code_of(output.dtype)
+    if ((arithmetic == "nearest" and not (code <= FS_I16 and input.dtype.newbyteorder("=") == output.dtype.newbyteorder("=")))
+            or (arithmetic == "float32" and code != FS_F32) or (arithmetic == "float64" and code < FS_F32)):
+        raise ValueError(f"arithmetic={arithmetic!r} does not go from {input.dtype} to an output of {output.dtype}")
+    code_of(input.dtype)
+    if output.size == 0:
+        check(threads)
+        return None
+    copied = numpy.may_share_memory(input, output)
+    if copied:
+        input = input.copy()
+    plan = plan_passes(input, output, passes, arithmetic, False, MISSING[missing])
     plan.compute(strided(input), strided(output, True), threads)
     return None if copied else plan
+
+
+def filter_pair(input, output, passes, others, *, str arithmetic, str joint, double whole=1.0, bint always=False, threads=None):
+    """Filter `input` twice in one traversal, and join what comes of it in `output`, with the bits of two calls.
+
+    Parameters
+    ----------
+    input, output : ndarray
+        As in `filter_passes`, and sharing no memory; the output of floats.
+    passes, others : sequence of Pass
+        What the first and the second filter are.
+    arithmetic : str
+        As in `filter_passes`, not "nearest".
+    joint : str
+        ``"sum"``; ``"magnitude"``: the root of the sum of squares; ``"quotient"``: the first, of an input with 0 for NaN,
+        over the second, of 1 where there is a number and 0 where there is none, times `whole`; as it is where the second
+        is `whole`.
+    whole : float
+        The second filter of ones.
+    always : bool
+        Of a quotient: also where no NaN is in sight.
+    threads : int or None
+
+    Returns
+    -------
+    FilterPlan or None
+        None, and nothing has been done, where the filters are not one stage each, cut alike, of rows of numbers side by side.
+    """
+    cdef lines_pair pair
+    cdef FilterPlan plan = FilterPlan.__new__(FilterPlan), first, second, plain
+    cdef bint omits = joint == "quotient"
+    cdef lines_stage *stage
+    if output.dtype.kind != "f":
+        raise ValueError(f"the joint of two filters was promised to be of floats; got {output.dtype}")
+    first = plan_passes(input, output, passes, arithmetic, True, FS_ZEROED if omits else FS_KEPT)
+    second = plan_passes(input, output, others, arithmetic, True, FS_WEIGHED if omits else FS_KEPT)
+    plain = plan_passes(input, output, passes, arithmetic, True) if omits else first
+    if first.count != 1 or second.count != 1 or plain.count != 1:
+        return None
+    stage = <lines_stage *>first.stages.data
+    pair.first = stage.call
+    pair.step = stage.step
+    pair.second = (<lines_stage *>second.stages.data).call
+    pair.plain = (<lines_stage *>plain.stages.data).call
+    pair.step.seconds = 2 * stage.step.seconds
+    pair.input = NULL
+    if omits and not always and input.dtype.kind == "f" and input.dtype.isnative and stage.call.x_step == input.itemsize:
+        pair.input = kernels_named(get_isa(), input.itemsize)
+    pair.joining = kernels_named(get_isa(), output.itemsize)
+    pair.joint = JOINTS[joint]
+    pair.whole = whole
+    if not pair_up(&pair):
+        return None
+    plan.pair = allocate(sizeof(lines_pair))
+    (<lines_pair *>plan.pair.data)[0] = pair
+    plan.weights = first.weights + second.weights + plain.weights
+    plan.compute(strided(input), strided(output, True), threads)
+    return plan

@@ -80,6 +80,7 @@
 #define store_32 FS_FN(store_32)
 #define store_words FS_FN(store_words)
 #define clamp FS_FN(clamp)
+#define root FS_FN(root)
 
 #define FS_INLINE static inline __attribute__((always_inline))
 #define FS_NOINLINE static __attribute__((noinline))
@@ -590,6 +591,33 @@ FS_INLINE vec floor_vec(vec x)
     const vec large = splat(FS_REAL_BITS == 32 ? (real)0x1.8p23 : (real)0x1.8p52);
     const vec nearest = (x + large) - large;
     return nearest - and_mask(splat((real)1), (ivec)(nearest > x));
+#endif
+}
+
+/* The square root, rounded once. */
+FS_INLINE vec root(vec x)
+{
+#if FS_MASKS_X86 && FS_REAL_BITS == 32
+    return (vec)_mm512_sqrt_ps((__m512)x);
+#elif FS_MASKS_X86
+    return (vec)_mm512_sqrt_pd((__m512d)x);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32 && FS_REAL_BITS == 32
+    return (vec)_mm256_sqrt_ps((__m256)x);
+#elif FS_FMA_X86 && FS_VECTOR_BYTES == 32
+    return (vec)_mm256_sqrt_pd((__m256d)x);
+#elif FS_NEON && FS_REAL_BITS == 32
+    return (vec)vsqrtq_f32((float32x4_t)x);
+#elif FS_NEON
+    return (vec)vsqrtq_f64((float64x2_t)x);
+#else
+    FS_UNROLL
+    for (int i = 0; i < FS_LANES; i++)
+#if FS_REAL_BITS == 32
+        x[i] = sqrtf(x[i]);
+#else
+        x[i] = sqrt(x[i]);
+#endif
+    return x;
 #endif
 }
 

@@ -101,6 +101,19 @@ cdef extern from "fastsep_kernels.h" nogil:
     enum fs_dtype:
         FS_U8, FS_I8, FS_U16, FS_I16, FS_U32, FS_I32, FS_U64, FS_I64, FS_F32, FS_F64
 
+    enum fs_missing:
+        FS_KEPT, FS_ZEROED, FS_WEIGHED
+
+    enum fs_joint:
+        FS_QUOTIENTS, FS_MAGNITUDES, FS_SUMS
+
+    struct fs_join:
+        fs_joint kind
+        int64_t rows, columns, offset
+        char *const *first
+        char *const *second
+        double whole
+
     struct fs_transfer:
         fs_dtype dtype
         int swapped
@@ -108,6 +121,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         char *const *array
         int64_t offset, step
         double constant, low, high
+        fs_missing missing
         int64_t ahead, ahead_bytes
         char *buffer
         int64_t row_stride
@@ -181,6 +195,8 @@ cdef extern from "fastsep_kernels.h" nogil:
         void (*lines_run)(const fs_lines *, int) noexcept nogil
         void (*lines_turn)(const fs_turn *) noexcept nogil
         void (*lines_turn_back)(const fs_turn *) noexcept nogil
+        void (*lines_join)(const fs_join *) noexcept nogil
+        int (*lines_missing)(const char *, int64_t) noexcept nogil
         void (*footprint_row)(const fs_footprint *) noexcept nogil
         double (*fma_burst)(int64_t) noexcept nogil
         double (*clock_burst)(int64_t, int) noexcept nogil

@@ -3,7 +3,15 @@ module has this name."""
 
 from libc.stdint cimport int32_t, int64_t
 
-from fastsep._isa cimport fs_bits, fs_dtype, fs_folding, fs_line_kernels, fs_real_kernels
+from fastsep._isa cimport (
+    fs_bits,
+    fs_dtype,
+    fs_folding,
+    fs_joint,
+    fs_line_kernels,
+    fs_missing,
+    fs_real_kernels,
+)
 from fastsep._threads cimport phase
 
 cdef enum:
@@ -60,6 +68,9 @@ cdef struct lines_call:
     bint in_place                              # x is out: planes are copied to scratch, which need fit there
     int words_in                               # the pass down reads integers of 16 bits where they are; -1: with a sign
     bint words_out                             # the pass along stores them where they are
+    bint paired                                 # one of two filters of one traversal
+    fs_missing missing                         # what becomes of NaN
+    int64_t aside                              # where in scratch the output goes, in rows of a block; 0: into the array
     bint x_is_real, out_is_real                # rows that need no conversion, or none that the tile does not do itself
     # how the call is cut
     int64_t block_rows, row_blocks, block_columns, column_blocks
@@ -78,3 +89,15 @@ cdef struct lines_block:
 cdef struct lines_stage:
     lines_call call
     phase step
+
+# Two filters of one input, of one stage each and cut alike, and what becomes of their outputs, tile by tile.
+cdef struct lines_pair:
+    lines_call first, second                   # the second leaves its rows aside
+    lines_call plain                           # of quotients: the first where nothing is missing
+    const fs_real_kernels *input               # which look for what is missing; NULL: no matter
+    const fs_real_kernels *joining             # of the output's type
+    fs_joint joint
+    double whole
+    int64_t plain_blocks                       # of which one of the first is some
+    phase step
+    int64_t scratch_bytes

@@ -15,5 +15,18 @@ def filter_passes(
     passes: Sequence[Pass],
     *,
     arithmetic: str,
+    missing: str | None = None,
+    threads: int | None = None,
+) -> FilterPlan | None: ...
+def filter_pair(
+    input: NDArray[Any],
+    output: NDArray[Any],
+    passes: Sequence[Pass],
+    others: Sequence[Pass],
+    *,
+    arithmetic: str,
+    joint: str,
+    whole: float = 1.0,
+    always: bool = False,
     threads: int | None = None,
 ) -> FilterPlan | None: ...

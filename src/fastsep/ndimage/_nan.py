@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsep._lines import FilterPlan
 from fastsep._missing import has_missing, scale_by_weights, split_missing
 from fastsep._passes import Pass
 from fastsep.ndimage import _direct, _run
@@ -15,11 +16,13 @@ from fastsep.ndimage import _direct, _run
 Array = NDArray[Any]
 
 
-def run_omitting(array: Array, output: Array, passes: Sequence[Pass], chosen: _run.Options) -> None:
+def run_omitting(
+    array: Array, output: Array, passes: Sequence[Pass], chosen: _run.Options
+) -> FilterPlan | None:
     """Σ w·x / Σ w over the values that are not NaN, times the sum of all weights.
 
     Where a support holds no NaN, the result has the bits of the plain filter; where it holds nothing else,
-    it is NaN. Values beyond the ends count as present, a `cval` too unless it is NaN.
+    it is NaN. Values beyond the ends count as present, a `cval` too unless it is NaN. Returns as `_run.run`.
     """
     plain = chosen._replace(nan_policy="propagate")
     _check_output(output)
@@ -27,19 +30,33 @@ def run_omitting(array: Array, output: Array, passes: Sequence[Pass], chosen: _r
         if one.weights is not None:
             _check_weights(one.weights)
     nothing_beyond = any(one.mode == "constant" and np.isnan(one.cval) for one in passes)
-    if not nothing_beyond and not _has_missing(array):
-        _run.run(array, output, passes, plain)
-        return
-    kind = output.real.dtype
-    values, present = _split(array, kind)
-    wholes = _whole_weights(passes, kind, plain)
+    if array.dtype.kind in "iub" and not nothing_beyond:
+        return _run.run(array, output, passes, plain)
+    real = array.dtype.kind != "c"
+    wholes = _whole_weights(passes, array.dtype if real else output.real.dtype, output.real.dtype, plain)
     beyond = [0.0 if np.isnan(one.cval) else whole for one, whole in zip(passes, wholes, strict=False)]
     as_present = [one._replace(cval=cval) for one, cval in zip(passes, beyond, strict=True)]
-    weight = np.empty(output.shape, kind)
-    _run.run(present, weight, as_present, plain)
-    passes = [one._replace(cval=0.0) if np.isnan(one.cval) else one for one in passes]
-    _run.run(values, output, passes, plain)
-    _normalise(output, weight, kind.type(wholes[-1]))
+    filled = [one._replace(cval=0.0) if np.isnan(one.cval) else one for one in passes]
+    if real and output.dtype.kind == "f":
+        plan = _run.run_pair(
+            array, output, (filled, as_present), plain, "quotient", wholes[-1], nothing_beyond
+        )
+        if plan is not None:
+            return plan
+    if not nothing_beyond and not _has_missing(array):
+        # A plan that would be wrong for an array with holes.
+        _run.run(array, output, passes, plain)
+        return None
+    weight = np.empty(output.shape, output.real.dtype)
+    if real:
+        _run.run(array, weight, as_present, plain, "weighed")
+        _run.run(array, output, filled, plain, "zeroed")
+    else:
+        values, present = _split(array, output.real.dtype)
+        _run.run(present, weight, as_present, plain)
+        _run.run(values, output, filled, plain)
+    _normalise(output, weight, output.real.dtype.type(wholes[-1]))
+    return None
 
 
 def correlate_omitting(
@@ -116,11 +133,17 @@ def _normalise(output: Array, weight: Array, whole: Any) -> None:
     np.multiply(output, scale, out=output, where=weight != whole)
 
 
-def _whole_weights(passes: Sequence[Pass], kind: np.dtype[Any], plain: _run.Options) -> list[float]:
+def _whole_weights(
+    passes: Sequence[Pass], given: np.dtype[Any], stored: np.dtype[Any], plain: _run.Options
+) -> list[float]:
     """What the first 0, 1, 2 … passes make of ones: the bits that they give wherever no value is missing."""
-    shape = [1] * (1 + max(one.axis for one in passes))
-    ones, wholes = np.ones(shape, kind), [1.0]
+    ones, wholes = np.ones([1] * (1 + max(one.axis for one in passes)), given), [1.0]
+    kept: list[Pass] = []
     for one in passes:
-        _run.run(ones, ones, [one._replace(mode="nearest", before=one.size // 2)], plain)
-        wholes.append(float(ones.flat[0]))
+        # With a constant beyond the ends passes keep their order.
+        mode = "constant" if one.mode in ("constant", "valid") else "nearest"
+        kept.append(one._replace(mode=mode, before=one.size // 2, cval=wholes[-1]))
+        whole = np.empty(ones.shape, stored)
+        _run.run(ones, whole, kept, plain)
+        wholes.append(float(whole.flat[0]))
     return wholes

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsep import _threads
-from fastsep._lines import FilterPlan, filter_passes
+from fastsep._lines import FilterPlan, filter_pair, filter_passes
 from fastsep._passes import Pass
 from fastsep._usual_filter import UsualFilters, key_of
 from fastsep.ndimage import _arguments
@@ -106,10 +106,13 @@ def filtered(
     return target
 
 
-def run(array: Array, output: Array, passes: Sequence[Pass], chosen: Options) -> FilterPlan | None:
+def run(
+    array: Array, output: Array, passes: Sequence[Pass], chosen: Options, missing: str | None = None
+) -> FilterPlan | None:
     """Filter `array` into `output`, which may share its memory.
 
     Complex input is filtered as two real arrays, and needs complex output; real input, real output.
+    `missing`, of real input: as in `filter_passes`.
 
     Returns
     -------
@@ -120,8 +123,7 @@ def run(array: Array, output: Array, passes: Sequence[Pass], chosen: Options) ->
     if chosen.nan_policy == "omit":
         from fastsep.ndimage._nan import run_omitting
 
-        run_omitting(array, output, passes, chosen)
-        return None
+        return run_omitting(array, output, passes, chosen)
     if array.dtype.kind == "c":
         if output.dtype.kind != "c":
             raise RuntimeError(f"output must have complex dtype for complex input; got {output.dtype}")
@@ -134,10 +136,12 @@ def run(array: Array, output: Array, passes: Sequence[Pass], chosen: Options) ->
         _run_real(array.imag, output.imag, imaginary, chosen)
         return None
     _arguments.real_array(output, "output")
-    return _run_real(array, output, passes, chosen)
+    return _run_real(array, output, passes, chosen, missing)
 
 
-def _run_real(array: Array, output: Array, passes: Sequence[Pass], chosen: Options) -> FilterPlan | None:
+def _run_real(
+    array: Array, output: Array, passes: Sequence[Pass], chosen: Options, missing: str | None = None
+) -> FilterPlan | None:
     if output.size == 0:
         return None
     how = arithmetic(array.dtype, output.dtype, chosen)
@@ -155,21 +159,60 @@ def _run_real(array: Array, output: Array, passes: Sequence[Pass], chosen: Optio
         return plan if given is array else None
     array = array.view(np.uint8) if array.dtype.char == "?" else array
     output = output.view(np.uint8) if output.dtype.char == "?" else output
-    return _run_passes(array, output, passes, how, chosen.threads)
+    return _run_passes(array, output, passes, how, chosen.threads, missing)
+
+
+def run_pair(
+    array: Array,
+    output: Array,
+    pair: tuple[Sequence[Pass], Sequence[Pass]],
+    chosen: Options,
+    joint: str,
+    whole: float = 1.0,
+    always: bool = False,
+) -> FilterPlan | None:
+    """Two filters of real numbers in one traversal, joined as `filter_pair` says; `output` of floats.
+
+    None, and nothing has been done, where one traversal does not do.
+    """
+    passes, others = pair
+    if output.size == 0 or np.may_share_memory(array, output) or not output.dtype.isnative:
+        return None
+    how = arithmetic(array.dtype, output.dtype, chosen)
+    if len(passes) == 1 and is_long_line(array, output, passes[0], how):
+        return None
+    return filter_pair(
+        array.view(np.uint8) if array.dtype.char == "?" else array,
+        output,
+        passes,
+        others,
+        arithmetic=how,
+        joint=joint,
+        whole=whole,
+        always=always,
+        threads=chosen.threads,
+    )
 
 
 def _run_passes(
-    array: Array, output: Array, passes: Sequence[Pass], how: str, threads: int | None
+    array: Array,
+    output: Array,
+    passes: Sequence[Pass],
+    how: str,
+    threads: int | None,
+    missing: str | None = None,
 ) -> FilterPlan | None:
     if len(passes) == 1 and is_long_line(array, output, passes[0], how):
         filter_line(
             array,
             output,
             passes[0],
-            lambda x, out, one: filter_passes(x, out, [one], arithmetic=how, threads=threads),
+            lambda x, out, one: filter_passes(
+                x, out, [one], arithmetic=how, missing=missing, threads=threads
+            ),
         )
         return None
-    return filter_passes(array, output, passes, arithmetic=how, threads=threads)
+    return filter_passes(array, output, passes, arithmetic=how, missing=missing, threads=threads)
 
 
 def arithmetic(given: np.dtype[Any], stored: np.dtype[Any], chosen: Options) -> str:
