@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastsep._passes import Pass
 from fastsep.ndimage import _arguments
+from fastsep.ndimage._pairs import joined
 from fastsep.ndimage._run import filtered, options
-from fastsep.ndimage._smoothing import _correlation, correlate1d, correlation, gaussian_filter
+from fastsep.ndimage._smoothing import _correlation, _gaussian_passes, correlation, gaussian_filter
 
 Array = NDArray[Any]
 
@@ -146,26 +147,23 @@ def scharr(
 
 
 def _over_axes(
-    input: ArrayLike,
-    derivative: Callable[..., Array],
+    array: Array,
+    derivative: Callable[[Array, int, Any, Any], Array],
     output: Any,
-    mode: Any,
-    cval: Any,
-    axes: Any,
-    arguments: Sequence[Any],
-    keywords: Mapping[str, Any],
+    along: Sequence[int],
+    modes: Sequence[Any],
     squared: bool,
 ) -> Array:
-    """Sum of derivatives along the axes, or of their squares, in the output's dtype."""
-    array = np.asarray(input)
-    along = _arguments.axes(axes, array.ndim)
-    modes = _arguments.per_axis(mode, len(along), "mode")
+    """Sum of derivatives along the axes, or of their squares, in the output's dtype.
+
+    `derivative` takes an array, an axis, the output, and the axis' mode.
+    """
     if isinstance(output, np.ndarray) and along and np.may_share_memory(array, output):
         array = array.copy()
     if along and any(_arguments.mode(one) == "valid" for one in modes):
         # Only the derivative knows how large its result is.
         kind = output.dtype if isinstance(output, np.ndarray) else output
-        first = derivative(array, along[0], kind, modes[0], cval, *arguments, **keywords)
+        first = derivative(array, along[0], kind, modes[0])
         target = _arguments.output(output, first, first.shape)
         target[...] = first
     else:
@@ -173,15 +171,31 @@ def _over_axes(
         if not along:
             target[...] = array[...]
             return target
-        derivative(array, along[0], target, modes[0], cval, *arguments, **keywords)
+        derivative(array, along[0], target, modes[0])
     if squared:
         np.multiply(target, target, target)
     for axis, extension in zip(along[1:], modes[1:], strict=True):
-        part = derivative(array, axis, target.dtype, extension, cval, *arguments, **keywords)
+        part = derivative(array, axis, target.dtype, extension)
         if squared:
             np.multiply(part, part, part)
         np.add(target, part, target)
     return target
+
+
+def _magnitude(
+    array: Array,
+    derivative: Callable[[Array, int, Any, Any], Array],
+    output: Any,
+    along: Sequence[int],
+    modes: Sequence[Any],
+) -> Array:
+    """Root of the sum of squared derivatives along the axes; of none, the array as it is."""
+    result = _over_axes(array, derivative, output, along, modes, True)
+    if along:
+        # The half precision that NumPy takes for bytes is ten times as slow; whole roots are the same.
+        single = np.float32 if result.dtype == np.uint8 else None
+        np.sqrt(result, result, casting="unsafe", dtype=single)
+    return result
 
 
 def _with_threads(keywords: Mapping[str, Any] | None, threads: int | None) -> dict[str, Any]:
@@ -227,7 +241,14 @@ def generic_laplace(
         As by SciPy; the message names the argument, what it got and what would be right.
     """
     keywords = _with_threads(extra_keywords, threads)
-    return _over_axes(input, derivative2, output, mode, cval, axes, extra_arguments, keywords, False)
+    array = np.asarray(input)
+    along = _arguments.axes(axes, array.ndim)
+    modes = _arguments.per_axis(mode, len(along), "mode")
+
+    def along_axis(array: Array, axis: int, output: Any, mode: Any) -> Array:
+        return derivative2(array, axis, output, mode, cval, *extra_arguments, **keywords)
+
+    return _over_axes(array, along_axis, output, along, modes, False)
 
 
 def generic_gradient_magnitude(
@@ -262,12 +283,20 @@ def generic_gradient_magnitude(
         As by `generic_laplace`.
     """
     keywords = _with_threads(extra_keywords, threads)
-    result = _over_axes(input, derivative, output, mode, cval, axes, extra_arguments, keywords, True)
-    if len(_arguments.axes(axes, np.ndim(input))) > 0:
-        # The half precision that NumPy takes for bytes is ten times as slow; whole roots are the same.
-        single = np.float32 if result.dtype == np.uint8 else None
-        np.sqrt(result, result, casting="unsafe", dtype=single)
-    return result
+    array = np.asarray(input)
+    along = _arguments.axes(axes, array.ndim)
+    modes = _arguments.per_axis(mode, len(along), "mode")
+    kind = next((name for name, function in _EDGES.items() if derivative is function), None)
+    if kind is not None and not extra_arguments and keywords.keys() <= {"threads", "precision"}:
+        beyond = keywords.get("threads"), keywords.get("precision")
+        found = joined(array, output, "magnitude", _edge_along, along, modes, (kind, cval), *beyond)
+        if found is not None:
+            return found
+
+    def along_axis(array: Array, axis: int, output: Any, mode: Any) -> Array:
+        return derivative(array, axis, output, mode, cval, *extra_arguments, **keywords)
+
+    return _magnitude(array, along_axis, output, along, modes)
 
 
 def laplace(
@@ -297,42 +326,20 @@ def laplace(
     RuntimeError, ValueError, TypeError
         As by SciPy; the message names the argument, what it got and what would be right.
     """
-    ndim = np.ndim(input)
-    along = _arguments.axes(axes, ndim)
+    array = np.asarray(input)
+    along = _arguments.axes(axes, array.ndim)
     modes = _arguments.per_axis(mode, len(along), "mode")
     whole = {i for i, one in zip(along, modes, strict=True) if _arguments.mode(one) == "valid"}
-    if along and not whole:
-        return _laplace_of_plans(np.asarray(input), output, along, modes, cval, threads, precision)
-
-    def derivative2(array: Array, axis: int, output: Any, mode: str, cval: Any) -> Array:
-        # Along the other axes, the positions that mode="valid" leaves.
-        inner = tuple(slice(1, -1) if i in whole and i != axis else slice(None) for i in range(ndim))
-        return correlate1d(
-            array[inner], _LAPLACE, axis, output, mode, cval, 0, threads=threads, precision=precision
-        )
-
-    return _over_axes(input, derivative2, output, mode, cval, axes, (), {}, False)
-
-
-def _laplace_of_plans(
-    array: Array,
-    output: Any,
-    along: Sequence[int],
-    modes: Sequence[Any],
-    cval: Any,
-    threads: Any,
-    precision: Any,
-) -> Array:
-    """The same without the detour by a function of the derivative, which takes as long as 64 × 64 pixels."""
-    if isinstance(output, np.ndarray) and np.may_share_memory(array, output):
-        array = array.copy()
-    target = _arguments.output(output, array)
     beyond = (threads, "truncate", "propagate", precision, array.dtype.kind == "c")
-    filtered(array, target, _correlation, (_LAPLACE, along[0], modes[0], cval, 0), *beyond)
-    for axis, extension in zip(along[1:], modes[1:], strict=True):
-        part = filtered(array, target.dtype, _correlation, (_LAPLACE, axis, extension, cval, 0), *beyond)
-        np.add(target, part, target)
-    return target
+
+    def along_axis(array: Array, axis: int, output: Any, mode: Any) -> Array:
+        if whole:
+            # Along the other axes, the positions that mode="valid" leaves.
+            inner = (slice(1, -1) if i in whole and i != axis else slice(None) for i in range(array.ndim))
+            array = array[tuple(inner)]
+        return filtered(array, output, _correlation, (_LAPLACE, axis, mode, cval, 0), *beyond)
+
+    return _over_axes(array, along_axis, output, along, modes, False)
 
 
 def gaussian_laplace(
@@ -366,12 +373,12 @@ def gaussian_laplace(
     RuntimeError, ValueError, TypeError
         As by SciPy; the message names the argument, what it got and what would be right.
     """
-    ndim = np.ndim(input)
-    along = _arguments.axes(axes, ndim)
-    sigmas = [0.0] * ndim
+    array = np.asarray(input)
+    along = _arguments.axes(axes, array.ndim)
+    sigmas = [0.0] * array.ndim
     for axis, value in zip(along, _arguments.per_axis(sigma, len(along), "sigma"), strict=True):
         sigmas[axis] = value
-    return _over_axes(input, _gaussian_derivative(2), output, mode, cval, axes, (sigmas,), kwargs, False)
+    return _gaussian_derivatives(array, "sum", 2, sigmas, output, along, mode, cval, kwargs)
 
 
 def gaussian_gradient_magnitude(
@@ -409,17 +416,64 @@ def gaussian_gradient_magnitude(
     RuntimeError, ValueError, TypeError
         As by SciPy; the message names the argument, what it got and what would be right.
     """
-    return generic_gradient_magnitude(
-        input, _gaussian_derivative(1), output, mode, cval, (sigma,), kwargs, axes=axes
-    )
+    array = np.asarray(input)
+    along = _arguments.axes(axes, array.ndim)
+    return _gaussian_derivatives(array, "magnitude", 1, sigma, output, along, mode, cval, kwargs)
 
 
-def _gaussian_derivative(order: int) -> Callable[..., Array]:
-    def derivative(
-        array: Array, axis: int, output: Any, mode: str, cval: Any, sigma: Any, **keywords: Any
-    ) -> Array:
-        orders = [0] * array.ndim
-        orders[axis] = order
-        return gaussian_filter(array, sigma, orders, output, mode, cval, **keywords)
+def _gaussian_derivatives(
+    array: Array,
+    joint: str,
+    order: int,
+    sigma: Any,
+    output: Any,
+    along: Sequence[int],
+    mode: Any,
+    cval: Any,
+    keywords: Mapping[str, Any],
+) -> Array:
+    """Derivatives of a Gaussian along the axes, joined; `keywords` are those of `gaussian_filter`."""
+    modes = _arguments.per_axis(mode, len(along), "mode")
+    if keywords.keys() <= {"truncate", "radius", "threads", "precision"}:
+        arguments = (order, sigma, cval, keywords.get("truncate", 4.0), keywords.get("radius"))
+        beyond = keywords.get("threads"), keywords.get("precision")
+        found = joined(array, output, joint, _gaussian_along, along, modes, arguments, *beyond)
+        if found is not None:
+            return found
 
-    return derivative
+    def along_axis(array: Array, axis: int, output: Any, mode: Any) -> Array:
+        return gaussian_filter(array, sigma, _orders(array.ndim, axis, order), output, mode, cval, **keywords)
+
+    if joint == "sum":
+        return _over_axes(array, along_axis, output, along, modes, False)
+    return _magnitude(array, along_axis, output, along, modes)
+
+
+def _orders(ndim: int, axis: int, order: int) -> list[int]:
+    orders = [0] * ndim
+    orders[axis] = order
+    return orders
+
+
+def _gaussian_along(
+    ndim: int,
+    complex_input: bool,
+    axis: int,
+    mode: Any,
+    order: int,
+    sigma: Any,
+    cval: Any,
+    truncate: Any,
+    radius: Any,
+) -> tuple[Pass, ...]:
+    orders = _orders(ndim, axis, order)
+    return _gaussian_passes(ndim, complex_input, sigma, orders, mode, cval, truncate, radius, None)
+
+
+def _edge_along(
+    ndim: int, complex_input: bool, axis: int, mode: Any, kind: str, cval: Any
+) -> tuple[Pass, ...]:
+    return _edge_passes(ndim, complex_input, kind, axis, mode, cval)
+
+
+_EDGES: dict[str, Callable[..., Array]] = {"sobel": sobel, "prewitt": prewitt, "scharr": scharr}
