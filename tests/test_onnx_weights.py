@@ -96,6 +96,18 @@ def test_what_was_packed_comes_back_with_every_bit(dtype: int, isa: str) -> None
     assert bits(session._whole().constants) == before
 
 
+@pytest.mark.parametrize("sizes", [[1, 16, 32, 32], ["n", 16, "h", "w"]])
+def test_what_a_layer_adds_is_no_weight_of_it(sizes: list[int | str]) -> None:
+    # A constant as large as the image: added by the convolution's epilogue, at every run.
+    weights = {"w": weight(0, 16, 16, 1, 1), "added": weight(1, 1, 16, 32, 32)}
+    nodes = [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Add", ["a", "added"], ["y"])]
+    proto = model(nodes, {"x": sizes}, {"y": sizes}, weights)
+    session = InferenceSession(proto.SerializeToString())
+    x = weight(2, 1, 16, 32, 32)
+    plain = np.einsum("oc,nchw->nohw", weights["w"][:, :, 0, 0], x) + weights["added"]
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], plain, rtol=0, atol=1e-5)
+
+
 def test_a_session_holds_its_weights_once() -> None:
     weights = {"w": weight(0, 512, 512, 3, 3)}
     proto = model(

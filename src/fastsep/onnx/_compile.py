@@ -51,6 +51,14 @@ def compiled(node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPla
         raise_of(node.describe(), error)
 
 
+def weights_of(node: Node) -> tuple[str, ...]:
+    """Return the names of what the plan of a node packs."""
+    if node.op not in _WEIGHTED:
+        return ()
+    residual = residual_of(node)
+    return tuple(name for name in node.inputs[1:] if name and name != residual)
+
+
 def plan_key(node: Node, specs: Mapping[str, Spec]) -> tuple[str, int, int] | None:
     """Return what packed weights depend on: node, rank and channels of its image; None without weights."""
     if node.op not in _WEIGHTED:

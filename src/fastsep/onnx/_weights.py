@@ -18,6 +18,7 @@ import numpy as np
 from fastsep._arrays import collect_packed
 from fastsep._isa import get_isa, set_isa
 from fastsep._job import CompiledPlan
+from fastsep.onnx._compile import weights_of
 from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._mapped import give_back, is_mapped
 
@@ -77,7 +78,8 @@ class Weights:
 
         Where there is no plan, `specs` holds the weights.
         """
-        for name in node.inputs[1:]:
+        weights = weights_of(node)
+        for name in weights:
             if name in self._packed:
                 specs[name] = specs[name]._replace(value=self._got_back(name))
         memory: list[Any] = []
@@ -86,7 +88,7 @@ class Weights:
         if plan is None:
             return None
         gone = []
-        for name in filter(None, node.inputs[1:]):
+        for name in weights:
             value = specs[name].value
             if value is not None:
                 give_back(value)
