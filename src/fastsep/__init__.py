@@ -6,11 +6,12 @@ from fastsep._isa import available_isas, get_isa, set_isa
 from fastsep._load import load
 from fastsep._memory import empty
 from fastsep._squeeze_excite import SqueezeExcite
-from fastsep.cost import Cost, Costs, cost, networks
+from fastsep.cost import cost, networks
 from fastsep.layers import Conv, DepthwiseConv, InvertedResidual, PointwiseConv, SeparableConv
 from fastsep.ops import conv, depthwise_conv, pointwise_conv, separable_conv
 
 if TYPE_CHECKING:
+    from fastsep._costs import Cost, Costs
     from fastsep._version import __version__
     from fastsep.factor import (
         ConvFactors,
@@ -26,11 +27,16 @@ else:
     )  # fmt: skip
 
     def __getattr__(name):
-        # To look the version up takes as long as to import all the rest, what takes kernels apart a fifth.
+        # To look the version up takes as long as to import all the rest, what counts costs half of that, and
+        # what takes kernels apart a fifth.
         if name == "__version__":
             from fastsep._version import __version__
 
             return __version__
+        if name in ("Cost", "Costs"):
+            from fastsep import _costs
+
+            return getattr(_costs, name)
         if name in _OF_FACTOR:
             from fastsep import factor
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from fastsep._arrays import address_of
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
 
 LINE_BYTES = 64
 # Below this the microsecond that alignment costs is more than it can win.

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastsep._memory import empty
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+else:
+    # numpy.typing is for readers and checkers of types: 0.7 ms.
+    Array = np.ndarray
 Window = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], Any]
 
 _FLOAT32, _FLOAT64 = _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
