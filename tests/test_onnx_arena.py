@@ -3,7 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steps import lines_run
 
+from fastsep.onnx import _arena
 from fastsep.onnx._arena import Block, place
 
 BLOCKS = st.lists(
@@ -38,3 +40,24 @@ def test_a_chain_needs_two_blocks(size):
 
 def test_nothing_needs_nothing():
     assert place([]) == ([], 0)
+
+
+@given(BLOCKS, st.integers(0, 6))
+def test_what_lives_beside_many_others_overlaps_none(blocks, most):
+    before = _arena._MOST_BESIDE
+    _arena._MOST_BESIDE = most
+    try:
+        test_blocks_that_live_at_once_do_not_overlap.hypothesis.inner_test(blocks)
+    finally:
+        _arena._MOST_BESIDE = before
+
+
+@pytest.mark.parametrize("lifetime", [1, 3, 100_000])
+def test_twice_the_blocks_take_twice_the_steps(lifetime):
+    # Values of all sizes, which live for a moment, or until the end.
+    def steps(count):
+        blocks = [Block(64 * (index * 7 % 50), index, min(index + lifetime, count)) for index in range(count)]
+        return lines_run(place, blocks)
+
+    steps(10)
+    assert steps(4000) < 2.3 * steps(2000)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx_models import Array, assert_close, every_kind, expected, model, small_network, weight
 from onnx_mutations import mutate
+from steps import lines_run
 
 from fastsep.onnx import InferenceSession, ModelError, UnsupportedOperator
 
@@ -605,3 +606,48 @@ def test_changed_fields_never_crash(proto: onnx.ModelProto, random: Random) -> N
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         mutate(mutant, random)
     runs_or_says_why(mutant.SerializeToString())
+
+
+def chain(kind: str, count: int) -> bytes:
+    """A network of one kind of block, one behind the other, so many nodes in all."""
+    nodes: list[onnx.NodeProto] = []
+    weights: dict[str, Array] = {}
+    ends: list[str] = []
+    value, index = "x", 0
+    while len(nodes) < count:
+        index += 1
+        name = f"{kind}{index}"
+        if kind == "residual":
+            weights[f"{name}.w"] = weight(index, 3, 3, 1, 1)
+            weights |= {f"{name}.{each}": np.ones(3, F32) for each in "smbv"}
+            statistics = [f"{name}.{each}" for each in "smbv"]
+            nodes += [
+                helper.make_node("Conv", [value, f"{name}.w"], [f"{name}.conv"]),
+                helper.make_node("BatchNormalization", [f"{name}.conv", *statistics], [f"{name}.norm"]),
+                helper.make_node("Relu", [f"{name}.norm"], [f"{name}.relu"]),
+                helper.make_node("Add", [f"{name}.relu", value], [name]),
+            ]
+        elif kind == "shapes":
+            nodes += [
+                helper.make_node("Shape", [value], [f"{name}.s"]),
+                helper.make_node("Transpose", [value], [f"{name}.t"], perm=[0, 2, 3, 1]),
+                helper.make_node("Sigmoid", [f"{name}.t"], [f"{name}.u"]),
+                helper.make_node("Transpose", [f"{name}.u"], [f"{name}.v"], perm=[0, 3, 1, 2]),
+                helper.make_node("Reshape", [f"{name}.v", f"{name}.s"], [name]),
+            ]
+        else:
+            nodes.append(helper.make_node("Exp", [value], [name]))
+            ends.append(name)
+        value = name
+    if ends:
+        # All of them live until the end.
+        nodes.append(helper.make_node("Sum", ends, ["all"]))
+        value = "all"
+    return model(nodes, IMAGE, {value: IMAGE["x"]}, weights).SerializeToString()
+
+
+@pytest.mark.parametrize("kind", ["residual", "shapes", "values that are kept"])
+def test_twice_the_nodes_take_twice_the_steps(kind: str) -> None:
+    InferenceSession(chain(kind, 20))
+    few, many = (lines_run(InferenceSession, chain(kind, count)) for count in (1000, 2000))
+    assert many < 2.2 * few
