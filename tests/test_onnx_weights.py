@@ -15,8 +15,9 @@ from onnx_models import model, small_network, weight
 
 import fastsep
 from fastsep.onnx import InferenceSession
-from fastsep.onnx._load import independent, load
+from fastsep.onnx._load import load
 from fastsep.onnx._optimise import optimise
+from fastsep.onnx._weights import Weights
 
 Array = np.ndarray[Any, Any]
 WIDE = 72
@@ -77,7 +78,8 @@ def bits(constants: Mapping[str, Array]) -> dict[str, tuple[Any, ...]]:
 
 @pytest.mark.parametrize("dtype", [TensorProto.FLOAT, TensorProto.DOUBLE])
 def test_what_was_packed_comes_back_with_every_bit(dtype: int, isa: str) -> None:
-    graph = independent(optimise(load(network(dtype).SerializeToString())))
+    graph = optimise(load(network(dtype).SerializeToString()))
+    Weights(graph).own()
     assert {node.op.removeprefix("fastsep.") for node in graph.nodes} >= {
         "Conv", "Separable", "InvertedResidual", "Dense",
     }  # fmt: skip
@@ -165,7 +167,7 @@ def test_shared_weights_stay_for_all_their_readers(tmp_path: Any) -> None:
 
 def test_threads_that_make_sessions_do_not_mix_up_their_weights() -> None:
     protos = [network().SerializeToString(), small_network(1, 32).SerializeToString()]
-    wanted = [bits(independent(optimise(load(data))).constants) for data in protos]
+    wanted = [bits(optimise(load(data)).constants) for data in protos]
     failures: list[object] = []
 
     def make(which: int) -> None:

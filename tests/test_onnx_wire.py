@@ -15,8 +15,9 @@ from onnx_models import model, small_network, weight
 
 import fastsep
 from fastsep.onnx import InferenceSession
-from fastsep.onnx._load import independent, load
+from fastsep.onnx._load import load
 from fastsep.onnx._mapped import give_back
+from fastsep.onnx._weights import Weights
 from fastsep.onnx._wire import split
 
 X = np.random.default_rng(0).standard_normal((1, 3, 32, 32)).astype(np.float32)
@@ -88,17 +89,21 @@ def test_weights_lie_in_the_file_until_they_are_independent(tmp_path: Path) -> N
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
     assert not owner.flags.owndata
-    kept = independent(graph)
-    assert all(kept.constants[each].flags.owndata for each in graph.constants)
-    assert np.array_equal(kept.constants[name], graph.constants[name])
+    before = dict(graph.constants)
+    Weights(graph).own()
+    assert all(value.flags.owndata for value in graph.constants.values())
+    assert np.array_equal(before[name], graph.constants[name])
     with pytest.raises(ValueError, match="read-only"):
-        kept.constants[name][...] = 0
+        graph.constants[name][...] = 0
 
 
+@pytest.mark.parametrize("sizes", [(1, 32), ("n", "s")])
 @pytest.mark.parametrize("change", ["overwritten", "truncated", "deleted"])
-def test_the_file_may_change_once_it_is_loaded(tmp_path: Path, change: str) -> None:
+def test_the_file_may_change_once_it_is_loaded(
+    tmp_path: Path, change: str, sizes: tuple[int | str, int | str]
+) -> None:
     path = tmp_path / "net.onnx"
-    onnx.save(small_network("n", "s"), path)
+    onnx.save(small_network(*sizes), path)
     session = InferenceSession(str(path))
     wanted = InferenceSession(path.read_bytes()).run(None, {"x": X})[0]
     if change == "overwritten":

@@ -6,7 +6,6 @@ import mmap
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._forms import Forms
 from fastsep.onnx._graph import Array, Graph, Node, Port, in_order
-from fastsep.onnx._mapped import give_back, owner_of
+from fastsep.onnx._mapped import ModelMap, recycle
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._package import Package, package
 from fastsep.onnx._tensors import ExternalFiles, element_type, to_array
@@ -52,7 +51,7 @@ def load(source: str | os.PathLike[str] | bytes | Any, folder: str | os.PathLike
     -------
     Graph
         Nodes in order of execution and in their one form. Weights are not copied: they lie in the bytes, or
-        in the mapped file, which must not change as long as they are used; see `independent`.
+        in the mapped file, which must not change as long as they are used; see `Weights.own`.
 
     Raises
     ------
@@ -84,42 +83,23 @@ def load(source: str | os.PathLike[str] | bytes | Any, folder: str | os.PathLike
         elif bytes(memoryview(source).cast("B")[: len(_OF_OURS)]) == _OF_OURS:
             raise ModelError("this is no ONNX model: session.save wrote it, and fastsep.load reads it")
         else:
-            rest, raw = split(memoryview(source).cast("B"))
-            model = _parse(onnx, rest, len(source))
+            data = memoryview(source).cast("B")
+            # Now: the checker's schemas are 10 MB.
+            recycle(2 * len(data))
+            rest, raw = split(data)
+            model = _parse(onnx, rest, len(data))
         return _graph_of(onnx, model, ExternalFiles(None if folder is None else Path(folder)), raw)
     except UnicodeDecodeError as error:
         raise ModelError(f"the model holds text that is not UTF-8: {error.object[:40]!r}") from None
 
 
-class _ModelMap(mmap.mmap):
-    """A mapped model file."""
-
-
-def _mapped(path: Path) -> _ModelMap | bytes:
+def _mapped(path: Path) -> ModelMap | bytes:
     """Map a file into memory; what cannot be mapped is read."""
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
             return file.read()
-        return _ModelMap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def independent(graph: Graph) -> Graph:
-    """Copy the constants that lie in the model's file or bytes: whoever has these may change or drop them.
-
-    External data files stay mapped, so that processes share their pages.
-    """
-    copies = {}
-    for name, value in graph.constants.items():
-        if _lies_in_a_model(value):
-            copies[name] = value.copy(order="K")
-            copies[name].flags.writeable = False
-            give_back(value)
-    return replace(graph, constants={**graph.constants, **copies})
-
-
-def _lies_in_a_model(value: Array) -> bool:
-    return isinstance(owner_of(value), _ModelMap | bytes | bytearray)
+        return ModelMap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _parse(onnx: Package, data: bytes, size: int) -> Any:

@@ -1,4 +1,4 @@
-"""Arrays in mapped files: pages that were read once can be given back."""
+"""Pages: those of mapped files can be given back once they were read, those of freed memory taken again."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from fastsep.onnx._graph import Array
 _LEAST_BYTES = 4 * mmap.PAGESIZE
 
 
+# A page below the limit of the C library, whose own record is part of it.
+_LARGEST_MAPPING = (32 << 20) - (1 << 16)
+
+
+class ModelMap(mmap.mmap):
+    """A mapped model file: whoever has it may change it, or cut it short, which to read is then fatal."""
+
+
 def owner_of(value: Array) -> Any:
     """Return what holds the memory of an array: a mapped file, bytes, or None for an array of its own."""
     owner: Any = value
@@ -22,9 +30,21 @@ def owner_of(value: Array) -> Any:
     return owner
 
 
-def is_mapped(value: Array) -> bool:
-    """Return whether an array lies in a mapped file."""
-    return isinstance(owner_of(value), mmap.mmap)
+def lies_in_a_model(value: Array) -> bool:
+    """Return whether an array lies in the file, or in the bytes, that a model was loaded from."""
+    return isinstance(owner_of(value), ModelMap | bytes | bytearray)
+
+
+def recycle(size: int) -> None:
+    """Let what is allocated next, about so many bytes in many pieces, be pages that cost little.
+
+    The C library of Linux maps what is larger than any mapping that it has freed so far, 32 MB at most, and
+    gives it back when it is freed: each plan's memory would be pages never seen, 2.5 µs each on a virtual
+    machine, and more than that where it is busy. To free one large mapping, never touched, tells it to keep
+    memory.
+    """
+    size = min(_LARGEST_MAPPING, size)
+    np.empty(size, np.uint8)
 
 
 def give_back(value: Array) -> None:

@@ -16,14 +16,14 @@ import numpy as np
 from fastsep._job import CompiledPlan
 from fastsep._threads import check as check_threads
 from fastsep.onnx import _options, _ports
-from fastsep.onnx._compile import Order, compiled, plan_key
+from fastsep.onnx._compile import Order, compiled, plan_key, weights_of
 from fastsep.onnx._errors import DependsOnValuesError, reading
 from fastsep.onnx._execution import Execution
 from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._ports import NodeArg
 from fastsep.onnx._schedule import Schedule, schedule
 from fastsep.onnx._specialise import check_shapes, specialise
-from fastsep.onnx._weights import Weights, recycle
+from fastsep.onnx._weights import Weights
 
 if TYPE_CHECKING:
     from fastsep.onnx._summary import Summary
@@ -77,7 +77,7 @@ class InferenceSession:
         threads: int | None = None,
     ) -> None:
         # What only a model needs: a saved network starts without it.
-        from fastsep.onnx._load import independent, load
+        from fastsep.onnx._load import load
         from fastsep.onnx._optimise import optimise
 
         _options.check_providers(providers, provider_options)
@@ -86,8 +86,7 @@ class InferenceSession:
         with reading(path_or_bytes):
             graph = load(path_or_bytes)
             check_shapes(graph)
-            recycle(graph)
-            self._begin(independent(optimise(graph)), threads)
+            self._begin(optimise(graph), threads)
 
     @classmethod
     def _of(cls, graph: Graph, threads: int | None) -> InferenceSession:
@@ -106,7 +105,9 @@ class InferenceSession:
         self._lock = threading.Lock()
         shapes = _ports.fixed_shapes(graph)
         if shapes is None:
+            self._weights.own()
             return
+        self._weights.own({name for node in graph.nodes for name in weights_of(node)})
         try:
             # Every size is known: weights are packed now, and a model whose shapes do not fit is refused now.
             self._runs_for({}, shapes)
@@ -115,6 +116,7 @@ class InferenceSession:
                 _ports.may_say_sizes(port.dtype, math.prod(shapes[port.name])) for port in graph.inputs
             ):
                 raise
+        self._weights.own()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._whole(), self._threads)

@@ -9,7 +9,8 @@ that are their own places: what lies where in its memory says which weight lies 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+import mmap
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -20,12 +21,10 @@ from fastsep._isa import get_isa, set_isa
 from fastsep._job import CompiledPlan
 from fastsep.onnx._compile import weights_of
 from fastsep.onnx._graph import Array, Graph, Node, Spec
-from fastsep.onnx._mapped import give_back, is_mapped
+from fastsep.onnx._mapped import ModelMap, give_back, lies_in_a_model, owner_of
 
 # Biases and the like stay: they are part of what a plan packs, and small.
 _LEAST_BYTES = 1 << 14
-# A page below the limit of the C library, whose own record is part of it.
-_LARGEST_MAPPING = (32 << 20) - (1 << 16)
 
 Make = Callable[[Node, Mapping[str, Spec]], CompiledPlan | None]
 
@@ -38,17 +37,6 @@ class _Packed(NamedTuple):
     make: Make
     isa: str
     memory: list[Any]
-
-
-def recycle(graph: Graph) -> None:
-    """Let packed weights take the memory that those before them left.
-
-    The C library of Linux maps what is larger than any mapping that it has freed so far, 32 MB at most, and
-    gives it back when it is freed: each plan's memory would be pages never seen, 2.5 µs each on a virtual
-    machine. To free one large mapping, never touched, tells it to keep memory. MobileNetV2 loads in 98 ms
-    instead of 109.
-    """
-    np.empty(min(_LARGEST_MAPPING, sum(value.nbytes for value in graph.constants.values())), np.uint8)
 
 
 class Weights:
@@ -86,19 +74,51 @@ class Weights:
         with _collected(memory):
             plan = make(node, specs)
         if plan is None:
+            for name in weights:
+                if name in self._constants and name not in self._packed:
+                    specs[name] = specs[name]._replace(value=self._owned(name))
             return None
         gone = []
         for name in weights:
             value = specs[name].value
             if value is not None:
                 give_back(value)
-                if name in self._read_once and value.nbytes >= _LEAST_BYTES and not is_mapped(value):
+                if self._is_let_go(name, value):
                     self._constants[name] = np.broadcast_to(np.zeros((), value.dtype), value.shape)
                     specs[name] = specs[name]._replace(value=self._constants[name])
                     gone.append(name)
         given = {name: specs[name] for name in node.inputs if name}
         self._packed.update(dict.fromkeys(gone, _Packed(node, given, make, plan.isa, memory)))
         return plan
+
+    def own(self, but: Collection[str] = ()) -> None:
+        """Copy the constants that lie in the model's file or bytes, which others may change or drop.
+
+        External data files stay mapped, so that processes share their pages.
+
+        Parameters
+        ----------
+        but : collection of str
+            Weights that are packed presently: of those that are then let go no copy is made.
+        """
+        for name, value in list(self._constants.items()):
+            if name not in but or not self._is_let_go(name, value):
+                self._owned(name)
+
+    def _owned(self, name: str) -> Array:
+        """Return a constant that does not lie in the model."""
+        value = self._constants[name]
+        if lies_in_a_model(value):
+            copy = self._constants[name] = value.copy(order="K")
+            copy.flags.writeable = False
+            give_back(value)
+        return self._constants[name]
+
+    def _is_let_go(self, name: str, value: Array) -> bool:
+        """Return whether a constant goes when a plan has packed it; what is mapped takes no memory."""
+        owner = owner_of(value)
+        stays = isinstance(owner, mmap.mmap) and not isinstance(owner, ModelMap)
+        return name in self._read_once and value.nbytes >= _LEAST_BYTES and not stays
 
     def whole(self) -> dict[str, Array]:
         """Return all constants as the graph has them."""
