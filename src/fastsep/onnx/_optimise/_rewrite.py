@@ -40,9 +40,8 @@ class Draft:
         self._places: dict[str, int] = {}
         self._settled: dict[str, Fact] = graph.facts
         self._facts = {port.name: _facts.of_port(port) for port in graph.inputs}
-        self._taken = {name for node in graph.nodes for name in node.outputs}
-        # A name that an earlier pass gave to something else must not be given again: its facts are known.
-        self._taken.update(self._settled, self._facts, self.constants)
+        self._nodes = graph.nodes
+        self._taken: set[str] = set()
 
     def maker(self, value: str, *ops: str) -> Node | None:
         """Return the node that makes a value, if it is one of these operators."""
@@ -83,6 +82,10 @@ class Draft:
 
     def fresh(self, stem: str) -> str:
         """Return a name that nothing has yet."""
+        if not self._taken:
+            self._taken.update(name for node in self._nodes for name in node.outputs)
+            # A name that an earlier pass gave to something else must not be given again: its facts are known.
+            self._taken.update(self._settled, self._facts, self.constants)
         name, number = stem, 1
         while name in self._taken:
             number += 1

@@ -9,11 +9,14 @@ from fastsep.onnx._optimise._rewrite import Draft, Same, rewrite
 
 # These keep the elements in their order.
 VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+_OTHERS = (
+    "Identity", "Dropout", "Concat", "Transpose", "Pad", "MaxPool", "AveragePool", "Cast", "Slice", "Expand",
+)  # fmt: skip
 
 
 def without_identities(graph: Graph) -> Graph:
     """Leave out Identity, Dropout, and casts, pads, slices, pools and reshapes that change nothing."""
-    return rewrite(graph, _identity)
+    return rewrite(graph, _identity, *VIEWS, *_OTHERS)
 
 
 def _identity(draft: Draft, node: Node) -> Same | None:
@@ -21,6 +24,8 @@ def _identity(draft: Draft, node: Node) -> Same | None:
         return None
     if node.op in VIEWS:
         return _same_shape_before(draft, node)
+    if node.op not in _OTHERS:
+        return None
     return Same(node.inputs[0]) if _changes_nothing(draft, node) else None
 
 
