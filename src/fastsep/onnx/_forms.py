@@ -8,7 +8,6 @@ are left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,11 +38,10 @@ _MEANINGLESS = {
 }
 
 
-@dataclass
 class Forms:
     """What raising a node may ask for, and where it puts new constants.
 
-    Attributes
+    Parameters
     ----------
     onnx : Package
     opset : int
@@ -58,21 +56,32 @@ class Forms:
         How many axes a value has, where the file says so.
     """
 
-    onnx: Package
-    opset: int
-    files: ExternalFiles
-    constants: dict[str, Array]
-    taken: set[str]
-    used: set[str]
-    ranks: dict[str, int]
-    _defaults: dict[str, dict[str, Any]] = field(default_factory=dict)
+    def __init__(
+        self,
+        onnx: Package,
+        opset: int,
+        files: ExternalFiles,
+        constants: dict[str, Array],
+        *,
+        taken: set[str],
+        used: set[str],
+        ranks: dict[str, int],
+    ) -> None:
+        self.onnx = onnx
+        self.opset = opset
+        self.files = files
+        self.constants = constants
+        self.used = used
+        self.ranks = ranks
+        self._taken = taken
+        self._defaults: dict[str, dict[str, Any]] = {}
 
     def constant(self, near: str, role: str, values: Sequence[int]) -> str:
         """Add integers to the constants of the graph, and return their name."""
         name = f"{near}.{role}"
-        while name in self.taken:
+        while name in self._taken:
             name += "'"
-        self.taken.add(name)
+        self._taken.add(name)
         array = np.array(values, np.int64)
         array.flags.writeable = False
         self.constants[name] = array

@@ -6,7 +6,6 @@ import mmap
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,8 @@ _QUANTISED = (
 # Until which opset: of these there is a newer form.
 _DEPRECATED = {"GroupNormalization": 20}
 _CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
+# Of the default domain; names with a dot are our own.
+_SUPPORTED = {"Constant", *(name for name in OPERATORS if "." not in name)}
 
 
 def load(source: str | os.PathLike[str] | bytes | Any, folder: str | os.PathLike[str] | None = None) -> Graph:
@@ -73,9 +74,8 @@ def load(source: str | os.PathLike[str] | bytes | Any, folder: str | os.PathLike
             raise TypeError(
                 f"a model must be a path, bytes or an onnx.ModelProto; got {type(source).__name__}"
             )
-        path = Path(source)
-        folder = path.parent if folder is None else folder
-        source = _mapped(path)
+        folder = os.path.dirname(os.fspath(source)) or os.curdir if folder is None else folder
+        source = _mapped(source)
     try:
         raw: Sequence[memoryview | None] = ()
         if isinstance(source, onnx.ModelProto):
@@ -88,12 +88,12 @@ def load(source: str | os.PathLike[str] | bytes | Any, folder: str | os.PathLike
             recycle(2 * len(data))
             rest, raw = split(data)
             model = _parse(onnx, rest, len(data))
-        return _graph_of(onnx, model, ExternalFiles(None if folder is None else Path(folder)), raw)
+        return _graph_of(onnx, model, ExternalFiles(None if folder is None else os.fspath(folder)), raw)
     except UnicodeDecodeError as error:
         raise ModelError(f"the model holds text that is not UTF-8: {error.object[:40]!r}") from None
 
 
-def _mapped(path: Path) -> ModelMap | bytes:
+def _mapped(path: str | os.PathLike[str]) -> ModelMap | bytes:
     """Map a file into memory; what cannot be mapped is read."""
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
@@ -252,9 +252,9 @@ def _check_supported(proto: Any, opset: int, functions: frozenset[tuple[str, str
                 f"{described} is control flow, which is not supported: export the model with the branch "
                 "taken or the loop unrolled"
             )
-        if proto.op_type == "Constant" or (proto.op_type in OPERATORS and "." not in proto.op_type):
+        if proto.op_type in _SUPPORTED:
             return
-    supported = ", ".join(sorted(name for name in (*OPERATORS, "Constant") if "." not in name))
+    supported = ", ".join(sorted(_SUPPORTED))
     raise UnsupportedOperator(f"{described} is not supported; supported of domain 'ai.onnx' are {supported}")
 
 

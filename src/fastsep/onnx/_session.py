@@ -7,7 +7,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -220,7 +219,7 @@ class InferenceSession:
     def _whole(self) -> Graph:
         """Return the graph with the weights that only plans hold."""
         with self._lock:
-            return replace(self._graph, constants=self._weights.whole())
+            return self._graph._replace(constants=self._weights.whole())
 
     def _runs_for(self, feeds: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> _Runs:
         """Return the schedule for inputs of these shapes, from the cache if it is there."""

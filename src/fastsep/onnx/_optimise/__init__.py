@@ -7,8 +7,6 @@ given.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from fastsep.onnx._graph import Graph, without_dead_code
@@ -77,4 +75,4 @@ def optimise(graph: Graph) -> Graph:
                 break
         for stage in _LAST:
             graph = stage(graph)
-    return replace(graph, facts={})
+    return graph._replace(facts={})

@@ -9,7 +9,6 @@ the rule to say, by `Draft.uses`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -193,7 +192,7 @@ def rewrite(graph: Graph, rule: Rule, *needs: str) -> Graph:
         nodes.extend(new)
     if not changed:
         return graph
-    return without_dead_code(replace(graph, nodes=tuple(nodes), constants=draft.constants))
+    return without_dead_code(graph._replace(nodes=tuple(nodes), constants=draft.constants))
 
 
 def renamed(node: Node, names: dict[str, str]) -> Node:
