@@ -58,8 +58,8 @@ $(VENV)/.stamp-bench: $(VENV)/.stamp-environment pyproject.toml
 dev: $(VENV)/.stamp-build $(VENV)/.stamp-test $(VENV)/.stamp-bench ## editable install in .venv, with what tests and benchmarks need
 
 .PHONY: test
-test: $(VENV)/.stamp-build $(VENV)/.stamp-test ## run the tests
-	$(RUN) -m pytest $(ARGS)
+test: $(VENV)/.stamp-build $(VENV)/.stamp-test ## run the tests, on every core
+	$(RUN) -m pytest -p no:benchmark -n auto --dist worksteal $(ARGS)
 
 .PHONY: test-isa
 test-isa: $(VENV)/.stamp-build $(VENV)/.stamp-test ## run the tests once with each instruction set chosen at import
