@@ -62,6 +62,7 @@ DIVISOR = "what the sums are divided by or clamped to, once a vector of outputs"
 ALLOWED: dict[str, tuple[Allowed, ...]] = {
     "avx2": (
         Allowed("depthwise_any", 0, 2, BOUNDS),
+        Allowed("depthwise_2x2", 0, 2, BOUNDS),
         Allowed("depthwise_3x3_row", 0, 4, BOUNDS + "; in a loop twice"),
         Allowed("depthwise_3x3", 0, 2, BOUNDS),
         Allowed("depthwise_3x3_stride2_row", 0, 2, BOUNDS),
