@@ -116,6 +116,19 @@ cdef int64_t item_of(const lines_call *c) noexcept nogil:
     return c.kernels.bytes if c.unturned == NULL else c.unturned.bytes
 
 
+cdef void describe_load(const lines_call *c, const lines_block *b, int64_t row_stride, fs_transfer *load) noexcept nogil:
+    """The rows that a block reads, on their way to a strip; nothing is fetched ahead."""
+    load.ahead = load.ahead_bytes = 0
+    load.missing = c.missing
+    load.dtype = c.x.dtype
+    load.swapped = c.x.swapped
+    load.rows = b.count + max(1, c.down.taps) - 1
+    load.array = b.x
+    load.step = c.x_step
+    load.constant = c.down.cval
+    load.row_stride = row_stride
+
+
 cdef void load_columns(const lines_call *c, fs_transfer *move, int64_t first, int64_t count, char *to) noexcept nogil:
     """Columns [first, first + count) of the extended rows, in elements from the first column of the image on, to the
     strip. Those that are the constant are left to `fill_constant`."""

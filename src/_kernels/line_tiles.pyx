@@ -20,12 +20,7 @@ from fastsep._line_unturned cimport lay_out_unturned, run_unturned
 from fastsep._threads cimport phase
 
 cdef enum:
-    # Taps along rows of floats that are read where they are, in vectors of up to 32 bytes, and in wider ones, whose squares
-    # take longer to turn; of a mean, whose sums double.
-    MOST_UNTURNED = 25
-    MOST_UNTURNED_WIDE = 129
-    MOST_UNTURNED_SUMS = 33
-    # Of a mean whose tile stores integers of 16 bits; any odd number.
+    # Taps along rows of a mean whose tile stores integers of 16 bits; any odd number.
     MOST_UNTURNED_WORDS = 9
     # Taps down rows of bytes that are read where they are.
     MOST_BYTES = 16

@@ -4,7 +4,16 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memmove, memset
 
 from fastsep._isa cimport caches, fs_ahead, fs_lines, fs_real_kernels, fs_transfer, fs_turn
-from fastsep._line_borders cimport clear_columns, decide, describe_lines, load_columns, mapped, rows_of, whole_lines
+from fastsep._line_borders cimport (
+    clear_columns,
+    decide,
+    describe_lines,
+    describe_load,
+    load_columns,
+    mapped,
+    rows_of,
+    whole_lines,
+)
 from fastsep._line_types cimport CACHE_LINE, CONSTANT, VALID, lines_block, lines_call, lines_pass
 
 cdef enum:
@@ -93,15 +102,7 @@ cdef void run_turned(const lines_call *c, int64_t block, int64_t first, const ch
     for i in range(rows):
         middle_rows[i] = middle + i * strip_stride
 
-    load.ahead = load.ahead_bytes = 0
-    load.missing = c.missing
-    load.dtype = c.x.dtype
-    load.swapped = c.x.swapped
-    load.rows = rows + down_taps - 1
-    load.array = x_rows
-    load.step = c.x_step
-    load.constant = c.down.cval
-    load.row_stride = strip_stride
+    describe_load(c, &rows_at, strip_stride, &load)
     settle.dtype = c.out.dtype
     settle.rows = rows
     settle.buffer = middle

@@ -7,6 +7,7 @@ from fastsep._line_borders cimport (
     clear_columns,
     decide,
     describe_lines,
+    describe_load,
     load_columns,
     mapped,
     pixel_of,
@@ -173,14 +174,7 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const 
         i = (rows + 3) // 4 * 4 + 2 if item == 2 else rows
         x_in_place = c.x_is_real and row >= c.down.before and row - c.down.before + i + down_taps - 1 <= c.down.size
 
-    load.missing = c.missing
-    load.dtype = c.x.dtype
-    load.swapped = c.x.swapped
-    load.rows = rows + down_taps - 1
-    load.array = x_rows
-    load.step = c.x_step
-    load.constant = c.down.cval
-    load.row_stride = c.strip_columns * item if c.down.taps else c.middle_stride
+    describe_load(c, &rows_at, c.strip_columns * item if c.down.taps else c.middle_stride, &load)
     describe_lines(c, &c.down, c.along.taps == 0, &down)
     down.outputs = rows
     down.out_stride = c.middle_stride

@@ -5,7 +5,6 @@ from libc.math cimport INFINITY
 from fastsep._arrays cimport View, allocate, strided
 from fastsep._isa cimport (
     FS_F32,
-    FS_F64,
     FS_I16,
     FS_KEPT,
     FS_MAGNITUDES,
@@ -46,6 +45,7 @@ cdef enum:
     MOST_UNTURNED = 25
     MOST_UNTURNED_WIDE = 129
     MOST_UNTURNED_SUMS = 33
+
 cdef dict MISSING = {None: FS_KEPT, "zeroed": FS_ZEROED, "weighed": FS_WEIGHED}
 cdef dict JOINTS = {"quotient": FS_QUOTIENTS, "magnitude": FS_MAGNITUDES, "sum": FS_SUMS}
 
