@@ -382,6 +382,11 @@ cdef int64_t most_scratch() noexcept nogil:
 # ---- where outputs go ------------------------------------------------------------------------------------
 
 
+cdef int64_t staged_outputs(const destination *to, int64_t item_bytes) noexcept nogil:
+    """How many of output and residual are staged."""
+    return channels_apart(&to.out, item_bytes) + (to.residual.data != NULL and channels_apart(&to.residual, item_bytes))
+
+
 cdef int64_t lay_out_destination(destination *to, int64_t item_bytes, int64_t at,
                                  int64_t staged_bytes) noexcept nogil:
     """Decide what is staged; its scratch begins at `at`, `staged_bytes` for each. Returns where the rest begins."""

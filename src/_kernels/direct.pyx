@@ -24,6 +24,7 @@ from fastsep._arrays cimport (
     source,
     source_of_array,
     stage_window,
+    staged_outputs,
     staging_seconds,
     window,
 )
@@ -80,8 +81,7 @@ cdef int64_t staged_bytes(const direct_call *call) noexcept nogil:
     """What is staged of a tile."""
     cdef const panels *p = &call.plan.panels
     cdef int64_t item = p.kernels.bytes
-    cdef int64_t staged = channels_apart(&call.to.out, item) + (call.to.residual.data != NULL
-                                                                and channels_apart(&call.to.residual, item))
+    cdef int64_t staged = staged_outputs(&call.to, item)
     staged *= call.block_rows * call.block_columns * p.groups * p.outputs * item
     if call.stage_x:
         staged += ring_bytes(&call.plan.window, &call.x.shape[1], call.block_rows, call.block_columns,

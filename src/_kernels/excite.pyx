@@ -27,6 +27,7 @@ from fastsep._arrays cimport (
     source,
     source_of_array,
     stage_window,
+    staged_outputs,
     window_range,
 )
 from fastsep._depthwise cimport (
@@ -315,8 +316,7 @@ cdef void share_projection(excite_call *call, int threads) noexcept nogil:
     cdef int64_t images = call.round_images * call.to.out.shape[1], split, blocks, pixels, tiles
     cdef int64_t enough = most_tiles(threads) // images
     cdef int64_t least, area = height * width, target = pixels_for_cache(p.inputs * item, False)
-    cdef int64_t held = p.inputs + p.outputs * (channels_apart(&call.to.out, item) + (
-        call.to.residual.data != NULL and channels_apart(&call.to.residual, item)))
+    cdef int64_t held = p.inputs + p.outputs * staged_outputs(&call.to, item)
     cdef double cost, best = 1e300
     least = max(1, (area + target // 2) // target, divide_up(area * held * item, most_scratch()))
     pixels = area

@@ -22,6 +22,7 @@ from fastsep._arrays cimport (
     seen,
     source,
     stage,
+    staged_outputs,
     staging_seconds,
     window,
     window_range,
@@ -69,8 +70,7 @@ cdef int64_t group_bytes(const inverted_residual_call *call, int64_t rows, int64
     cdef const depthwise_plan *d = call.plan.depthwise
     cdef const int64_t *image = &call.expand.x.shape[1]
     cdef int64_t item = d.kernels.bytes, held = rows * columns, seen_pixels
-    cdef int64_t staged = channels_apart(&call.to.out, item) + (call.to.residual.data != NULL
-                                                                and channels_apart(&call.to.residual, item))
+    cdef int64_t staged = staged_outputs(&call.to, item)
     held *= (d.channels + staged * call.plan.project.panels.outputs) * item
     if channels_apart(&call.expand.x, item):
         seen_pixels = min(MOST_PIXELS, seen(&d.window, image, 1, rows) * seen(&d.window, image, 2, columns))

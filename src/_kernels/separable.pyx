@@ -20,6 +20,7 @@ from fastsep._arrays cimport (
     source,
     source_of_array,
     stage_window,
+    staged_outputs,
     staging_seconds,
     window,
     window_range,
@@ -136,8 +137,7 @@ cdef int64_t tile_bytes(const separable_call *call) noexcept nogil:
     """What a tile keeps in scratch: its depthwise outputs, and what is staged."""
     cdef const depthwise_plan *d = call.plan.depthwise
     cdef int64_t item = d.kernels.bytes, pixels = call.block_rows * call.block_columns
-    cdef int64_t staged = channels_apart(&call.to.out, item) + (call.to.residual.data != NULL
-                                                                and channels_apart(&call.to.residual, item))
+    cdef int64_t staged = staged_outputs(&call.to, item)
     staged = pixels * (d.channels + staged * call.plan.pointwise.panels.outputs) * item
     if call.stage_x:
         staged += ring_bytes(&d.window, &call.x.shape[1], call.block_rows, call.block_columns, d.channels * item)

@@ -91,6 +91,7 @@ cdef void stage_window(const fs_real_kernels *kernels, const window *w, const ar
                        source *result) noexcept nogil
 cdef int64_t staging_bytes() noexcept nogil
 cdef int64_t most_scratch() noexcept nogil
+cdef int64_t staged_outputs(const destination *to, int64_t item_bytes) noexcept nogil
 cdef int64_t lay_out_destination(destination *to, int64_t item_bytes, int64_t at, int64_t staged_bytes) noexcept nogil
 cdef void fill_destination(const fs_real_kernels *kernels, const destination *to, cursor at, int64_t rows,
                            int64_t columns, int64_t first_channel, int64_t channels, char *scratch, fs_panel *work,
