@@ -25,15 +25,16 @@ _NAMES = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6"}
 _PRODUCTS = ("Mul", "Div")
 _CLAMPS = ("Relu", "Clip", "Max", "Min")
 _CURVES = ("Sigmoid", "HardSwish", "HardSigmoid", "Swish", "Gelu")
+_ACTIVATIONS = (*_PRODUCTS, *_CLAMPS, *_CURVES)
 
 
 def fuse_activations(graph: Graph) -> Graph:
     """Turn activations, written as one operator or as several, into fastsep.Activation."""
-    return rewrite(graph, _activation, *_PRODUCTS, *_CLAMPS, *_CURVES)
+    return rewrite(graph, _activation, *_ACTIVATIONS)
 
 
 def _activation(draft: Draft, node: Node) -> list[Node] | None:
-    if node.op not in (*_PRODUCTS, *_CLAMPS, *_CURVES) or not draft.fact(node.outputs[0]).is_real:
+    if node.op not in _ACTIVATIONS or not draft.fact(node.outputs[0]).is_real:
         return None
     found = _product(draft, node) if node.op in _PRODUCTS else _clamp(draft, node) or _curve(node)
     if found is None:
