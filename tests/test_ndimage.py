@@ -26,12 +26,25 @@ def test_integers_have_the_bits_of_scipy(call: filters.Call) -> None:
     assert_same_bits(call(ndi), call.scipy())
 
 
-@given(call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS), output=st.sampled_from("BhiIlL?"))
+@given(
+    call=filters.one_traversal_calls(filters.INTEGERS + filters.FLOATS), output=st.sampled_from("bBhHiIlLqQ?")
+)
 def test_any_input_to_integers_has_the_bits_of_scipy(call: filters.Call, output: str) -> None:
     kind = np.dtype(output)
     if call.input.dtype.kind == "f" and kind.kind == "u" and kind.itemsize == 8:
         return  # a negative double has no value as uint64
     assert_same_bits(call(ndi, output=kind.type), call.scipy(output=kind.type))
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1, 2, 1], [1, 3], [1, -2, 1], [-1, 0, 1], [0.5, 0.25]])
+@pytest.mark.parametrize("given_type", filters.INTEGERS)
+def test_any_integers_to_any_others_have_the_bits_of_scipy(weights: list[float], given_type: str) -> None:
+    x = np.random.default_rng(5).integers(0, 60, (9, 70)).astype(given_type)
+    for stored, axis in itertools.product(map(np.dtype, "bBhHiIlLqQ?"), (0, 1)):
+        expected = scipy.ndimage.correlate1d(x, weights, axis, output=stored)
+        assert_same_bits(ndi.correlate1d(x, weights, axis, output=stored), expected)
+        separable = scipy.ndimage.correlate(x, np.outer(weights, weights), output=stored)
+        assert_same_bits(ndi.correlate(x, np.outer(weights, weights), output=stored), separable)
 
 
 @given(call=filters.one_traversal_calls(filters.FLOATS))
@@ -234,7 +247,7 @@ def test_nd_kernels_on_integers_have_the_bits_of_scipy(call: filters.Call) -> No
     assert_same_bits(call(ndi), call.scipy())
 
 
-@given(call=outer_product_calls(filters.INTEGERS), output=st.sampled_from("BhiIlL?"))
+@given(call=outer_product_calls(filters.INTEGERS), output=st.sampled_from("bBhHiIlLqQ?"))
 def test_nd_kernels_to_other_integers_have_the_bits_of_scipy(call: filters.Call, output: str) -> None:
     kind = np.dtype(output).type
     assert_same_bits(call(ndi, output=kind), call.scipy(output=kind))

@@ -205,7 +205,8 @@ cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=F
             call.low, call.high = -INFINITY, INFINITY
             if working == 2:
                 call.low, call.high = limits(stored)
-            if last == count:
+            # Whole sums that fit 16 bits with a sign are stored as such, in an output of uint16 too.
+            if last == count and not (working == 2 and output.dtype.itemsize == 2):
                 call.low, call.high = limits(output.dtype)
         call.kernels = kernels
         call.x = x.elements
