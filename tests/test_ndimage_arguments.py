@@ -15,6 +15,7 @@ import fastsep.ndimage as ndi
 
 Array = Any
 LINE, SQUARE = np.arange(5.0), np.arange(9.0).reshape(3, 3)
+CUBE = np.linspace(0, 1, 60).reshape(3, 4, 5) ** 2
 READ_ONLY = np.zeros(5)
 READ_ONLY.flags.writeable = False
 
@@ -49,7 +50,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "no axes to sobel": (lambda m: m.sobel(np.float64(3)), "axis"),
     "axis": (lambda m: m.correlate1d(LINE, [1], axis=1), "axis 1"),
     "negative axis": (lambda m: m.uniform_filter1d(LINE, 3, axis=-2), "axis -2"),
-    "axis of float": (lambda m: m.gaussian_filter1d(LINE, 1, axis=0.0), "float"),
+    "axis of float": (lambda m: m.gaussian_filter1d(LINE, 1, axis=0.0), "axis must be an integer; got 0.0"),
     "no weights": (lambda m: m.correlate1d(LINE, []), r"weights.*\(0,\)"),
     "2-d weights": (lambda m: m.correlate1d(LINE, [[1, 2]]), r"weights.*\(1, 2\)"),
     "0-d weights": (lambda m: m.correlate1d(LINE, 1), "weights"),
@@ -57,8 +58,11 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "no weights turned": (lambda m: m.convolve1d(LINE, []), "weights"),
     "weights of text": (lambda m: m.correlate1d(LINE, "abc"), "abc"),
     "origin": (lambda m: m.correlate1d(LINE, [1, 2, 1], origin=2), "origin.*-1 … 1; got 2"),
-    "origin turned": (lambda m: m.convolve1d(LINE, [1, 2], origin=1), "origin"),
-    "origin of float": (lambda m: m.correlate1d(LINE, [1, 2, 1], origin=1.0), "float"),
+    "origin turned": (lambda m: m.convolve1d(LINE, [1, 2], origin=1), "origin.*-1 … 0; got 1"),
+    "origin of float": (
+        lambda m: m.correlate1d(LINE, [1, 2, 1], origin=1.0),
+        "origin must be an integer; got 1.0",
+    ),
     "origin None": (lambda m: m.correlate1d(LINE, [1, 2, 1], origin=None), "None"),
     "box origin": (lambda m: m.uniform_filter(SQUARE, 3, origin=2), "origin.*size=3"),
     "n-d origin": (lambda m: m.correlate(SQUARE, SQUARE, origin=2), "origin.*got 2"),
@@ -74,14 +78,17 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "cval of text": (lambda m: m.correlate1d(LINE, [1], cval="1"), "cval"),
     "cval None": (lambda m: m.gaussian_filter(LINE, 1, cval=None), "cval"),
     "sigmas": (lambda m: m.gaussian_filter(LINE, [1, 2]), "sigma must hold 1"),
-    "sigma 0": (lambda m: m.gaussian_filter1d(LINE, 0), ""),
+    "sigma 0": (lambda m: m.gaussian_filter1d(LINE, 0), "sigma must not be 0"),
     "sigma below 0": (lambda m: m.gaussian_filter1d(LINE, -1), "Radius.*-1"),
-    "sigma NaN": (lambda m: m.gaussian_filter1d(LINE, np.nan), ""),
-    "sigma infinite": (lambda m: m.gaussian_filter(LINE, np.inf, radius=1), ""),
-    "sigma of text": (lambda m: m.gaussian_filter(LINE, "1"), ""),
+    "sigma NaN": (lambda m: m.gaussian_filter1d(LINE, np.nan), "sigma.*finite.*nan"),
+    "sigma infinite": (lambda m: m.gaussian_filter(LINE, np.inf, radius=1), "sigma.*finite.*inf"),
+    "sigma of text": (lambda m: m.gaussian_filter(LINE, "1"), "sigma must be a real number; got '1'"),
+    "sigma of a list": (lambda m: m.gaussian_filter1d(LINE, [1, 2]), "sigma must be a real number"),
+    "sigma None": (lambda m: m.gaussian_filter(LINE, None), "sigma must be a real number; got None"),
+    "truncate of text": (lambda m: m.gaussian_filter(LINE, 1, truncate="4"), "truncate.*'4'"),
     "order": (lambda m: m.gaussian_filter(LINE, 1, order=-1), "order.*-1"),
     "orders": (lambda m: m.gaussian_filter(LINE, 1, order=[0, 1]), "order must hold 1"),
-    "order of float": (lambda m: m.gaussian_filter(LINE, 1, order=1.0), ""),
+    "order of float": (lambda m: m.gaussian_filter(LINE, 1, order=1.0), "order must be an integer; got 1.0"),
     "radius": (lambda m: m.gaussian_filter(LINE, 1, radius=-1), "Radius.*-1"),
     "radius of float": (lambda m: m.gaussian_filter(LINE, 1, radius=1.0), "Radius"),
     "axes twice": (
@@ -90,10 +97,17 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "axes out of range": (lambda m: m.gaussian_filter(SQUARE, 1, axes=(0, 2)), "axes.*2"),
     "one axis out of range": (lambda m: m.uniform_filter(SQUARE, 3, axes=2), "axis 2"),
-    "axes of float": (lambda m: m.laplace(SQUARE, axes=1.0), "float"),
+    "axes of float": (lambda m: m.laplace(SQUARE, axes=1.0), "must be an integer; got 1.0"),
     "axes of nothing": (lambda m: m.gaussian_laplace(SQUARE, 1, axes=object()), "axes"),
     "size": (lambda m: m.uniform_filter1d(LINE, 0), "size.*0"),
-    "size of float": (lambda m: m.uniform_filter1d(LINE, 2.5), "float"),
+    "size of float": (lambda m: m.uniform_filter1d(LINE, 2.5), "size must be an integer; got 2.5"),
+    "size of text": (lambda m: m.uniform_filter(LINE, "3"), "size must be a real number; got '3'"),
+    "n-d weights of text": (lambda m: m.correlate(LINE, ["a"]), "weights must hold numbers.*'a'"),
+    "weights of one number, turned": (lambda m: m.convolve1d(LINE, 3), "weights.*1-d.*got 3"),
+    "n-d origin turned": (
+        lambda m: m.convolve(SQUARE, np.ones((2, 2)), origin=1),
+        r"weights.shape\[0\].*got 1",
+    ),
     "sizes": (lambda m: m.uniform_filter(SQUARE, (3, 3, 3)), "size must hold 2"),
     "n-d weights": (lambda m: m.correlate(SQUARE, [1, 2, 1]), r"weights.*\(3,\)"),
     "n-d weights of one axis": (lambda m: m.convolve(SQUARE, SQUARE, axes=0), "weights"),
@@ -146,6 +160,9 @@ ALLOWED: dict[str, Callable[[Any], Any]] = {
     "size below 1": lambda m: m.uniform_filter(SQUARE, 0),
     "size between": lambda m: m.uniform_filter(SQUARE.astype(int), 2.5),
     "weights of booleans": lambda m: m.correlate1d(LINE, [True, False, True]),
+    "sigma in the order of the input": lambda m: m.gaussian_laplace(SQUARE**2, [0.5, 1.5], axes=(1, 0)),
+    "sigma in the order of axes": lambda m: m.gaussian_laplace(CUBE, [0.5, 1.5], axes=(2, 0)),
+    "0-d complex kernel": lambda m: m.convolve(np.float64(2), 2j),
     "nested modes": lambda m: m.gaussian_laplace(SQUARE, 1, mode=["reflect", "wrap"]),
     "sigma of each axis": lambda m: m.gaussian_gradient_magnitude(SQUARE.astype(int), (1, 2), axes=(1,)),
 }  # fmt: skip

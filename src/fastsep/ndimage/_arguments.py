@@ -46,6 +46,21 @@ def mode(value: Any) -> str:
         ) from None
 
 
+def integer(value: Any, name: str) -> int:
+    """An integer of Python's or NumPy's."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer; got {value!r}") from None
+
+
+def number(value: Any, name: str) -> Any:
+    """The value, which can be compared with a number."""
+    if value is None or isinstance(value, str | bytes) or np.ndim(value) or np.iscomplexobj(value):
+        raise TypeError(f"{name} must be a real number; got {value!r}")
+    return value
+
+
 def per_axis(value: Any, count: int, name: str) -> list[Any]:
     """One value per filtered axis, from such a sequence or a single value."""
     if isinstance(value, str) or not np.iterable(value):
@@ -61,7 +76,7 @@ def per_axis(value: Any, count: int, name: str) -> list[Any]:
 
 def axis(value: Any, ndim: int) -> int:
     """One axis, counted from 0."""
-    index = operator.index(value)
+    index = integer(value, "axis")
     if not -ndim <= index < ndim:
         raise AxisError(index, ndim)
     return index % ndim
@@ -75,7 +90,7 @@ def axes(value: Any, ndim: int) -> tuple[int, ...]:
         return (axis(value, ndim),)
     if not isinstance(value, Iterable):
         raise ValueError(f"axes must be an integer, iterable of integers, or None; got {value!r}")
-    indices = tuple(operator.index(item) for item in value)
+    indices = tuple(integer(item, "axes") for item in value)
     for index in indices:
         if not -ndim <= index < ndim:
             raise ValueError(f"axes: specified axis: {index} is out of range for an input of {ndim} axes")
@@ -85,12 +100,12 @@ def axes(value: Any, ndim: int) -> tuple[int, ...]:
     return positive
 
 
-def before(origin: Any, size: int, extension: str, name: str = "weights") -> int:
-    """How many taps precede the output's own position."""
-    shift = operator.index(origin)
+def before(origin: Any, size: int, extension: str, length: str = "len(weights)") -> int:
+    """How many taps precede the output's own position; `length` says in words what `size` is."""
+    shift = integer(origin, "origin")
     if not -(size // 2) <= shift <= (size - 1) // 2:
         raise ValueError(
-            f"Invalid origin; origin must satisfy -(len({name}) // 2) <= origin <= (len({name})-1) // 2, "
+            f"Invalid origin; origin must satisfy -({length} // 2) <= origin <= ({length} - 1) // 2, "
             f"here {-(size // 2)} … {(size - 1) // 2}; got {origin!r}"
         )
     return 0 if extension == "valid" else size // 2 + shift
@@ -98,7 +113,7 @@ def before(origin: Any, size: int, extension: str, name: str = "weights") -> int
 
 def no_origin_in_valid(origin: Any, extension: str) -> None:
     """Where nothing is extended, there is nothing to shift."""
-    if extension == "valid" and operator.index(origin) != 0:
+    if extension == "valid" and integer(origin, "origin") != 0:
         raise ValueError(
             f'origin must be 0 with mode="valid", which has every whole position; got {origin!r}'
         )
@@ -121,15 +136,21 @@ def cval(value: Any, complex_input: bool) -> Any:
 
 def weights_1d(value: Any, name: str = "weights") -> Array:
     """Taps as float64, or complex128: a copy, for passes that are kept."""
-    taps = np.array(value)
-    if taps.dtype.kind != "c":
-        taps = np.ascontiguousarray(taps, np.float64) if taps.ndim else taps.astype(np.float64)
+    taps = numbers_of(np.array(value), name)
     if taps.ndim != 1 or taps.shape[0] < 1:
         raise RuntimeError(
             f"no filter weights given: {name} must be a 1-d sequence of at least one number; "
             f"got shape {taps.shape}"
         )
-    return taps.astype(np.complex128, copy=False) if taps.dtype.kind == "c" else taps
+    return taps
+
+
+def numbers_of(weights: Array, name: str = "weights") -> Array:
+    """Weights as float64, or complex128, in C order; the same array where it is that already."""
+    try:
+        return weights.astype(np.complex128 if weights.dtype.kind == "c" else np.float64, "C", copy=False)
+    except ValueError:
+        raise ValueError(f"{name} must hold numbers; got {weights.tolist()!r}") from None
 
 
 def real_array(array: Array, name: str) -> None:

@@ -161,7 +161,7 @@ def _correlate(
         raise ValueError(f'method must be "auto", "separable" or "direct"; got {method!r}')
     along = _arguments.axes(axes, array.ndim)
     complex_weights = weights.dtype.kind == "c"
-    kernel = weights.astype(np.complex128 if complex_weights else np.float64, copy=False)
+    kernel = _arguments.numbers_of(weights)
     if complex_weights and not convolution:
         kernel = kernel.conj()
     if kernel.ndim != len(along) or 0 in kernel.shape:
@@ -182,7 +182,7 @@ def _correlate(
         shape[axis] = size
     placed = along if len(along) < array.ndim else ascending
     for axis, value in zip(placed, _arguments.per_axis(origin, len(along), "origin"), strict=True):
-        before[axis] = _one_origin(value, shape[axis], convolution, extension)
+        before[axis] = _one_origin(value, shape[axis], convolution, extension, f"weights.shape[{axis}]")
     kernel = np.ascontiguousarray(kernel).reshape(shape)
     complex_input = array.dtype.kind == "c"
     constant = cval if complex_weights else _arguments.cval(cval, complex_input)
@@ -226,10 +226,9 @@ def _correlate(
     return target
 
 
-def _one_origin(value: Any, size: int, convolution: bool, extension: str) -> int:
-    """Taps before the output's own position, of one axis."""
+def _one_origin(value: Any, size: int, convolution: bool, extension: str, length: str) -> int:
+    """Taps before the output's own position, of one axis; `length` says in words what `size` is."""
     _arguments.no_origin_in_valid(value, extension)
-    if extension == "valid":
-        return 0
-    shift = -value - (size % 2 == 0) if convolution else value
-    return _arguments.before(shift, size, extension)
+    before = _arguments.before(value, size, extension, length)
+    # Turned around, the middle is as far from the other end.
+    return size - 1 - before if convolution and extension != "valid" else before

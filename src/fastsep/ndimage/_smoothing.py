@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,13 +28,14 @@ def box(size: Any, axis: int, mode: Any, cval: Any, origin: Any) -> Pass:
     """One pass of the mean over a window."""
     extension = _arguments.mode(mode)
     length = int(size)
+    origin = _arguments.integer(origin, "origin")
     if not 0 <= length // 2 + origin < length:
         raise ValueError(
             f"invalid origin: origin must be in {-(length // 2)} … {(length - 1) // 2} for size={length}; "
             f"got {origin!r}"
         )
     _arguments.no_origin_in_valid(origin, extension)
-    before = _arguments.before(origin, length, extension, "size")
+    before = _arguments.before(origin, length, extension)
     return Pass(axis, "box", None, length, before, extension, cval)
 
 
@@ -161,11 +161,15 @@ def convolve1d(
     """
     array = np.asarray(input)
     chosen = options(threads, rounding, nan_policy, precision)
-    taps = np.asarray(weights)[::-1]
-    _arguments.no_origin_in_valid(origin, _arguments.mode(mode))
-    shift = -origin
-    if _arguments.mode(mode) != "valid" and not len(taps) & 1:
-        shift -= 1
+    taps = np.asarray(weights)
+    if taps.ndim == 0:
+        raise IndexError(f"weights must be a 1-d sequence of at least one number; got {weights!r}")
+    taps = taps[::-1]
+    extension = _arguments.mode(mode)
+    _arguments.no_origin_in_valid(origin, extension)
+    if len(taps):
+        _arguments.before(origin, len(taps), extension)
+    shift = -origin - (extension != "valid" and len(taps) % 2 == 0)
     if taps.dtype.kind == "c":
         return _correlate_complex(array, output, (taps.conj(), axis, mode, cval, shift), chosen)
     arguments = (taps, axis, mode, cval, shift)
@@ -236,11 +240,12 @@ def _gaussian_along(
 
 def gaussian_taps(sigma: Any, order: Any, truncate: Any, radius: Any) -> Array:
     """The taps by the arguments of `gaussian_filter1d`."""
-    reach = _taps.gaussian_radius(float(sigma), truncate, radius)
+    deviation = float(_arguments.number(sigma, "sigma"))
+    reach = _taps.gaussian_radius(deviation, _arguments.number(truncate, "truncate"), radius)
     width = sigma[()] if isinstance(sigma, np.ndarray) else sigma
     if not isinstance(width, float | int | np.floating | np.integer):
         width = float(width)
-    return _taps.gaussian(width, operator.index(order), reach)
+    return _taps.gaussian(width, _arguments.integer(order, "order"), reach)
 
 
 def gaussian_filter(
@@ -315,7 +320,7 @@ def _gaussian_passes(
     return tuple(
         correlation(gaussian_taps(sigmas[i], orders[i], truncate, radii[i]), along[i], modes[i], constant, 0)
         for i in range(count)
-        if sigmas[i] > 1e-15
+        if _arguments.number(sigmas[i], "sigma") > 1e-15
     )
 
 
@@ -365,9 +370,9 @@ def _box_along(
     ndim: int, complex_input: bool, size: Any, axis: Any, mode: Any, cval: Any, origin: Any
 ) -> list[Pass]:
     along = _arguments.axis(axis, ndim)
-    if size < 1:
+    if _arguments.number(size, "size") < 1:
         raise RuntimeError(f"incorrect filter size: size must be at least 1; got {size!r}")
-    length = operator.index(size)
+    length = _arguments.integer(size, "size")
     return [box(length, along, mode, _arguments.cval(cval, complex_input), origin)]
 
 
@@ -422,7 +427,9 @@ def _box_passes(
     modes = _arguments.per_axis(mode, count, "mode")
     constant = _arguments.cval(cval, complex_input)
     return tuple(
-        box(sizes[i], along[i], modes[i], constant, origins[i]) for i in range(count) if sizes[i] > 1
+        box(sizes[i], along[i], modes[i], constant, origins[i])
+        for i in range(count)
+        if _arguments.number(sizes[i], "size") > 1
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from functools import lru_cache
 from typing import Any
@@ -12,6 +13,10 @@ from numpy.typing import NDArray
 
 def gaussian_radius(sigma: float, truncate: float, radius: Any) -> int:
     """Taps on either side of the middle: `radius`, or `truncate` standard deviations, rounded."""
+    if not math.isfinite(truncate * sigma):
+        # SciPy's types of error.
+        error = ValueError if math.isnan(truncate * sigma) else OverflowError
+        raise error(f"sigma and truncate must be finite; got sigma={sigma!r} and truncate={truncate!r}")
     reach = int(truncate * sigma + 0.5)
     if radius is not None:
         reach = radius
@@ -37,6 +42,8 @@ def gaussian(sigma: Any, order: int, radius: int) -> NDArray[np.float64]:
     if order < 0:
         raise ValueError(f"order must be non-negative; got {order!r}")
     variance = sigma * sigma
+    if variance == 0 and not isinstance(sigma, np.floating):
+        raise ZeroDivisionError(f"sigma must not be 0: taps are divided by its square; got {sigma!r}")
     x = np.arange(-radius, radius + 1)
     bell = np.exp(-0.5 / variance * x**2)
     taps = bell / bell.sum()
