@@ -91,6 +91,15 @@ def test_complex_input_is_filtered_by_its_parts(call: filters.Call) -> None:
     assert_same_bits(call(ndi, precision="double"), call.scipy())
 
 
+@pytest.mark.parametrize("function", [ndi.correlate1d, ndi.convolve])
+def test_complex_weights_sum_in_the_type_of_the_output(function: Any) -> None:
+    rng = np.random.default_rng(3)
+    x = (rng.standard_normal(200) + 1j * rng.standard_normal(200)).astype(np.complex64)
+    weights = rng.standard_normal(9) + 1j * rng.standard_normal(9)
+    expected = function(x.astype(np.complex128), weights)
+    np.testing.assert_allclose(function(x, weights, output=np.complex128), expected, rtol=0, atol=1e-13)
+
+
 @given(
     call=filters.correlate1d_calls("fdiFD") | filters.convolve1d_calls("fdiFD"),
     imaginary=filters.kernels(),

@@ -29,11 +29,11 @@ def with_complex_weights(
     output : complex ndarray
     cval : number
     """
-    real, imaginary = np.ascontiguousarray(weights.real), np.ascontiguousarray(weights.imag)
+    real, imaginary = weights.real.copy(), weights.imag.copy()
     if np.may_share_memory(array, output):
         array = array.copy()
     if array.dtype.kind == "c":
-        scratch = np.empty(output.shape, array.real.dtype)
+        scratch = np.empty(output.shape, output.real.dtype)
         filter_part(array.real, real, output.real, float(np.real(cval)))
         filter_part(array.imag, imaginary, scratch, float(np.imag(cval)))
         np.subtract(output.real, scratch, out=output.real)

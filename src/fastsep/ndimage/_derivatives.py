@@ -375,9 +375,11 @@ def gaussian_laplace(
     """
     array = np.asarray(input)
     along = _arguments.axes(axes, array.ndim)
-    sigmas = [0.0] * array.ndim
-    for axis, value in zip(along, _arguments.per_axis(sigma, len(along), "sigma"), strict=True):
-        sigmas[axis] = value
+    values = _arguments.per_axis(sigma, len(along), "sigma")
+    sigmas = values if len(along) == array.ndim else [0.0] * array.ndim
+    if sigmas is not values:
+        for axis, value in zip(along, values, strict=True):
+            sigmas[axis] = value
     return _gaussian_derivatives(array, "sum", 2, sigmas, output, along, mode, cval, kwargs)
 
 
