@@ -57,7 +57,7 @@ fetch() {
     cat >"$python" <<SCRIPT
 #!/bin/sh
 unset OPENBLAS_CORETYPE # of the machine outside
-export PYTHONHOME='$sysroot/usr' PYTHONPATH='$site'
+export OMP_WAIT_POLICY=passive PYTHONHOME='$sysroot/usr' PYTHONPATH='$site'
 exec qemu-aarch64 -L '$sysroot' -0 "\$0" '$sysroot/usr/bin/python3' "\$@"
 SCRIPT
     chmod +x "$python"
