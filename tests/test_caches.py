@@ -17,11 +17,13 @@ from strategies import (
     conv_cases,
     depthwise_cases,
     inverted_residual_cases,
+    numbers,
     pointwise_cases,
     separable_cases,
     squeeze_excite_cases,
 )
 
+import fastsep
 from fastsep import _isa
 
 SMALL = "L1=32K,L2=256K,L3=4M"
@@ -109,6 +111,34 @@ def test_sizes_change_how_a_call_is_cut() -> None:
             if len(tiles) > 1:
                 changed.add(family)
     assert changed >= {"depthwise", "pointwise", "separable", "inverted residual"}
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", [None, "relu6", "silu"])
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("channels", [64, 65, 79, 88])
+def test_depthwise_line_by_line(channels: int, strides: int, activation: str | None, dtype: Any) -> None:
+    """What the last-level cache does not hold goes by another tile: odd rows, borders of every width."""
+    plan = fastsep.DepthwiseConv(
+        numbers(3, (3, 3, channels, 1), dtype),
+        strides,
+        [(2, 1), (1, 3)],
+        bias=numbers(4, (channels,), dtype),
+        activation=activation,
+    )
+    for size in ((5, 7), (8, 4), (2, 11), (4, 1)):
+        x = numbers(5, (2, *size, channels), dtype)
+        _isa.set_caches(HUGE)
+        expected = plan(x)
+        residual = numbers(6, expected.shape, dtype)
+        added = plan(x, residual=residual)
+        assert "line by line" not in plan.describe(x.shape).tile
+        _isa.set_caches("L3=1")
+        assert "line by line" in plan.describe(x.shape).tile
+        for threads in (1, 2):
+            assert_same_bits(plan(x, threads=threads), expected)
+            assert_same_bits(plan(x, residual=residual, threads=threads), added)
 
 
 def test_plans_print_tiles_for_the_present_sizes() -> None:

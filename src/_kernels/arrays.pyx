@@ -238,6 +238,7 @@ cdef void source_of_array(const array *x, int64_t batch, const char *zeros, sour
     result.empty = x.shape[3] == 0
     # An eighth of the last level: the output and other cores want theirs.
     result.distant = max(x.strides[1] * x.shape[1], x.strides[2] * x.shape[2]) > caches().level3 // 8
+    result.in_lines = False
 
 
 cdef bint channels_apart(const array *x, int64_t item_bytes) noexcept nogil:
@@ -337,7 +338,7 @@ cdef void ring_for(const window *w, const int64_t *shape, char *ring, int64_t ro
         result.shape[axis] = shape[axis]
     result.zeros = zeros
     result.empty = columns == 0
-    result.distant = False
+    result.distant = result.in_lines = False
 
 
 cdef void stage_window(const fs_real_kernels *kernels, const window *w, const array *x, int64_t batch,

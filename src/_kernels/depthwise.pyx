@@ -45,6 +45,10 @@ cdef enum:
     # Fused multiply-adds of one tile: about 10 µs, so that a tile costs 100 times its call and four tiles a
     # thread even out.
     TILE_WORK = 400000
+    # Of a pixel that is computed line by line where memory holds the arrays: 300² × 64 3.6 → 2.8 ms, × 32 0.94 → 1.5.
+    LINES_BYTES = 256
+    # Tiles a thread, which even out.
+    THREAD_TILES = 4
     # A page. Fused 1024² × 16 and 512² × 32: 12.0 and 7.3 ms without, 10.0 and 6.6 at 1024 bytes, 9.6 and 6.1
     # at 2048, 9.3 and 6.0 at 4096; but there depthwise alone falls from 5.2 to 5.6 ms at 1024² × 16.
     PREFETCH_BYTES = 4096
@@ -182,6 +186,7 @@ cdef void run_rectangle(const depthwise_plan *p, const source *input, const int6
     strip.before = before[2]
     strip.channels = r.channels
     strip.ahead = PREFETCH_BYTES if input.distant else 0
+    strip.in_lines = input.in_lines
     strip.zeros = p.zeros
     strip.pixels = <const char **>(rows + row_pointers(p))
     strip.weights = p.weights + r.channel // lanes * p.taps * lanes * item
@@ -207,12 +212,36 @@ cdef void run_rectangle(const depthwise_plan *p, const source *input, const int6
         base += step
 
 
-cdef bint crowded(const array *x, int64_t vector_bytes) noexcept nogil:
-    """Whether the pixels that a register tile sees drive each other out of L1 before they are done with: whole lines
-    that a vector takes at once are not worth a copy (Zen 4, AVX-512, 14² × 512: 27 µs in place, 30 copied; with vectors
-    across lines 44 in place, 33 copied)."""
-    return (x.strides[3] != 0 and x.strides[3] % CROWDED_BYTES == 0
-            and (vector_bytes < 64 or (<uintptr_t>x.data | <uintptr_t>x.strides[2]) % 64 != 0))
+cdef bint crowded(const array *x, const array *out, int64_t vector_bytes) noexcept nogil:
+    """Whether the pixels that a register tile sees drive each other out of L1 before they are done with, so that they are
+    better copied. Vectors that do not lie across lines are worth a copy only where all pixels fall into one set, 4096
+    bytes apart, or outputs follow inputs so closely that loads wait for stores (Zen 3, 14² × 512: 39 µs in place, 44
+    copied, 50 to 58 in place if the output begins less than 128 bytes behind the input, modulo 2048); and whole lines never
+    (Zen 4, AVX-512, 14² × 512: 27 µs in place, 30 copied; with vectors across lines 44 in place, 33 copied)."""
+    if x.strides[3] == 0 or x.strides[3] % CROWDED_BYTES != 0:
+        return False
+    if (<uintptr_t>x.data | <uintptr_t>x.strides[2]) % vector_bytes != 0:
+        return True
+    return vector_bytes < 64 and (x.strides[3] % (2 * CROWDED_BYTES) == 0
+                                  or (<uintptr_t>out.data - <uintptr_t>x.data) % CROWDED_BYTES < 128)
+
+
+cdef bint beyond_cache(const depthwise_call *call) noexcept nogil:
+    """Whether memory, not L3, holds what is read and written."""
+    cdef int64_t pixels = call.x.shape[0] * call.x.shape[1] * call.x.shape[2] * call.x.shape[3]
+    pixels += call.out.shape[0] * call.out.shape[1] * call.out.shape[2] * call.out.shape[3]
+    return pixels * call.plan.channels * call.plan.kernels.bytes > caches().level3 // 2
+
+
+cdef bint line_by_line(const depthwise_call *call) noexcept nogil:
+    """Whether the micro-kernel has a tile for memory's sake, and pixels are long enough for it: a register tile's four
+    pixels of 128 bytes are a run of memory as they are."""
+    cdef const depthwise_plan *p = call.plan
+    return (p.window.taps[0] == 1 and p.window.taps[1] == p.window.taps[2] == 3
+            and p.window.dilation[1] == p.window.dilation[2] == 1
+            and p.window.strides[1] == p.window.strides[2] <= 2
+            and p.channels * p.kernels.bytes >= LINES_BYTES
+            and not (call.stage_x or call.compact or call.stage_out))
 
 
 cdef int64_t compact_pixel(int64_t channels, int64_t item) noexcept nogil:
@@ -259,28 +288,10 @@ cdef void run_compact(const depthwise_plan *p, const source *input, const int64_
             pair.residual += pair.rows * r.residual_row_stride
 
 
-cdef int64_t channels_a_visit() noexcept nogil:
-    """128 channels keep 3×3 weights (4.5 KB) and six columns of four rows (12 KB) in 32 KB of L1, and still use whole
-    cache lines. Longer runs of lines suit what fetches them ahead: with 48 KB, 256 channels take 37² × 728 from 485 to
-    422 µs (AVX-512), 369 to 341 (AVX2), 19² × 728 from 104 to 89, 7² × 1024 from 12.5 to 11.2."""
+cdef int64_t staged_channels() noexcept nogil:
+    """Channels of a tile that copies its pixels: what a pair of rows sees stays in L1, and runs are whole cache lines.
+    Longer runs suit what fetches lines ahead, where there are 48 KB."""
     return 256 if caches().level1 >= 48 * 1024 else 128
-
-
-cdef void run_channels(const depthwise_plan *p, const source *input, const int64_t *before, const rectangle *r,
-                       fs_row *rows) noexcept nogil:
-    """A rectangle of all channels, by visits that keep their weights in L1."""
-    cdef rectangle visit = r[0]
-    cdef source shifted = input[0]
-    cdef int64_t item = p.kernels.bytes, step = channels_a_visit()
-    if r.channels <= step * 3 // 2:
-        step = r.channels
-    visit.channels = step
-    while visit.channel < r.channels:
-        visit.channels = min(step, r.channels - visit.channel)
-        shifted.data = input.data + visit.channel * item
-        visit.out = r.out + visit.channel * item
-        run_rectangle(p, &shifted, before, &visit, rows)
-        visit.channel += step
 
 
 # ---- one call --------------------------------------------------------------------------------------------
@@ -305,10 +316,9 @@ cdef int64_t even_rows(int64_t height, int64_t rows, int64_t step, int threads) 
     return whole if (height + whole - 1) // whole == blocks else even
 
 
-cdef int64_t channels_a_block(const depthwise_plan *p) noexcept nogil:
+cdef int64_t channels_a_block(const depthwise_plan *p, int64_t blocks) noexcept nogil:
     """A block begins at a whole vector of packed weights and, with a multiplier, at a whole input channel."""
-    cdef int64_t unit = p.kernels.lanes, visit = channels_a_visit(), blocks
-    blocks = max(1, (p.channels + visit // 2) // visit)
+    cdef int64_t unit = p.kernels.lanes
     if p.repeat > 1:
         unit = common_multiple(unit, p.repeat)
     return (p.channels + blocks * unit - 1) // (blocks * unit) * unit
@@ -321,7 +331,7 @@ cdef str row_pairs(const depthwise_plan *p):
 
 cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     cdef const depthwise_plan *p = &call.plan[0]
-    cdef int64_t item = p.kernels.bytes, blocks, work, held, budget
+    cdef int64_t item = p.kernels.bytes, blocks, pairs, work, held, budget
     cdef const int64_t *image = &call.x.shape[1]
     call.stage_x = p.repeat > 1 or channels_apart(&call.x, item)
     call.stage_out = channels_apart(&call.out, item)
@@ -329,8 +339,17 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     # With dilation a pair sees two rows of many that the ring would hold, and lines that it does not use; with strides
     # it sees too many pixels an output (the micro-kernel has a way of its own for them).
     call.compact = (not call.stage_x and p.window.taps[0] == 1 and p.window.dilation[1] == p.window.dilation[2] == 1
-                    and p.window.strides[2] == 1 and crowded(&call.x, p.kernels.lanes * item))
-    call.block_channels = channels_a_block(p)
+                    and p.window.strides[2] == 1 and crowded(&call.x, &call.out, p.kernels.lanes * item))
+    call.distant = beyond_cache(call)
+    call.in_lines = call.distant and line_by_line(call)
+
+    # Channels: all, which are one run of memory, unless threads would be left without work or pixels are copied.
+    blocks = max(1, (p.channels + staged_channels() // 2) // staged_channels())
+    if not (call.stage_x or call.compact or call.stage_out or call.stage_residual):
+        pairs = call.out.shape[0] * call.out.shape[1] * ((call.out.shape[2] + 1) // 2)
+        blocks = min(blocks, THREAD_TILES * threads // max(pairs, 1)) if threads > 1 else 1
+        blocks = max(blocks, 1)
+    call.block_channels = channels_a_block(p, blocks)
     call.channel_blocks = (p.channels + call.block_channels - 1) // call.block_channels
 
     # Columns: all of a row, unless that alone is too much work, or too much scratch, for one tile.
@@ -349,8 +368,8 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     # Rows: pairs, enough for a tile's work, but four tiles a thread.
     call.block_rows = max(1, TILE_WORK // max(work * call.block_columns, 1))
     blocks = call.out.shape[0] * call.out.shape[1] * call.column_blocks * call.channel_blocks
-    if threads > 1 and blocks * call.out.shape[2] < 4 * threads * call.block_rows:
-        call.block_rows = max(1, blocks * call.out.shape[2] // (4 * threads))
+    if threads > 1 and blocks * call.out.shape[2] < THREAD_TILES * threads * call.block_rows:
+        call.block_rows = max(1, blocks * call.out.shape[2] // (THREAD_TILES * threads))
     if call.stage_x:
         held = seen(&p.window, image, 0, 1) * seen(&p.window, image, 2, call.block_columns) * call.block_channels * item
         call.block_rows = min(call.block_rows, max(2, staging_bytes() // max(held * p.window.strides[1], 1)))
@@ -394,6 +413,8 @@ cdef void depthwise_tile(const void *opaque, int64_t tile, char *scratch) noexce
     else:
         source_of_array(&call.x, at.batch, p.zeros, &input)
         input.data += r.channel * item
+        input.distant = call.distant
+        input.in_lines = call.in_lines
     place_outputs(&call.out, at, item, scratch + call.out_at if call.stage_out else NULL, &r)
     r.residual = NULL
     if call.stage_residual:
@@ -456,14 +477,15 @@ cdef class DepthwisePlan(CompiledPlan):
 
     def choice(self):
         cdef const depthwise_plan *p = &self.plan
-        cdef int64_t channels = min(channels_a_block(p), p.channels)
+        cdef int64_t channels = p.channels
         pixels = max(1, TILE_WORK // max(p.taps * channels, 1))
         return f"about {pixels} pixels × {channels} channels a tile, {row_pairs(p)}"
 
     cdef str tile(self, const job *work):
         cdef const depthwise_call *call = <const depthwise_call *>work.call
         channels = min(call.block_channels, self.plan.channels)
-        return f"{call.block_rows} rows × {call.block_columns} columns × {channels} channels"
+        order = ", line by line" if call.in_lines else ""
+        return f"{call.block_rows} rows × {call.block_columns} columns × {channels} channels{order}"
 
 
 if sizeof(depthwise_call) > CALL_WORDS * sizeof(int64_t):

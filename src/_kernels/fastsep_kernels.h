@@ -66,6 +66,7 @@ struct fs_strip {
     int64_t stride, dilation, before, width;   /* of the input along the row; `before` = columns of padding */
     int64_t channels;
     int64_t ahead;                             /* prefetch the rows so many bytes ahead; 0: do not */
+    int in_lines;                              /* all channels of a pixel before the next: for what memory holds */
     const char *zeros;                         /* [channels]: a pixel of padding */
     const char **pixels;                       /* scratch: [rows][FS_STRIP_INPUTS] */
     const void *weights;                       /* [⌈channels/lanes⌉][taps][lanes], 64-byte aligned */

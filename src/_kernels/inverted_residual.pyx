@@ -33,7 +33,7 @@ from fastsep._depthwise cimport (
     depthwise_seconds,
     row_pairs,
     row_table_bytes,
-    run_channels,
+    run_rectangle,
 )
 from fastsep._inverted_residual cimport expansion, inverted_residual_call
 from fastsep._isa cimport caches, fs_panel, fs_row
@@ -244,7 +244,7 @@ cdef void inverted_residual_tile(const void *opaque, int64_t tile, char *scratch
         expand_seen(&call.expand, &d.window, call.before, 0, call.expand.plan.panels.count, batch, r.depth,
                     max(row_low, expanded), row_high, &ring, low, high, scratch)
         expanded = max(expanded, row_high)
-        run_channels(d, &ring, call.before, &r, <fs_row *>scratch)
+        run_rectangle(d, &ring, call.before, &r, <fs_row *>scratch)
         project_rows(call, batch, &r, scratch)
         r.row += r.rows
 

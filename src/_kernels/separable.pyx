@@ -31,7 +31,7 @@ from fastsep._depthwise cimport (
     depthwise_seconds,
     row_pairs,
     row_table_bytes,
-    run_channels,
+    run_rectangle,
 )
 from fastsep._isa cimport caches, fs_panel, fs_row
 from fastsep._job cimport CALL_WORDS, CompiledPlan, add_phase, job
@@ -240,7 +240,7 @@ cdef void separable_tile(const void *opaque, int64_t tile, char *scratch) noexce
     r.out_pixel_stride = d.channels * item
     r.out_row_stride = r.columns * r.out_pixel_stride
     r.residual = NULL
-    run_channels(d, &input, call.before, &r, <fs_row *>scratch)
+    run_rectangle(d, &input, call.before, &r, <fs_row *>scratch)
 
     panel_at(p, first, &first_channel, &vectors, &outputs)
     panel_at(p, last - 1, &last_channel, &vectors, &outputs)

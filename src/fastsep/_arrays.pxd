@@ -35,6 +35,7 @@ cdef struct source:
     const char *zeros          # one pixel of padding
     bint empty                 # every column it could show is padding
     bint distant               # too large for the last-level cache: worth prefetching
+    bint in_lines              # too large with the output: pixels are best read whole
 
 # One pixel of an array.
 cdef struct cursor:

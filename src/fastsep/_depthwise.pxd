@@ -24,8 +24,6 @@ cdef str row_pairs(const depthwise_plan *p)
 cdef int64_t row_table_bytes(const depthwise_plan *p) noexcept nogil
 cdef void run_rectangle(const depthwise_plan *p, const source *input, const int64_t *before, const rectangle *r,
                         fs_row *rows) noexcept nogil
-cdef void run_channels(const depthwise_plan *p, const source *input, const int64_t *before, const rectangle *r,
-                       fs_row *rows) noexcept nogil
 
 cdef struct depthwise_call:
     const depthwise_plan *plan
@@ -33,7 +31,7 @@ cdef struct depthwise_call:
     int64_t before[3]
     int64_t block_rows, block_columns, block_channels
     int64_t row_blocks, column_blocks, channel_blocks
-    bint stage_x, stage_out, stage_residual, compact
+    bint stage_x, stage_out, stage_residual, compact, distant, in_lines
     int64_t ring_at, out_at, residual_at, scratch_bytes
 
 cdef void depthwise_tile(const void *call, int64_t tile, char *scratch) noexcept nogil

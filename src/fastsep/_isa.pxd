@@ -41,6 +41,7 @@ cdef extern from "fastsep_kernels.h" nogil:
         int64_t first_column, columns
         int64_t stride, dilation, before, width
         int64_t channels, ahead
+        int in_lines
         const char *zeros
         const char **pixels
         const void *weights
