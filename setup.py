@@ -25,7 +25,7 @@ C_SOURCES = [
 DRIVERS = [
     *["pointwise", "direct", "depthwise", "separable", "inverted_residual", "excite"],
     *["elementwise", "pooling", "usual_filter", "footprint", "missing"],
-    *["lines", "line_borders", "line_turned", "line_unturned", "line_tiles", "line_stages"],
+    *["lines", "line_borders", "line_turned", "line_unturned", "line_volume", "line_tiles", "line_stages"],
 ]
 # Contraction off: an FMA is only where simd.h says so. No -march: targets are set by pragma in the stubs.
 FLAGS = [

@@ -275,6 +275,37 @@ def test_any_cut_has_the_same_bits(shape: tuple[int, ...], kind: str, mode: str)
                 assert_same_bits(out, scipy_passes(x, passes, kind))
 
 
+@pytest.mark.parametrize("caches", ["L1=4K,L2=48K,L3=64K", "L1=16K,L2=256K,L3=1M"])
+@pytest.mark.parametrize("mode", [*MODES, "valid"])
+@pytest.mark.parametrize("kinds", [("f4", "f4"), ("u1", "f4"), ("f8", "f8")])
+def test_volumes_in_one_traversal_have_the_bits_of_any_cut(
+    kinds: tuple[str, str], mode: str, caches: str
+) -> None:
+    rng = np.random.default_rng(5)
+    shape = (37, 41, 150)
+    x = image(shape, kinds[0], rng)
+    arithmetic = {"f4": "float32", "f8": "float64"}[kinds[1]]
+    for name, sizes in (("symmetric", (5, 3, 9)), ("any", (4, 7, 2)), ("box", (3, 9, 6))):
+        passes = [
+            Pass(axis, "box" if name == "box" else "correlate",
+                 None if name == "box" else taps(name, size, rng),
+                 size, 0 if mode == "valid" else size // 2, mode, 2.0)
+            for axis, size in enumerate(sizes)
+        ]  # fmt: skip
+        narrow = [n - (p.size - 1) * (mode == "valid") for n, p in zip(shape, passes, strict=True)]
+        expected = np.empty(narrow, kinds[1])
+        filter_passes(x, expected, passes, arithmetic=arithmetic, threads=1)
+        assert_within(expected, bounded_passes(x, passes, np.dtype(arithmetic), np.dtype(kinds[1])))
+        try:
+            set_caches(caches)
+            for layout in ("plain", "fortran", "strided"):
+                out = laid_out(np.empty(narrow, kinds[1]), layout)
+                filter_passes(laid_out(x, layout), out, passes, arithmetic=arithmetic, threads=3)
+                assert_same_bits(native(out), expected)
+        finally:
+            set_caches(None)
+
+
 @pytest.mark.parametrize("arithmetic", ["scipy", "float32"])
 def test_output_may_overlap_the_input(arithmetic: str) -> None:
     rng = np.random.default_rng(2)

@@ -152,9 +152,9 @@ cdef int fill_pass(lines_pass *p, object spec, Operand x, Operand out, const fs_
     return 0
 
 
-cdef int shape_stage(lines_call *c, Operand x, Operand out, int down, int along) except -1:
-    """Lay the axes of both arrays out: `down` and `along` are axes, or -1 for none. Free axes that lie one behind the
-    other in both arrays become one."""
+cdef int shape_stage(lines_call *c, Operand x, Operand out, int through, int down, int along) except -1:
+    """Lay the axes of both arrays out: `through`, `down` and `along` are axes, or -1 for none. Free axes that lie one behind
+    the other in both arrays become one."""
     cdef int axis, i, j, count = 0
     cdef int64_t shape[MOST_AXES]
     cdef int64_t xs[MOST_AXES]
@@ -162,7 +162,7 @@ cdef int shape_stage(lines_call *c, Operand x, Operand out, int down, int along)
     cdef int64_t size, a, b
     for axis in range(x.ndim):
         size = x.view.buffer.shape[axis]
-        if axis == down or axis == along or size == 1:
+        if axis == through or axis == down or axis == along or size == 1:
             continue
         a = x.view.buffer.strides[axis]
         b = out.view.buffer.strides[axis]
@@ -203,6 +203,8 @@ cdef int shape_stage(lines_call *c, Operand x, Operand out, int down, int along)
     else:
         c.columns = c.out_columns = 1
         c.x_step, c.out_step = x.elements.item, out.elements.item
+    c.x_slice = x.view.buffer.strides[through] if through >= 0 else 0
+    c.out_slice = out.view.buffer.strides[through] if through >= 0 else 0
     c.x_row = x.view.buffer.strides[down] if down >= 0 else 0
     c.out_row = out.view.buffer.strides[down] if down >= 0 else 0
     c.outer.count = count
@@ -237,6 +239,15 @@ cdef bint goes_along(Operand x, Operand out, object spec, bint running) except -
         return True
     below = channels_below(x, out, spec.axis)
     return below == 1 or (0 < below <= 16 and spec.size * below <= 512)
+
+
+cdef bint fuses_volume(object passes, Operand x, Operand out) except -1:
+    """Whether three passes are one through slices, one down and one along their rows."""
+    through, down, along = passes
+    if len({through.axis, down.axis, along.axis}) != 3:
+        return False
+    return (not goes_along(x, out, through, False) and not goes_along(x, out, down, False)
+            and channels_below(x, out, along.axis) == 1)
 
 
 cdef bint fuses_in_place(object passes, int first, object output, bint already) except -1:

@@ -17,6 +17,7 @@ from fastsep._line_borders cimport item_of, offset_of, rows_of, whole_lines
 from fastsep._line_turned cimport lay_out_turned, run_turned
 from fastsep._line_types cimport CACHE_LINE, elements, lines_block, lines_call, lines_pair
 from fastsep._line_unturned cimport lay_out_unturned, run_unturned
+from fastsep._line_volume cimport lay_out_volume, run_volume
 from fastsep._threads cimport phase
 
 cdef enum:
@@ -46,6 +47,9 @@ cdef void copy_plane(const lines_call *c, int64_t tile, char *plane) noexcept no
 cdef void lines_tile(const void *opaque, int64_t tile, char *scratch) noexcept nogil:
     cdef const lines_call *c = <const lines_call *>opaque
     cdef int64_t blocks = c.row_blocks * (c.outer.rows if c.down.taps else 1), row
+    if c.through.taps:
+        run_volume(c, tile, scratch)
+        return
     if not c.in_place:
         run_block(c, tile % blocks, tile // blocks * c.block_columns, NULL, scratch)
         return
@@ -111,6 +115,9 @@ cdef double stage_seconds(const lines_call *c) noexcept nogil:
     """Serial time, for the choice of threads and slabs only."""
     cdef double outputs = 1.0 * c.outer.rows * c.out_columns * max(1, c.down.outputs if c.down.taps else 1)
     cdef double taps = 4.0 + c.down.taps + c.along.taps
+    if c.through.taps:
+        outputs *= c.through.outputs
+        taps += c.through.taps
     # Products of pairs of 16-bit integers take as long as folded products of floats.
     cdef int64_t item = max(4, item_of(c)), lanes = c.unturned.lanes if c.unturned != NULL else c.kernels.lanes
     return outputs * taps / (min(lanes * item_of(c) // item, 48 // item) * 3e9)
@@ -122,8 +129,8 @@ cdef bint is_real(const lines_call *c, const elements *x, int64_t step) noexcept
     return item != 2 and x.dtype == (FS_F32 if item == 4 else FS_F64) and not x.swapped and step == item
 
 
-cdef void cut_stage(lines_call *c, phase *step) noexcept nogil:
-    """Cut a stage into tiles, for any number of threads."""
+cdef bint cut_stage(lines_call *c, phase *step) noexcept nogil:
+    """Cut a stage into tiles, for any number of threads; False where a volume's do not fit the caches."""
     c.x_is_real = is_real(c, &c.x, c.x_step) and c.missing == FS_KEPT
     c.out_is_real = is_real(c, &c.out, c.out_step)
     c.words_in = 0
@@ -144,14 +151,21 @@ cdef void cut_stage(lines_call *c, phase *step) noexcept nogil:
                 c.words_out = ((c.out.dtype == FS_U16 or c.out.dtype == FS_I16) and not c.out.swapped
                                and c.out_step == c.out.item)
                 c.out_is_real = c.words_out
-        lay_out_unturned(c)
+        if c.through.taps:
+            if not lay_out_volume(c):
+                return False
+        else:
+            lay_out_unturned(c)
     else:
         lay_out_turned(c)
     step.run_tile = lines_tile
     step.tiles = c.column_blocks * c.row_blocks * (c.outer.rows if c.down.taps else 1)
+    if c.through.taps:
+        step.tiles *= c.slice_blocks
     if c.in_place:
         step.tiles = c.outer.rows
     step.seconds = stage_seconds(c)
+    return True
 
 
 cdef bint pair_up(lines_pair *p) noexcept nogil:

@@ -1,6 +1,7 @@
 """Filters along axes: passes over arrays become a plan of stages, and a stage runs tile by tile. See lines.md."""
 
 from libc.math cimport INFINITY
+from libc.stdint cimport int64_t
 
 from fastsep._arrays cimport View, allocate, strided
 from fastsep._isa cimport (
@@ -23,6 +24,7 @@ from fastsep._line_stages cimport (
     code_of,
     fill_pass,
     fuses_in_place,
+    fuses_volume,
     goes_along,
     set_decision,
     set_rounding,
@@ -90,6 +92,55 @@ def limits(dtype):
     return (0, 1) if dtype.kind == "b" else (int(numpy.iinfo(dtype).min), int(numpy.iinfo(dtype).max))
 
 
+cdef int64_t most_unturned(const fs_line_kernels *unturned, bint is_mean) noexcept:
+    """Taps along rows that are read where they are."""
+    if is_mean:
+        return MOST_UNTURNED_SUMS
+    return MOST_UNTURNED if unturned.lanes * unturned.bytes <= 32 else MOST_UNTURNED_WIDE
+
+
+cdef bint plan_volume(FilterPlan plan, object source, object output, object passes, list divisors, int working,
+                      fs_missing missing) except -1:
+    """The last stage of a plan, of three passes in one traversal; False, and nothing has been done, where that is not
+    possible, or does not fit the caches."""
+    cdef Operand x, out
+    cdef lines_call call
+    cdef lines_stage *stage = <lines_stage *>plan.stages.data + plan.count
+    cdef lines_pass *p
+    cdef const fs_real_kernels *kernels = kernels_named(get_isa(), working)
+    cdef list weights = []
+    cdef int i
+    if len(passes) != 3:
+        return False
+    x, out = Operand(source, False), Operand(output, True)
+    if not fuses_volume(passes, x, out):
+        return False
+    call.unturned = line_kernels(get_isa(), working)
+    if passes[2].size > most_unturned(call.unturned, passes[2].weights is None):
+        return False
+    for i in range(3):
+        p = &call.through if i == 0 else &call.down if i == 1 else &call.along
+        fill_pass(p, passes[i], x, out, kernels, False, 1.0, weights)
+        p.divisor = divisors[i]
+        p.once = p.rounds = False
+        p.start = -0.0
+    call.nearest = call.paired = call.settle = call.in_place = False
+    call.missing = missing
+    call.aside = 0
+    call.deciding = NULL
+    call.kernels = kernels
+    call.x = x.elements
+    call.out = out.elements
+    shape_stage(&call, x, out, passes[0].axis, passes[1].axis, passes[2].axis)
+    if call.channels != 1 or not cut_stage(&call, &stage.step):
+        return False
+    stage.call = call
+    plan.weights += weights
+    plan.between.append(None)
+    plan.count += 1
+    return True
+
+
 cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=False, fs_missing missing=FS_KEPT):
     """The plan of `filter_passes`, which has checked its arguments. `paired`, `missing`: as `lines_call` has them."""
     cdef bint exact = arithmetic == "scipy", nearest = arithmetic == "nearest"
@@ -117,7 +168,7 @@ cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=F
     elif exact and exact_in_short_integers(passes, input.dtype, output.dtype):
         # SciPy's bits, whatever computes them.
         working, stored, factors = 2, numpy.dtype("i2"), [1.0] * count
-        passes = in_order_of_axes(passes)
+        passes = in_order_of_axes(passes) if count == 2 else passes
     elif exact and (cut := boxes_cut(passes, input.dtype, output.dtype)) is not None:
         working, divisions = cut
         factors = [1.0] * count
@@ -136,6 +187,9 @@ cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=F
     stages = <lines_stage *>plan.stages.data
     source = input
     while stage < count:
+        if not (nearest or exact or paired) and output.itemsize == working and plan_volume(
+                plan, source, output, list(passes)[stage:], divisors[stage:], working, FS_KEPT if stage else missing):
+            break
         x = Operand(source, False)
         spec = passes[stage]
         last = stage + 1
@@ -178,13 +232,13 @@ cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=F
             call.along.before = 0
             call.along.mode = VALID
             call.along.running = False
+        call.through.taps = 0
         call.nearest = nearest
         call.paired = paired
         call.missing = missing if stage == 0 else FS_KEPT
         call.aside = 0
         # 16-bit lanes are never turned, floats only for many taps.
-        short = call.along.taps <= (MOST_UNTURNED_SUMS if call.along.weights == NULL else MOST_UNTURNED
-                                    if unturned.lanes * unturned.bytes <= 32 else MOST_UNTURNED_WIDE)
+        short = call.along.taps <= most_unturned(unturned, call.along.weights == NULL)
         call.unturned = NULL
         if working == 2 or (call.down.taps and call.along.taps and short and (not exact or working == 4)
                             and (nearest or exact or out.elements.item == working)):
@@ -214,7 +268,7 @@ cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=F
         call.settle = (not nearest and working == 8 and kernels != NULL and call.down.taps != 0 and call.along.taps != 0
                        and (out.elements.dtype < FS_F32 or out.elements.item != kernels.bytes))
         call.in_place = source is output
-        shape_stage(&call, x, out, spec.axis if call.down.taps else -1,
+        shape_stage(&call, x, out, -1, spec.axis if call.down.taps else -1,
                     -1 if call.along.taps == 0 else passes[last - 1].axis)
         cut_stage(&call, &stages[plan.count].step)
         stages[plan.count].call = call

@@ -5,5 +5,5 @@ from libc.stdint cimport int64_t
 from fastsep._line_types cimport lines_call, lines_pair
 from fastsep._threads cimport phase
 
-cdef void cut_stage(lines_call *c, phase *step) noexcept nogil
+cdef bint cut_stage(lines_call *c, phase *step) noexcept nogil
 cdef bint pair_up(lines_pair *p) noexcept nogil

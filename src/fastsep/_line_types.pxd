@@ -57,8 +57,10 @@ cdef struct lines_call:
     const fs_line_kernels *unturned            # in their place where the pass along reads rows where they are, else NULL
     elements x, out
     lines_pass down, along
-    lines_outer outer                          # of planes where there is a pass down, else of rows
+    lines_pass through                         # before both, through the slices of a volume; no taps: there is none
+    lines_outer outer                          # of volumes, or planes where there is a pass down, else of rows
     int64_t x_row, out_row                     # strides of the axis of the pass down
+    int64_t x_slice, out_slice                 # of the axis of the pass through slices
     int64_t channels, x_step, out_step         # elements of a pixel; bytes from pixel to pixel, or element to element
     int64_t columns, out_columns               # elements of a row of the input and of the output
     bint settle                                # what goes down is stored in the output's type before it goes along
@@ -76,7 +78,10 @@ cdef struct lines_call:
     int64_t block_rows, row_blocks, block_columns, column_blocks
     int64_t strip_columns
     int64_t middle_stride                      # where nothing is turned: bytes from row to row
-    int64_t rows_at, sums_at, bits_at, middle_at, turned_at, states_at, result_at, plane_at, scratch_bytes
+    int64_t block_slices, slice_blocks         # of volumes, and bytes from row to row and from slice to slice
+    int64_t strip_stride, window_stride, slice_stride
+    int64_t rows_at, sums_at, bits_at, middle_at, turned_at, states_at, result_at, plane_at, window_at
+    int64_t scratch_bytes
 
 # Rows of a tile.
 cdef struct lines_block:

@@ -259,16 +259,25 @@ def _boxes(passes: Sequence[Pass], least: int, most: int) -> tuple[list[Pass], l
     return scaled, factors
 
 
-def in_order_of_axes(passes: Sequence[Pass]) -> Sequence[Pass]:
-    """Two passes along different axes in the order of these: so both are one traversal.
+# Taps of passes that go through a volume in one traversal: a block reads so much of its neighbours.
+_MOST_FUSED = 19
 
-    The real result is the same, unless what lies beyond the ends is a constant, which no pass has filtered.
+
+def in_order_of_axes(passes: Sequence[Pass]) -> Sequence[Pass]:
+    """Passes along different axes in the order in which they are one traversal, whatever the arrays' layout.
+
+    Two in the order of their axes; three with the middle axis first, whose rows lie side by side in memory
+    (line_volume.pyx). The real result is the same, unless what lies beyond the ends is a constant, which no
+    pass has filtered.
     """
-    if len(passes) != 2 or passes[0].axis <= passes[1].axis:
+    if len({p.axis for p in passes}) != len(passes) or {"constant", "valid"} & {p.mode for p in passes}:
         return passes
-    if {"constant", "valid"} & {p.mode for p in passes}:
-        return passes
-    return [passes[1], passes[0]]
+    ordered = sorted(passes, key=lambda p: p.axis)
+    if len(passes) == 2:
+        return ordered
+    if len(passes) == 3 and all(p.size <= _MOST_FUSED for p in passes):
+        return [ordered[1], ordered[0], ordered[2]]
+    return passes
 
 
 def dividing_once(passes: Sequence[Pass]) -> tuple[list[Pass], list[float]]:
