@@ -160,6 +160,8 @@ cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=F
     cdef list decisions = None
     working = 4 if arithmetic == "float32" else 8
     stored = output.dtype.newbyteorder("=")
+    # What lies between stages lies as the output does: lines.md, Volumes.
+    order = "F" if output.flags.fnc else "C"
     if nearest:
         working, passes, factors, digits = in_integers(tuple(passes), output.dtype)
         once = digits is not None
@@ -200,7 +202,7 @@ cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=F
         if last == count or (not nearest and fuses_in_place(passes, last, output, source is output)):
             target = output
         else:
-            target = numpy.empty(shape, stored)
+            target = numpy.empty(shape, stored, order)
         out = Operand(target, True)
         # In sums that are not exact the weights carry the power of two.
         unit = factors[stage] if once else 1.0
@@ -212,7 +214,7 @@ cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=F
                 if after.axis != spec.axis:
                     if after.mode == "valid":
                         shape[after.axis] -= after.size - 1
-                    both = output if last + 1 == count else numpy.empty(shape, stored)
+                    both = output if last + 1 == count else numpy.empty(shape, stored, order)
                     wide = Operand(both, True)
                     unit = factors[last] if once else 1.0
                     fill_pass(&two, after, x, wide, kernels, exact, unit, plan.weights)
@@ -272,7 +274,7 @@ cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=F
                     -1 if call.along.taps == 0 else passes[last - 1].axis)
         cut_stage(&call, &stages[plan.count].step)
         stages[plan.count].call = call
-        plan.between.append(None if target is output else (target.shape, target.dtype))
+        plan.between.append(None if target is output else (target.shape, target.dtype, order))
         plan.count += 1
         source = target
         stage = last
