@@ -97,3 +97,33 @@ def test_without_the_package_the_extra_is_named(program: str) -> None:
 """
     )
     assert "pip install 'fastsep[onnx]'" in said
+
+
+# Whose annotations `typing` compiles: it takes them for names of types that are defined later.
+COMPILED = """
+    import builtins, sys, typing
+
+    compile, names = builtins.compile, set()
+
+    def noted(source, *others, **options):
+        frame = sys._getframe(1)
+        if frame.f_globals["__name__"] == "typing":
+            while frame.f_globals["__name__"] == "typing":
+                frame = frame.f_back
+            names.add(frame.f_globals["__name__"])
+        return compile(source, *others, **options)
+
+    builtins.compile = noted
+"""
+
+
+def test_no_annotations_are_compiled_to_load_a_network(program: str) -> None:
+    said = output_of(
+        COMPILED
+        + program
+        + """
+    run(path)
+    print(sorted(name for name in names if name.startswith("fastsep.")))
+"""
+    )
+    assert said.strip() == "[]"

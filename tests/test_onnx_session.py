@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import threading
 from typing import Any
@@ -291,6 +292,34 @@ def test_an_input_may_say_a_shape() -> None:
         assert np.array_equal(got, x.reshape(shape))
     with pytest.raises(ValueError, match="Reshape"):
         session.run(None, {"x": x, "shape": np.array([5, 5])})
+
+
+def test_what_is_kept_of_shapes_is_bounded() -> None:
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
+    proto = model(nodes, {"x": ["n"]}, {"y": None}, {})
+    proto.graph.input.append(helper.make_tensor_value_info("shape", onnx.TensorProto.INT64, [2]))
+    session = InferenceSession(proto)
+    for _ in range(2):
+        for n in range(1, 30):
+            x = np.arange(n, dtype=np.float32)
+            (y,) = session.run(None, {"x": x, "shape": np.array([n, 1])})
+            np.testing.assert_array_equal(y, x.reshape(n, 1))
+    kept = [getattr(session, name) for name in ("_runs", "_sized", "_plans")]
+    assert max(map(len, kept)) <= 8
+
+
+def test_pythons_collector_is_as_it_was_before(proto: onnx.ModelProto) -> None:
+    assert gc.isenabled()
+    InferenceSession(proto)
+    with pytest.raises(ModelError):
+        InferenceSession(b"no model")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        InferenceSession(proto)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_model_whose_shapes_do_not_fit_is_refused_at_load() -> None:

@@ -25,7 +25,7 @@ X = np.random.default_rng(0).standard_normal((1, 3, 32, 32)).astype(np.float32)
 
 def taken_apart(data: bytes) -> onnx.ModelProto:
     """Parse what `split` leaves, and put back what it took."""
-    rest, raw = split(memoryview(data))
+    rest, raw = split(memoryview(data), least=0)
     proto = onnx.ModelProto.FromString(rest)
     if raw:
         for tensor, part in zip(proto.graph.initializer, raw, strict=True):
@@ -40,10 +40,20 @@ def test_weights_are_taken_out_and_all_else_is_kept() -> None:
     proto.graph.initializer[3].ClearField("raw_data")
     proto.graph.initializer[3].float_data.extend([1.0] * 16)
     data = proto.SerializeToString()
-    rest, raw = split(memoryview(data))
+    rest, raw = split(memoryview(data), least=0)
     assert len(raw) == len(proto.graph.initializer) and raw[3] is None
     assert len(rest) + sum(0 if part is None else len(part) for part in raw) < len(data)
     assert taken_apart(data) == proto
+
+
+def test_small_weights_are_left_to_the_parser() -> None:
+    proto = small_network()
+    data = proto.SerializeToString()
+    rest, raw = split(memoryview(data), least=2000)
+    kept = onnx.ModelProto.FromString(rest).graph.initializer
+    for tensor, of_file, part in zip(kept, proto.graph.initializer, raw, strict=True):
+        assert (part is None) == (of_file.ByteSize() < 2000)
+        assert tensor.HasField("raw_data") == (part is None)
 
 
 def test_a_graph_in_two_pieces_is_one() -> None:
@@ -51,7 +61,7 @@ def test_a_graph_in_two_pieces_is_one() -> None:
     second.graph.initializer.append(helper.make_tensor("more", TensorProto.FLOAT, [2], b"\0" * 8, raw=True))
     data = first.SerializeToString() + second.SerializeToString()
     assert taken_apart(data) == onnx.ModelProto.FromString(data)
-    assert len(split(memoryview(data))[1]) == len(first.graph.initializer) + 1
+    assert len(split(memoryview(data), least=0)[1]) == len(first.graph.initializer) + 1
 
 
 @given(st.data())

@@ -1,7 +1,5 @@
 """One piece of memory for all values between the steps of a run: where each lies, and for how long."""
 
-from __future__ import annotations
-
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from itertools import islice

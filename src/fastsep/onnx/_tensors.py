@@ -28,6 +28,8 @@ _FIELDS = {
     12: ("uint64_data", np.uint64), 13: ("uint64_data", np.uint64),
     **dict.fromkeys((2, 3, 4, 5, 6, 9, 10), ("int32_data", np.int32)),
 }  # fmt: skip
+# onnx.TensorProto.EXTERNAL.
+_EXTERNAL = 1
 _MOST_AXES = 32
 _LARGEST = 2**62
 
@@ -85,7 +87,7 @@ def to_array(
     count = math.prod(shape)
     wanted = count * dtype.itemsize
     field, stored = _FIELDS[tensor.data_type]
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+    if tensor.data_location == _EXTERNAL:
         entries = {entry.key: entry.value for entry in tensor.external_data}
         values = _from_bytes(files.read(entries, wanted, what), dtype)
     elif taken is not None or tensor.HasField("raw_data"):

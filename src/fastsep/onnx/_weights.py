@@ -6,8 +6,6 @@ ranks alone. Packing only moves numbers. So to get them back a second plan is ma
 that are their own places: what lies where in its memory says which weight lies there in the first one's.
 """
 
-from __future__ import annotations
-
 import math
 import mmap
 from collections.abc import Callable, Collection, Iterator, Mapping

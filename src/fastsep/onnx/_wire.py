@@ -12,6 +12,8 @@ from __future__ import annotations
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
+# To copy a batch norm's numbers takes less time than to look for them: 1 ms of MobileNetV2's 3.
+_LEAST_BYTES = 8192
 # A tag and a length have ten bytes at most.
 _MOST_VARINT = 10
 
@@ -20,26 +22,28 @@ class _UnusualError(Exception):
     """What cannot be followed: malformed, or of a form that no exporter writes."""
 
 
-def split(data: memoryview) -> tuple[bytes, list[memoryview | None]]:
+def split(data: memoryview, least: int = _LEAST_BYTES) -> tuple[bytes, list[memoryview | None]]:
     """Take the raw data of initialisers out of a ModelProto.
 
     Parameters
     ----------
     data : memoryview of bytes
+    least : int
+        Of what an initialiser takes, for its raw data to be taken out.
 
     Returns
     -------
     rest : bytes
         The model without them, or all of it if it cannot be followed: whoever parses it finds out.
     raw : list of memoryview or None
-        What was taken from each initialiser, in order; None for those that have no raw data.
+        What was taken from each initialiser, in order; None for those that are small or have no raw data.
     """
     raw: list[memoryview | None] = []
     try:
         parts: list[bytes | memoryview] = []
         for number, start, value, end in _fields(data, 0, len(data)):
             if number == _GRAPH and value is not None:
-                parts += _message(_GRAPH, _graph(data, value, end, raw))
+                parts += _message(_GRAPH, _graph(data, value, end, raw, least))
             else:
                 parts.append(data[start:end])
         return b"".join(parts), raw
@@ -47,11 +51,17 @@ def split(data: memoryview) -> tuple[bytes, list[memoryview | None]]:
         return bytes(data), []
 
 
-def _graph(data: memoryview, start: int, end: int, raw: list[memoryview | None]) -> list[bytes | memoryview]:
+def _graph(
+    data: memoryview, start: int, end: int, raw: list[memoryview | None], least: int
+) -> list[bytes | memoryview]:
     parts: list[bytes | memoryview] = []
     for number, begin, value, stop in _fields(data, start, end):
         if number != _INITIALIZER or value is None:
             parts.append(data[begin:stop])
+            continue
+        if stop - value < least:
+            parts.append(data[begin:stop])
+            raw.append(None)
             continue
         kept: list[bytes | memoryview] = []
         taken = None

@@ -1,7 +1,5 @@
 """What the interpreter and the planner know of an operator."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Windows of convolutions and pools: how many there are, and where."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

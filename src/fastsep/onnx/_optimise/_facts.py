@@ -4,8 +4,6 @@ Shapes hold symbols (`_dims`). Where an operator is not known here, nothing is k
 passes that need to know leave it alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 

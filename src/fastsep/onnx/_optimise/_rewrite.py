@@ -6,8 +6,6 @@ elsewhere, or is an output, keeps its maker that way; whether it is worth to com
 the rule to say, by `Draft.uses`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -125,7 +123,9 @@ class Draft:
     def exchange(self, old: Node, new: Iterable[Node]) -> None:
         """Count the uses of values anew: `old` is gone, with what served it alone; `new` is there."""
         for node in new:
-            self._uses.update(name for name in node.inputs if name)
+            for name in node.inputs:
+                if name:
+                    self._uses[name] += 1
         gone = [old]
         made = {name for node in new for name in node.outputs}
         while gone:

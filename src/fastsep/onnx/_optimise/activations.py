@@ -4,8 +4,6 @@ Whatever is computed on the way to a product is only a function of that value, s
 replaced whoever else reads the steps: those that nothing else reads disappear.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Only where fastsep.InvertedResidual computes the same: the depthwise part has on
 and depthwise part have the same activation, the projection none, and what is added is the block's own input.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

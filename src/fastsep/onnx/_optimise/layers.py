@@ -38,7 +38,7 @@ def _conv(draft: Draft, node: Node) -> list[Node] | None:
     if not isinstance(padding, str) and min(map(min, padding)) < 0:
         return None
     # A view: weights are turned once, where they are packed or saved.
-    keras = np.moveaxis(kernel, (0, 1), (-1, -2))
+    keras = kernel.transpose(*range(2, kernel.ndim), 1, 0)
     attributes: dict[str, Any] = {
         "strides": per_axis(node, "strides", spatial),
         "padding": padding,

@@ -35,9 +35,10 @@ def _fold(draft: Draft, node: Node) -> list[Node] | None:
 def with_weights(draft: Draft, layer: Node, last: Node, kernel: Array, bias: Array | float) -> Node:
     """Return a layer with other weights, in the place of it and of another node."""
     dtype, outputs = kernel.dtype, kernel.shape[-1]
+    line = bias if isinstance(bias, np.ndarray) and bias.shape == (outputs,) else np.full(outputs, bias)
     names = (
         draft.add(f"{last.outputs[0]}.kernel", kernel),
-        draft.add(f"{last.outputs[0]}.bias", np.broadcast_to(bias, outputs).astype(dtype)),
+        draft.add(f"{last.outputs[0]}.bias", line.astype(dtype)),
     )
     return fused(layer.op, (layer.inputs[0], *names, layer.inputs[3]), last, dict(layer.attributes), layer)
 
