@@ -116,6 +116,38 @@ def test_what_is_wrong_is_said(folder: Path, tmp_path: Path, capsys: pytest.Capt
         assert code == 1 and words in err and not out, arguments
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--labels", "names.txt"], "--labels needs --image"),
+        (["--layout", "nhwc"], "--layout needs --image"),
+        (["--mean", "0"], "--mean needs --image"),
+        (["--std", "1"], "--std needs --image"),
+        (["--top", "3"], "--top needs --image"),
+        (["--batch", "0"], "--batch must be at least 1; got 0"),
+        (["--batch", "2"], "--batch 2: the model fixes its batch; 'x' is (1, 3, 40, 40)"),
+        (["--size", "41"], "--size 41,41: the model fixes its sizes; 'x' is (1, 3, 40, 40)"),
+        (["--image", "red.png", "--batch", "2"], "--batch is for random inputs"),
+        (["--image", "red.png", "--mean", "nan"], "--mean must be finite; got nan"),
+        (["--image", "red.png", "--std", "inf"], "--std must be finite; got inf"),
+    ],
+)
+def test_no_argument_is_ignored(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(colour_means("nchw"), tmp_path / "means.onnx")
+    code, _, error = run(capsys, tmp_path / "means.onnx", *arguments)
+    assert code != 0 and words in error
+
+
+@pytest.mark.parametrize("arguments", [[], ["--batch", "1"], ["--size", "40"]])
+def test_what_the_model_says_may_be_said_again(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(colour_means("nchw"), tmp_path / "means.onnx")
+    assert run(capsys, tmp_path / "means.onnx", *arguments)[0] == 0
+
+
 def test_a_saved_network_needs_numpy_alone(folder: Path) -> None:
     program = (
         "import sys\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from statistics import median
@@ -28,6 +28,9 @@ _STD = (0.229, 0.224, 0.225)
 _SEEN = 0.875
 _SIZE = 224
 _RUNS = 20
+_TOP = 5
+# What says how an image becomes an input, or what to show of its classes.
+_OF_IMAGES = ("top", "labels", "mean", "std", "layout")
 _SUFFIX = ".fastsep"
 
 
@@ -41,7 +44,7 @@ def add_run(commands: Any) -> None:
     )
     parser.add_argument("model", type=Path, help=f".onnx, or {_SUFFIX}")
     parser.add_argument("--image", type=Path, help="what to classify")
-    parser.add_argument("--top", type=int, default=5, help="classes shown (default: %(default)s)")
+    parser.add_argument("--top", type=int, help=f"classes shown (default: {_TOP})")
     parser.add_argument("--labels", type=Path, help="text, one class a line")
     parser.add_argument(
         "--size", type=_size, help="height and width: 224, or 224,320 (default: the model's, or 224)"
@@ -54,7 +57,9 @@ def add_run(commands: Any) -> None:
         "--layout", choices=("nchw", "nhwc"), help="of the input (default: by where it has 1 or 3 channels)"
     )
     parser.add_argument("--profile", action="store_true", help="a table of all steps")
-    parser.add_argument("--batch", type=int, default=1, help="where the model leaves it open (default: 1)")
+    parser.add_argument(
+        "--batch", type=int, help="of random inputs, where the model leaves it open (default: 1)"
+    )
     parser.add_argument("--threads", type=int, default=None, help="-1 is all; default: OpenMP's limit")
 
 
@@ -80,8 +85,7 @@ def run_network(options: argparse.Namespace) -> str:
     ValueError, TypeError, RuntimeError, OSError, ImportError
         An argument, the model or the image is wrong, or a package of an extra is missing.
     """
-    if options.top < 1 or options.batch < 1:
-        raise ValueError(f"--top and --batch must be at least 1; got {options.top} and {options.batch}")
+    _check(options)
     labels = None if options.labels is None else options.labels.read_text(encoding="utf-8").splitlines()
     begun = time.perf_counter()
     with _progress(f"loading {options.model.name}"):
@@ -97,13 +101,14 @@ def run_network(options: argparse.Namespace) -> str:
         feeds = {inputs[0].name: image}
     else:
         shapes = {each.name: _closed(each, options) for each in inputs}
+        _check_taken(options, shapes)
         feeds = {each.name: _random(each, shapes[each.name]) for each in inputs}
         lines.append("random inputs: " + ", ".join(f"{name} {value.shape}" for name, value in feeds.items()))
     with _progress("running"):
         outputs, seconds = _timed(session, feeds)
     lines.append(f"{seconds * 1e3:.3f} ms a run (median of {_RUNS})")
     if options.image is not None:
-        lines += _classes(outputs[0], options.top, labels)
+        lines += _classes(outputs[0], options.top or _TOP, labels)
     else:
         lines += [
             f"{port.name} {value.shape}, mean {value.mean():.4g}, standard deviation {value.std():.4g}"
@@ -112,6 +117,36 @@ def run_network(options: argparse.Namespace) -> str:
     if options.profile:
         lines += ["", str(session.summary({name: value.shape for name, value in feeds.items()}))]
     return "\n".join(lines)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what cannot be, and what would be ignored."""
+    for name in ("top", "batch"):
+        count = getattr(options, name)
+        if count is not None and count < 1:
+            raise ValueError(f"--{name} must be at least 1; got {count}")
+    for name in ("mean", "std"):
+        values = getattr(options, name)
+        if values is not None and not all(map(math.isfinite, values)):
+            raise ValueError(f"--{name} must be finite; got {_joined(values)}")
+    if options.image is not None and options.batch is not None:
+        raise ValueError("--batch is for random inputs; --image is a batch of one")
+    for name in _OF_IMAGES:
+        if options.image is None and getattr(options, name) is not None:
+            raise ValueError(f"--{name} needs --image")
+
+
+def _check_taken(options: argparse.Namespace, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse sizes that no input has taken."""
+    if options.batch is not None and all(shape[:1] != (options.batch,) for shape in shapes.values()):
+        raise ValueError(f"--batch {options.batch}: the model fixes its batch; {_shapes(shapes)}")
+    size = options.size
+    if size is not None and not any(size in (shape[1:3], shape[2:4]) for shape in shapes.values()):
+        raise ValueError(f"--size {size[0]},{size[1]}: the model fixes its sizes; {_shapes(shapes)}")
+
+
+def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name!r} is {shape}" for name, shape in shapes.items())
 
 
 def _session(path: Path, threads: int | None) -> InferenceSession:
@@ -217,7 +252,7 @@ def _closed(given: NodeArg, options: argparse.Namespace) -> tuple[int, ...]:
     """Return an input's shape, open sizes filled in: the batch, then height and width."""
     shape = list(given.shape)
     if shape and not isinstance(shape[0], int):
-        shape[0] = options.batch
+        shape[0] = options.batch or 1
     spatial = [axis for axis, size in enumerate(shape) if not isinstance(size, int)]
     for axis, size in zip(spatial, options.size or (_SIZE, _SIZE), strict=False):
         shape[axis] = size
