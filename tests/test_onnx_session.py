@@ -410,6 +410,28 @@ def test_damaged_files_are_refused(session: InferenceSession, tmp_path: Any) -> 
         fastsep.load(tmp_path / "nothing.fastsep")
 
 
+def test_every_bit_before_the_header_counts(session: InferenceSession, tmp_path: Any) -> None:
+    session.save(tmp_path / "net.fastsep")
+    data = (tmp_path / "net.fastsep").read_bytes()
+    for bit in range(8 * 56):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "net.fastsep").write_bytes(changed)
+        with pytest.raises(ModelError, match=r"net\.fastsep"):
+            fastsep.load(tmp_path / "net.fastsep")
+
+
+def test_a_header_of_another_length_is_refused(session: InferenceSession, tmp_path: Any) -> None:
+    session.save(tmp_path / "net.fastsep")
+    data = (tmp_path / "net.fastsep").read_bytes()
+    (length,) = np.frombuffer(data[16:24], "<u8")
+    for other in (*range(int(length) - 64, int(length)), *range(int(length) + 1, int(length) + 65)):
+        changed = data[:16] + np.array(other, "<u8").tobytes() + data[24:]
+        (tmp_path / "net.fastsep").write_bytes(changed)
+        with pytest.raises(ModelError, match=r"net\.fastsep"):
+            fastsep.load(tmp_path / "net.fastsep")
+
+
 def test_a_saved_network_is_not_taken_for_onnx(session: InferenceSession, tmp_path: Any) -> None:
     session.save(tmp_path / "net.fastsep")
     with pytest.raises(ValueError, match=r"fastsep\.load reads it"):

@@ -96,6 +96,10 @@ def read(path: str | os.PathLike[str]) -> Graph:
         raise ModelError(f"{path} is of format {version}; this fastsep reads format {_VERSION}")
     if length > min(size - _PREFIX.size, _MOST_HEADER):
         raise ModelError(f"{path} is truncated: its header would have {length} bytes")
+    # The checksum is not over the length, and blanks end the header: without this, weights could lie beside
+    # where they are read.
+    if (_PREFIX.size + length) % _LINE_BYTES:
+        raise ModelError(f"{path} is damaged: no header has {length} bytes")
     if _digest(data) != digest:
         raise ModelError(f"{path} is damaged: its checksum does not fit")
     weights = data[_PREFIX.size + length :]
