@@ -33,9 +33,10 @@ FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC
 DEPTHWISE = ("depthwise_3x3", "depthwise_3x3_stride2", "depthwise_5x5", "depthwise_7x7")
 LINES = ("lines_symmetric", "lines_antisymmetric", "lines_unfolded")
 PANELS = ("pointwise_panel_1", "pointwise_panel_2", "pointwise_panel_3")
+WHOLE = ("pointwise_whole_2_4", "pointwise_whole_2_5", "pointwise_whole_2_6", "pointwise_whole_3_4")
 SHORT = ("lines_down", "lines_along")
 HOT = {
-    "avx2": (*PANELS, *DEPTHWISE, "footprint_row_fused", *LINES),
+    "avx2": (*PANELS, *WHOLE, *DEPTHWISE, "footprint_row_fused", *LINES),
     "avx512": (*PANELS, "pointwise_panel_4", *DEPTHWISE, "footprint_row_fused", *LINES),
     "neon": (*PANELS, "pointwise_panel_4", *DEPTHWISE, *LINES),
 }
@@ -173,7 +174,11 @@ def stack_failures(loops: dict[str, list[Loop]], isa: str) -> list[str]:
 
 def check(found: dict[str, Instructions], isa: str) -> list[str]:
     """All that is wrong with an object, after printing what it does."""
-    loops = {symbol: inner_loops(instructions, isa) for symbol, instructions in found.items() if instructions}
+    loops = {
+        re.sub(r"\.(isra|constprop)\.\d+$", "", symbol): inner_loops(instructions, isa)
+        for symbol, instructions in found.items()
+        if instructions
+    }
     return hot_failures(loops, isa) + stack_failures(loops, isa)
 
 
