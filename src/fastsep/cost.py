@@ -116,6 +116,19 @@ def cost(
 
     kind = _dtype(dtype)
     if isinstance(what, str):
+        given = {
+            "kernel_size": kernel_size is not None,
+            "outputs": outputs is not None,
+            "strides": strides != 1,
+            "padding": padding != "valid",
+            "dilation_rate": dilation_rate != 1,
+            "multiplier": multiplier != 1,
+            "rank": rank != 1,
+            "bias": bias is not False,
+        }
+        if any(given.values()):
+            names = ", ".join(name for name, is_given in given.items() if is_given)
+            raise TypeError(f"what={what!r} is a network, whose layers are known; it goes without {names}")
         return _network(what, form, kind)
     if form is not None:
         raise TypeError("form is for networks; a convolution is told in all three forms")
