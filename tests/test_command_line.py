@@ -167,6 +167,9 @@ def test_factorize_a_layer(tmp_path: Path) -> None:
         (["gaussian", "--sigma", "-1"], "--sigma must be greater than 0; got -1"),
         (["sobel", "--rank", "0"], "rank must be None or an int of at least 1; got 0"),
         (["sobel", "--multiplier", "2"], "--multiplier needs --conv"),
+        (["sobel", "--size", "3"], "--size goes with binomial, box; got sobel"),
+        (["box", "--sigma", "2"], "--sigma goes with gaussian; got box"),
+        (["empty.txt", "--axis", "0"], "--axis goes with named kernels; got the file empty.txt"),
         (["sobel", "--conv"], "kernel must have dtype float32 or float64"),
     ],
 )
@@ -218,6 +221,12 @@ def test_cost_as_json(tmp_path: Path) -> None:
         (["12x0x3"], "image must be positive sizes, such as 12x12x3; got '12x0x3'"),
         (["12x12x3", "--kernel", "five"], "--kernel must be positive sizes.*got 'five'"),
         (["2x2x3"], "does not fit into an image of 2×2"),
+        (
+            ["mobilenet_v1", "--kernel", "5"],
+            "--kernel goes with an image, such as 12x12x3; got 'mobilenet_v1'",
+        ),
+        (["mobilenet_v1", "--padding", "valid"], "--padding goes with an image"),
+        (["--layers"], "--layers goes with an image or a network; got neither"),
         (["12x12x3", "--layers"], "--form and --layers are for networks"),
         (["efficientnet_b0", "--form", "standard"], "undefined for efficientnet_b0"),
     ],

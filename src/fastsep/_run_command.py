@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsep._filter_command import numbers
+from fastsep._options import numbers
 
 if TYPE_CHECKING:
     from fastsep.onnx import InferenceSession, NodeArg

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastsep._named_kernels import NAMES, named_kernel
+from fastsep._options import refuse, settle
 from fastsep._table import table
 from fastsep.cost import FORMS, cost, networks
 from fastsep.factor import factorize, factorize_conv
+
+# Options of `factorize` that go with named kernels alone, and of these with some.
+_OF_NAMED = {
+    "dimensions": NAMES,
+    "axis": ("sobel", "prewitt", "scharr"),
+    "size": ("binomial", "box"),
+    "sigma": ("gaussian",),
+}
+_NAMED = {"dimensions": 2, "axis": -1, "size": 5, "sigma": 1.0}
+_BETWEEN = re.compile(r"\s*[,;]\s*|\s+")
+# Options of `cost` that go with the shape of an image.
+_LAYER = {"kernel": "3", "outputs": 1, "strides": 1, "padding": "valid", "multiplier": 1, "rank": 1}
 
 
 def add_commands(commands: Any) -> None:
@@ -32,12 +46,10 @@ def add_commands(commands: Any) -> None:
         help="the kernel is a layer's, (*K, Cin, Cout): as depthwise, then pointwise",
     )
     one.add_argument("--multiplier", type=int, default=None, help="of --conv; default: as few as are exact")
-    one.add_argument("--dimensions", type=int, default=2, help="of a named kernel (default: %(default)s)")
-    one.add_argument(
-        "--axis", type=int, default=-1, help="of a named kernel's difference (default: %(default)s)"
-    )
-    one.add_argument("--size", type=int, default=5, help="of binomial and box (default: %(default)s)")
-    one.add_argument("--sigma", type=float, default=1.0, help="of gaussian (default: %(default)s)")
+    one.add_argument("--dimensions", type=int, help="of a named kernel (default: 2)")
+    one.add_argument("--axis", type=int, help="of the difference of sobel, prewitt, scharr (default: -1)")
+    one.add_argument("--size", type=int, help="of binomial and box (default: 5)")
+    one.add_argument("--sigma", type=float, help="of gaussian (default: 1)")
     one.add_argument("--json", action="store_true", help="print all figures as JSON")
 
     two = commands.add_parser("cost", help="parameters, multiply-adds and bytes of layers and networks")
@@ -46,26 +58,29 @@ def add_commands(commands: Any) -> None:
         nargs="?",
         help="a network's name, or an image with its channels, such as 12x12x3; without it: all networks",
     )
-    two.add_argument("--kernel", default="3", help="taps, such as 5 or 3x5 (default: %(default)s)")
-    two.add_argument("--outputs", type=int, default=1, help="output channels (default: %(default)s)")
-    two.add_argument("--strides", type=int, default=1, help="(default: %(default)s)")
-    two.add_argument("--padding", choices=("valid", "same"), default="valid", help="default: %(default)s")
-    two.add_argument(
-        "--multiplier", type=int, default=1, help="depthwise filters for each channel (default: %(default)s)"
-    )
-    two.add_argument("--rank", type=int, default=1, help="terms of each kernel (default: %(default)s)")
+    two.add_argument("--kernel", help="taps, such as 5 or 3x5 (default: 3)")
+    two.add_argument("--outputs", type=int, help="output channels (default: 1)")
+    two.add_argument("--strides", type=int, help="(default: 1)")
+    two.add_argument("--padding", choices=("valid", "same"), help="default: valid")
+    two.add_argument("--multiplier", type=int, help="depthwise filters for each channel (default: 1)")
+    two.add_argument("--rank", type=int, help="terms of each kernel (default: 1)")
     two.add_argument("--form", choices=FORMS, default=None, help="a network's twin in this form")
     two.add_argument("--layers", action="store_true", help="a row for every layer of a network")
-    two.add_argument("--dtype", default="float32", help="for the bytes (default: %(default)s)")
+    two.add_argument("--dtype", help="for the bytes (default: float32)")
     two.add_argument("--json", action="store_true", help="print all figures as JSON")
 
 
 def run_factorize(options: argparse.Namespace) -> str:
     """What `factorize` prints."""
     path = Path(options.kernel)
-    if path.suffix in (".npy", ".txt", ".csv"):
+    if path.suffix.lower() in (".npy", ".txt", ".csv"):
+        refuse(options, _OF_NAMED, f"goes with named kernels; got the file {path}")
         kernel = read_kernel(path)
     else:
+        for name, kernels in _OF_NAMED.items():
+            if options.kernel in NAMES and options.kernel not in kernels:
+                refuse(options, [name], f"goes with {', '.join(kernels)}; got {options.kernel}")
+        settle(options, _NAMED)
         kernel = named_kernel(options.kernel, options.dimensions, options.axis, options.size, options.sigma)
     if options.conv:
         if options.rank is not None:
@@ -79,16 +94,19 @@ def run_factorize(options: argparse.Namespace) -> str:
 
 
 def read_kernel(path: Path) -> Any:
-    """An array from a .npy file, or a matrix from text; whole numbers become integers."""
+    """An array from a .npy file, or a matrix from text; whole numbers become integers.
+
+    Between the numbers of a row are spaces, or a comma or semicolon.
+    """
     try:
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
+        if path.suffix.lower() == ".npy":
+            with path.open("rb") as file:
+                return np.lib.format.read_array(file, allow_pickle=False)
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ValueError(f"kernel cannot be read from {path}: {error}") from None
-    separator = "," if path.suffix == ".csv" else None
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
-    rows = [[_number(word, path) for word in line.split(separator)] for line in lines if line]
+    rows = [[_number(word, path) for word in _BETWEEN.split(line)] for line in lines if line]
     if not rows:
         raise ValueError(f"kernel cannot be read from {path}: there are no numbers")
     if len({len(row) for row in rows}) > 1:
@@ -111,10 +129,15 @@ def _number(word: str, path: Path) -> int | float:
 def run_cost(options: argparse.Namespace) -> str:
     """What `cost` prints."""
     if options.what is None:
+        refuse(options, [*_LAYER, "form", "layers", "dtype"], "goes with an image or a network; got neither")
         if options.json:
             return json.dumps({name: cost(name).to_dict() for name in networks()})
         return _all_networks()
-    if options.what[:1].isdigit():
+    image = options.what[:1].isdigit()
+    if not image:
+        refuse(options, _LAYER, f"goes with an image, such as 12x12x3; got {options.what!r}")
+    settle(options, _LAYER | {"dtype": "float32"})
+    if image:
         if options.form is not None or options.layers:
             raise ValueError("--form and --layers are for networks")
         taps = _sizes(options.kernel, "--kernel")
