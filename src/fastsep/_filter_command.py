@@ -9,10 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastsep._options import numbers, refuse, settle
+
+if TYPE_CHECKING:
+    from fastsep._images import Image
 
 Array = NDArray[Any]
 Step = Callable[[], object]
@@ -20,6 +25,20 @@ Step = Callable[[], object]
 _EDGES = ("sobel", "prewitt", "scharr")
 _FILTERS = ("gaussian", "box", *_EDGES, "laplace", "kernel")
 _MODES = ("reflect", "constant", "nearest", "mirror", "wrap")
+# Which filters an option goes with; None is not given, and then these defaults hold.
+_OF = {
+    "sigma": ("gaussian",),
+    "order": ("gaussian",),
+    "truncate": ("gaussian",),
+    "size": ("box",),
+    "axis": _EDGES,
+    "kernel": ("kernel",),
+}
+_DEFAULTS = {"sigma": [1.0], "order": [0], "truncate": 4.0, "size": [3], "cval": 0.0}
+# The greatest radius: 2·2³⁰ + 1 weights of float64 are 16 GB.
+_FARTHEST = 2**30
+# Integers up to here are float64.
+_EXACT = 2**53
 # From here on a filter may take a second, and a terminal is shown a bar: elements times taps.
 _LONG = 2_000_000_000
 # Parts of one pass, so that a bar moves.
@@ -31,44 +50,29 @@ def add_filter(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "filter",
         help="filter an image or a volume from a file to another",
-        description="Reads and writes .npy, .tif (several pages are a volume) and what imageio knows. "
-        "Colours are filtered one by one; integers are rounded to the nearest and saturate.",
+        description="Reads and writes .npy, .tif (several pages are a volume) and what Pillow knows. Colours "
+        "are filtered one by one, but an .npy has none: all its axes lie in space, if --axes says nothing. "
+        "Integers are rounded to the nearest and saturate. Photographs are turned as EXIF says; metadata is "
+        "not kept. A file is replaced when the new one is complete.",
     )
     parser.add_argument("filter", choices=_FILTERS, help="sobel and the like: magnitude, or one --axis")
     parser.add_argument("input", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument(
-        "--sigma",
-        type=numbers(float),
-        default=[1.0],
-        help="gaussian: one, or one per axis: 1,2,2 (default: 1)",
+        "--sigma", type=numbers(float), help="gaussian: one, or one per axis: 1,2,2 (default: 1)"
     )
-    parser.add_argument(
-        "--order", type=numbers(int), default=[0], help="gaussian: derivative, one, or one per axis"
-    )
-    parser.add_argument("--truncate", type=float, default=4.0, help="gaussian: radius in sigmas (default: 4)")
-    parser.add_argument(
-        "--size", type=numbers(int), default=[3], help="box: one, or one per axis (default: 3)"
-    )
+    parser.add_argument("--order", type=numbers(int), help="gaussian: derivative, one, or one per axis")
+    parser.add_argument("--truncate", type=float, help="gaussian: radius in sigmas (default: 4)")
+    parser.add_argument("--size", type=numbers(int), help="box: one, or one per axis (default: 3)")
     parser.add_argument("--axis", type=int, help="sobel, prewitt, scharr: along this axis, signed")
     parser.add_argument("--kernel", type=Path, help="kernel: .npy, or a table of numbers as text; correlated")
     parser.add_argument("--axes", type=numbers(int), help="the filtered axes (default: those in space)")
     parser.add_argument("--mode", choices=_MODES, default="reflect", help="default: %(default)s")
-    parser.add_argument("--cval", type=float, default=0.0, help="beyond the ends, with --mode constant")
+    parser.add_argument("--cval", type=float, help="beyond the ends, with --mode constant (default: 0)")
     parser.add_argument(
         "--dtype", help="of the output, such as float32 (default: the input's; float32 if it is signed)"
     )
     parser.add_argument("--threads", type=int, default=None, help="-1 is all; default: OpenMP's limit")
-
-
-def numbers(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
-    """Numbers with commas between them."""
-
-    def parse(text: str) -> list[Any]:
-        return [kind(item) for item in text.split(",")]
-
-    parse.__name__ = f"{kind.__name__} or list of them"
-    return parse
 
 
 def run_filter(options: argparse.Namespace) -> None:
@@ -81,13 +85,23 @@ def run_filter(options: argparse.Namespace) -> None:
     """
     from fastsep import _images
 
+    _check(options)
     image = _images.read(options.input)
-    axes = image.spatial if options.axes is None else tuple(options.axes)
     values = image.values
+    axes = _axes(options, image)
     if values.dtype == np.bool_:
         values = values.astype(np.uint8) * np.uint8(255)
+    wide = values.dtype.kind in "iu" and values.dtype.itemsize == 8 and values.size
+    if wide and not -_EXACT <= int(values.min()) <= int(values.max()) <= _EXACT:
+        raise ValueError(
+            f"input {options.input}: it holds integers beyond 2**53, and sums are in float64, which does "
+            "not hold them all; convert it to float64 first, if near is enough"
+        )
     signed = options.filter == "laplace" or options.axis is not None or any(options.order)
-    stored = np.dtype(options.dtype or (np.float32 if signed and values.dtype.kind in "iu" else values.dtype))
+    stored = _stored(
+        options.dtype, np.dtype(np.float32) if signed and values.dtype.kind in "iu" else values.dtype
+    )
+    _images.check(options.output, values.shape, stored, image.colours)
     # Summed in what holds the input, and rounded once at the end.
     small = values.dtype.itemsize <= 2 or values.dtype == np.float32
     result, steps, taps = _plan(options, values, axes, np.dtype(np.float32 if small else np.float64))
@@ -95,7 +109,71 @@ def run_filter(options: argparse.Namespace) -> None:
         for step in steps:
             step()
             advance()
-    _images.write(options.output, _rounded(result, stored))
+    _images.write(options.output, _rounded(result, stored), image.colours)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options of other filters, and numbers that no image makes right."""
+    for name, filters in _OF.items():
+        if options.filter not in filters:
+            refuse(options, [name], f"goes with {', '.join(filters)}; got filter {options.filter}")
+    if options.mode != "constant":
+        refuse(options, ["cval"], f"goes with --mode constant; got --mode {options.mode}")
+    settle(options, _DEFAULTS)
+    for sigma in options.sigma:
+        if not 0 <= sigma < math.inf:
+            raise ValueError(f"--sigma must be finite, 0 or greater; got {sigma}")
+    if not 0 <= options.truncate < math.inf:
+        raise ValueError(f"--truncate must be finite, 0 or greater; got {options.truncate}")
+    if max(options.sigma) * options.truncate > _FARTHEST:
+        raise ValueError(
+            f"--sigma times --truncate, the radius, must be at most {_FARTHEST}; "
+            f"got {max(options.sigma)} times {options.truncate}"
+        )
+    if min(options.order) < 0:
+        raise ValueError(f"--order must be 0 or greater; got {min(options.order)}")
+    if min(options.size) < 1:
+        raise ValueError(f"--size must be at least 1; got {min(options.size)}")
+
+
+def _axes(options: argparse.Namespace, image: Image) -> tuple[int, ...]:
+    """The filtered axes, counted from 0; --axis becomes one of them."""
+    count = image.values.ndim
+    given = image.spatial if options.axes is None else options.axes
+    if not given:
+        raise ValueError(f"input {options.input}: it has no axis to filter")
+    axes = tuple(_counted(axis, count, "--axes") for axis in given)
+    if len(set(axes)) < len(axes):
+        raise ValueError(
+            f"--axes must be unique; got {','.join(map(str, given))} for an input of {count} axes"
+        )
+    if options.axis is not None:
+        axis = _counted(options.axis, count, "--axis")
+        if axis not in axes:
+            raise ValueError(
+                f"--axis must be one of the filtered axes, {', '.join(map(str, axes))}; got {options.axis}"
+            )
+        options.axis = axis
+    return axes
+
+
+def _counted(axis: int, count: int, name: str) -> int:
+    if not -count <= axis < count:
+        raise ValueError(f"{name} must be from {-count} to {count - 1}; got {axis}")
+    return axis % count
+
+
+def _stored(name: str | None, default: np.dtype[Any]) -> np.dtype[Any]:
+    """The output's dtype."""
+    if name is None:
+        return default
+    try:
+        dtype = np.dtype(name)
+    except (TypeError, SyntaxError, ValueError):
+        dtype = None
+    if dtype is None or dtype.kind not in "iuf":
+        raise ValueError(f"--dtype must be of integers or floats, such as uint8 or float32; got {name!r}")
+    return dtype
 
 
 def _plan(
@@ -120,8 +198,6 @@ def _plan(
         return result, _passes(smooth, values, result, axes), taps
     if name == "box":
         sizes = _per_axis(options.size, axes, "--size")
-        if min(sizes) < 1:
-            raise ValueError(f"--size must be at least 1; got {options.size}")
 
         def mean(source: Array, into: Array, i: int) -> None:
             ndimage.uniform_filter(source, sizes[i], into, axes=(axes[i],), **common)
@@ -135,7 +211,7 @@ def _plan(
         )
     if name == "laplace":
         return result, [lambda: ndimage.laplace(values, result, axes=axes, **common)], 3 * len(axes)
-    kernel = _kernel(options.kernel)
+    kernel = _kernel(options.kernel, axes)
     steps: list[Step] = [lambda: ndimage.correlate(values, kernel, result, axes=axes, **common)]
     return result, steps, kernel.size
 
@@ -174,14 +250,14 @@ def _along(
     common: dict[str, Any],
 ) -> Array:
     """A derivative of images that lie along the other axes: one after another."""
-    others = [i for i in range(values.ndim) if i not in {axis % values.ndim for axis in axes}]
+    others = [i for i in range(values.ndim) if i not in axes]
     inner = sorted(i for i in range(values.ndim) if i not in others)
     source, into = (
         np.moveaxis(values, others, range(len(others))),
         np.moveaxis(result, others, range(len(others))),
     )
     for index in np.ndindex(*source.shape[: len(others)]):
-        function(source[index], inner.index(axis % values.ndim), into[index], **common)
+        function(source[index], inner.index(axis), into[index], **common)
     return result
 
 
@@ -192,7 +268,7 @@ def _passes(
     steps: list[Step] = []
     for i, axis in enumerate(axes):
         source = values if i == 0 else result
-        others = [other for other in range(values.ndim) if other != axis % values.ndim]
+        others = [other for other in range(values.ndim) if other != axis]
         if not others:
             steps.append(partial(one_axis, source, result, i))
             continue
@@ -215,19 +291,32 @@ def _per_axis(values: Sequence[Any], axes: tuple[int, ...], name: str) -> list[A
     return list(values) * (len(axes) if len(values) == 1 else 1)
 
 
-def _kernel(path: Path | None) -> Array:
+def _kernel(path: Path | None, axes: tuple[int, ...]) -> Array:
+    from fastsep._theory_commands import read_kernel
+
     if path is None:
         raise ValueError("filter kernel needs --kernel FILE: .npy, or a table of numbers as text")
-    if path.suffix.lower() == ".npy":
-        return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
-    text = path.read_text()
-    return np.loadtxt(text.replace(",", " ").replace(";", " ").splitlines(), ndmin=2)
+    kernel: Array = read_kernel(path)
+    if kernel.dtype.kind not in "biuf":
+        raise ValueError(f"--kernel must hold integers or floats; got {kernel.dtype} from {path}")
+    if kernel.ndim != len(axes) or not kernel.size:
+        raise ValueError(
+            f"--kernel must have as many axes as are filtered, {len(axes)}, and none of length 0; "
+            f"got shape {kernel.shape} from {path}"
+        )
+    return kernel
 
 
 def _rounded(result: Array, dtype: np.dtype[Any]) -> Array:
     """Integers by rounding to the nearest, within their range; floats as they are."""
     if dtype.kind not in "iu":
-        return result.astype(dtype, copy=False)
+        try:
+            with np.errstate(over="raise"):
+                return result.astype(dtype, copy=False)
+        except FloatingPointError:
+            raise ValueError(f"{dtype} does not hold the largest results; write --dtype float64") from None
+    if missing := np.count_nonzero(np.isnan(result)):
+        raise ValueError(f"{dtype} holds no NaN, as {missing} results are; write --dtype float32 or float64")
     limits = np.iinfo(dtype)
     # The largest number of a wide integer type is no float; the one below it is.
     highest = np.nextafter(result.dtype.type(limits.max), result.dtype.type(0))
