@@ -306,6 +306,25 @@ def test_volumes_in_one_traversal_have_the_bits_of_any_cut(
             set_caches(None)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("caches", ["L1=32K,L2=48K,L3=1M", "L1=32K,L2=7000,L3=1M"])
+def test_borders_of_a_last_block_as_wide_as_the_taps(caches: str, mode: str) -> None:
+    """Of 338 columns, in blocks of 56, two are left; origins at either end, and a single tap along."""
+    x = image((6, 7, 338), "f4", np.random.default_rng(6))
+    for size, before in ((3, 0), (3, 2), (1, 0)):
+        passes = [Pass(0, "box", None, 3, 1, mode, 2.0), Pass(1, "box", None, 3, 1, mode, 2.0)]
+        passes.append(Pass(2, "box", None, size, before, mode, 2.0))
+        for count in (3, 2):
+            expected, actual = np.empty_like(x), np.empty_like(x)
+            filter_passes(x, expected, passes[3 - count :], arithmetic="float32")
+            try:
+                set_caches(caches)
+                filter_passes(x, actual, passes[3 - count :], arithmetic="float32")
+            finally:
+                set_caches(None)
+            assert_same_bits(actual, expected)
+
+
 @pytest.mark.parametrize("arithmetic", ["scipy", "float32"])
 def test_output_may_overlap_the_input(arithmetic: str) -> None:
     rng = np.random.default_rng(2)

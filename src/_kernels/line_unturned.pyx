@@ -252,8 +252,10 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     c.column_blocks = max(1, (c.out_columns + c.block_columns // 2) // c.block_columns)
     c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
     c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
-    # Borders are copied from columns of the same block.
-    if c.in_place or c.along.taps and (c.along.mode == WRAP or c.out_columns - (c.column_blocks - 1) * c.block_columns < halo):
+    # Borders are copied from columns of the same block; a mirror's lie one pixel further in than there are of it.
+    if c.in_place or c.along.taps and (
+            c.along.mode == WRAP
+            or c.out_columns - (c.column_blocks - 1) * c.block_columns < halo + c.channels):
         c.column_blocks = 1
         c.block_columns = c.out_columns
     # Twice L1, as in `lay_out`, in even strips of whole vectors.

@@ -1,5 +1,5 @@
 """A block of slices walked from its first rows to its last: through the slices into a window that stays in L2, from there
-down and along as in an image. See lines.md."""
+down and along as in an image. A slice is a place along the axis of the first pass, mostly the middle one. See lines.md."""
 
 from libc.stdint cimport int64_t
 from libc.string cimport memmove
@@ -172,13 +172,13 @@ cdef bint lay_out_volume(lines_call *c) noexcept nogil:
     # Window, strip and middle.
     rows = min(STEP_ROWS, c.down.outputs)
     most = caches().level2 * 7 // 8 // ((c.block_slices * (rows + extra) + rows) * item) - halo - lanes
-    if most < min(c.out_columns, 4 * halo):
+    if most < max(1, min(c.out_columns, 4 * halo)):
         return False
     c.column_blocks = (c.out_columns + most - 1) // most
     c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
     c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
-    # Borders are copied from columns of the same block.
-    if c.column_blocks > 1 and (c.along.mode == WRAP or c.out_columns - (c.column_blocks - 1) * c.block_columns < halo):
+    # Borders are copied from columns of the same block; a mirror's lie one further in than there are columns of it.
+    if c.column_blocks > 1 and (c.along.mode == WRAP or c.out_columns - (c.column_blocks - 1) * c.block_columns <= halo):
         return False
     # Slices are read again for the next block: from L3.
     most = caches().level3 // 4 // ((c.block_slices + c.through.taps) * c.columns * c.x.item) - extra
