@@ -333,6 +333,10 @@ def test_nothing_is_lost_by_dtypes(tmp_path: Path, capsys: pytest.CaptureFixture
         (["box", "complex.npy"], "input complex.npy: it holds complex128, and filters take"),
         (["box", "scalar.npy"], "input scalar.npy: it has no axis to filter"),
         (["box", "deep.png"], "input deep.png: it holds colours of 16 bits, of which Pillow reads 8"),
+        (["box", "deep.ppm"], "input deep.ppm: it holds colours of 16 bits, of which Pillow reads 8"),
+        (["box", "colours.jp2"], "input colours.jp2: it holds colours of JPEG2000, .*write it as .tif"),
+        (["box", "--size", str(10**20), "photo.png"], "--size must be from 1 to .*; got 1000"),
+        (["kernel", "--kernel", "commas.txt", "photo.png"], "commas.txt: numbers have a point.*'0,5;1,0'"),
         (["kernel", "--kernel", "words.txt", "photo.png"], "kernel .* words.txt: 'two' is no number"),
         (["kernel", "--kernel", "empty.txt", "photo.png"], "kernel .* empty.txt: there are no numbers"),
         (["kernel", "--kernel", "photo.png", "photo.png"], "kernel cannot be read from photo.png"),
@@ -360,6 +364,11 @@ def test_errors_name_the_option_or_the_file(
     for name in ("empty.png", "empty.npy", "empty.tif", "empty.txt"):
         Path(name).touch()
     Path("words.txt").write_text("1 two\n")
+    Path("commas.txt").write_text("0,5;1,0\n")
+    Path("deep.ppm").write_bytes(b"P6 2 2 65535\n" + bytes(24))
+    if "jp2" in arguments[-1]:
+        pillow = pytest.importorskip("PIL.Image")
+        pillow.fromarray(ASTRONAUT).save("colours.jp2")
     np.save("objects.npy", np.array([object()]), allow_pickle=True)
     np.save("complex.npy", np.ones((3, 3), complex))
     np.save("scalar.npy", np.float32(1))

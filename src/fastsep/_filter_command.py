@@ -103,7 +103,7 @@ def run_filter(options: argparse.Namespace) -> None:
     )
     _images.check(options.output, values.shape, stored, image.colours)
     # Summed in what holds the input, and rounded once at the end.
-    small = values.dtype.itemsize <= 2 or values.dtype == np.float32
+    small = values.dtype.itemsize <= 2 or (values.dtype.kind, values.dtype.itemsize) == ("f", 4)
     result, steps, taps = _plan(options, values, axes, np.dtype(np.float32 if small else np.float64))
     with _bar(len(steps), values.size * taps) as advance:
         for step in steps:
@@ -132,8 +132,9 @@ def _check(options: argparse.Namespace) -> None:
         )
     if min(options.order) < 0:
         raise ValueError(f"--order must be 0 or greater; got {min(options.order)}")
-    if min(options.size) < 1:
-        raise ValueError(f"--size must be at least 1; got {min(options.size)}")
+    for size in options.size:
+        if not 1 <= size <= _FARTHEST:
+            raise ValueError(f"--size must be from 1 to {_FARTHEST}; got {size}")
 
 
 def _axes(options: argparse.Namespace, image: Image) -> tuple[int, ...]:

@@ -122,8 +122,14 @@ def _read_picture(path: Path) -> Image:
             raise ValueError(f"it holds {frames} frames, and one is filtered; a volume is .tif or .npy")
         if file.mode not in _MODES:
             raise ValueError(f"its pixels are {_colour(file.mode)}; convert them to grey or RGB first")
-        if len(file.getbands()) > 1 and any(";16" in str(tile[3]) for tile in file.tile):
-            raise ValueError("it holds colours of 16 bits, of which Pillow reads 8; write it as .tif")
+        if len(file.getbands()) > 1:
+            if file.format in ("JPEG2000", "AVIF"):
+                raise ValueError(
+                    f"it holds colours of {file.format}, of which Pillow reads 8 bits and does not say "
+                    "whether there are more; write it as .tif or .png"
+                )
+            if any(map(_has_words, file.tile)):
+                raise ValueError("it holds colours of 16 bits, of which Pillow reads 8; write it as .tif")
         image = operations.exif_transpose(file)
         if "P" in image.mode or "transparency" in image.info:
             if image.mode not in ("1", "L", "RGB", "P", "PA"):
@@ -137,6 +143,12 @@ def _read_picture(path: Path) -> Image:
         if file.format == "PNG" and image.mode == "I":
             values = values.astype(np.uint16)  # as Pillow before 11 reads 16 bits
     return Image(values, (0, 1), 2 if values.ndim == 3 else None)
+
+
+def _has_words(tile: Any) -> bool:
+    """Whether a decoder reads 16 bits a sample: by its raw mode (RGB;16B), of PPM by the greatest value."""
+    decoder, arguments = tile[0], tile[3]
+    return ";16" in str(arguments) or (decoder.startswith("ppm") and arguments[-1] > 255)
 
 
 def _colour(kind: str) -> str:

@@ -106,6 +106,12 @@ def read_kernel(path: Path) -> Any:
     except (OSError, ValueError) as error:
         raise ValueError(f"kernel cannot be read from {path}: {error}") from None
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
+    for line in lines:
+        if "," in line and ";" in line:
+            raise ValueError(
+                f"kernel cannot be read from {path}: numbers have a point, and one sign between them; "
+                f"got {line!r}"
+            )
     rows = [[_number(word, path) for word in _BETWEEN.split(line)] for line in lines if line]
     if not rows:
         raise ValueError(f"kernel cannot be read from {path}: there are no numbers")
