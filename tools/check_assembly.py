@@ -174,11 +174,11 @@ def stack_failures(loops: dict[str, list[Loop]], isa: str) -> list[str]:
 
 def check(found: dict[str, Instructions], isa: str) -> list[str]:
     """All that is wrong with an object, after printing what it does."""
-    loops = {
-        re.sub(r"\.(isra|constprop)\.\d+$", "", symbol): inner_loops(instructions, isa)
-        for symbol, instructions in found.items()
-        if instructions
-    }
+    loops: dict[str, list[Loop]] = {}
+    for symbol, instructions in found.items():
+        if instructions:
+            name = re.sub(r"\.(isra|constprop)\.\d+$", "", symbol)
+            loops.setdefault(name, []).extend(inner_loops(instructions, isa))
     return hot_failures(loops, isa) + stack_failures(loops, isa)
 
 
