@@ -71,6 +71,11 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "mode None": (lambda m: m.uniform_filter(LINE, mode=None), "mode.*None"),
     "modes for one axis": (lambda m: m.correlate1d(LINE, [1], mode=["reflect"]), "mode"),
     "too few modes": (lambda m: m.sobel(SQUARE, mode=["reflect"]), "mode must hold 2"),
+    "n-d origin of one axis": (
+        lambda m: m.correlate(SQUARE, [1, 2, 1], axes=1, origin=2),
+        r"weights.shape\[0\].*got 2",
+    ),
+    "weights of objects": (lambda m: m.correlate1d(LINE, [object()]), "weights must hold numbers.*object"),
     "n-d modes": (lambda m: m.correlate(SQUARE, SQUARE, mode=["reflect"] * 2), "mode"),
     "n-d mode": (lambda m: m.correlate(SQUARE, SQUARE, mode="same"), "mode"),
     "complex cval": (lambda m: m.correlate1d(LINE, [1], mode="constant", cval=1j), "cval.*1j"),

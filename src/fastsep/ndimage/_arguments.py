@@ -149,8 +149,8 @@ def numbers_of(weights: Array, name: str = "weights") -> Array:
     """Weights as float64, or complex128, in C order; the same array where it is that already."""
     try:
         return weights.astype(np.complex128 if weights.dtype.kind == "c" else np.float64, "C", copy=False)
-    except ValueError:
-        raise ValueError(f"{name} must hold numbers; got {weights.tolist()!r}") from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} must hold numbers; got {weights.tolist()!r}") from None
 
 
 def real_array(array: Array, name: str) -> None:

@@ -182,7 +182,9 @@ def _correlate(
         shape[axis] = size
     placed = along if len(along) < array.ndim else ascending
     for axis, value in zip(placed, _arguments.per_axis(origin, len(along), "origin"), strict=True):
-        before[axis] = _one_origin(value, shape[axis], convolution, extension, f"weights.shape[{axis}]")
+        before[axis] = _one_origin(
+            value, shape[axis], convolution, extension, f"weights.shape[{ascending.index(axis)}]"
+        )
     kernel = np.ascontiguousarray(kernel).reshape(shape)
     complex_input = array.dtype.kind == "c"
     constant = cval if complex_weights else _arguments.cval(cval, complex_input)

@@ -375,11 +375,11 @@ def gaussian_laplace(
     """
     array = np.asarray(input)
     along = _arguments.axes(axes, array.ndim)
-    values = _arguments.per_axis(sigma, len(along), "sigma")
-    sigmas = values if len(along) == array.ndim else [0.0] * array.ndim
-    if sigmas is not values:
-        for axis, value in zip(along, values, strict=True):
-            sigmas[axis] = value
+    sigmas = _arguments.per_axis(sigma, len(along), "sigma")
+    if len(along) < array.ndim:
+        # Of some axes they have the order of `axes`; of all, as in SciPy, that of the input.
+        by_axis = dict(zip(along, sigmas, strict=True))
+        sigmas = [by_axis.get(axis, 0.0) for axis in range(array.ndim)]
     return _gaussian_derivatives(array, "sum", 2, sigmas, output, along, mode, cval, kwargs)
 
 

@@ -168,6 +168,7 @@ def convolve1d(
     extension = _arguments.mode(mode)
     _arguments.no_origin_in_valid(origin, extension)
     if len(taps):
+        # For the error alone, which names the origin as it was given.
         _arguments.before(origin, len(taps), extension)
     shift = -origin - (extension != "valid" and len(taps) % 2 == 0)
     if taps.dtype.kind == "c":
