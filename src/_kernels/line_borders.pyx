@@ -116,16 +116,17 @@ cdef int64_t item_of(const lines_call *c) noexcept nogil:
     return c.kernels.bytes if c.unturned == NULL else c.unturned.bytes
 
 
-cdef void describe_load(const lines_call *c, const lines_block *b, int64_t row_stride, fs_transfer *load) noexcept nogil:
-    """The rows that a block reads, on their way to a strip; nothing is fetched ahead."""
+cdef void describe_load(const lines_call *c, const lines_pass *p, int64_t outputs, char *const *array,
+                        int64_t row_stride, fs_transfer *load) noexcept nogil:
+    """The rows that a pass reads for so many outputs, on their way to a strip; nothing is fetched ahead."""
     load.ahead = load.ahead_bytes = 0
     load.missing = c.missing
     load.dtype = c.x.dtype
     load.swapped = c.x.swapped
-    load.rows = b.count + max(1, c.down.taps) - 1
-    load.array = b.x
+    load.rows = outputs + max(1, p.taps) - 1
+    load.array = array
     load.step = c.x_step
-    load.constant = c.down.cval
+    load.constant = p.cval
     load.row_stride = row_stride
 
 

@@ -102,7 +102,7 @@ cdef void run_turned(const lines_call *c, int64_t block, int64_t first, const ch
     for i in range(rows):
         middle_rows[i] = middle + i * strip_stride
 
-    describe_load(c, &rows_at, strip_stride, &load)
+    describe_load(c, &c.down, rows, x_rows, strip_stride, &load)
     settle.dtype = c.out.dtype
     settle.rows = rows
     settle.buffer = middle

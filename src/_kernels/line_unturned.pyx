@@ -174,7 +174,7 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const 
         i = (rows + 3) // 4 * 4 + 2 if item == 2 else rows
         x_in_place = c.x_is_real and row >= c.down.before and row - c.down.before + i + down_taps - 1 <= c.down.size
 
-    describe_load(c, &rows_at, c.strip_columns * item if c.down.taps else c.middle_stride, &load)
+    describe_load(c, &c.down, rows, x_rows, c.strip_columns * item if c.down.taps else c.middle_stride, &load)
     describe_lines(c, &c.down, c.along.taps == 0, &down)
     down.outputs = rows
     down.out_stride = c.middle_stride

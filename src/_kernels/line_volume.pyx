@@ -8,6 +8,7 @@ from fastsep._isa cimport caches, fs_line_kernels, fs_lines, fs_transfer
 from fastsep._line_borders cimport (
     clear_columns,
     describe_lines,
+    describe_load,
     load_columns,
     mapped,
     offset_of,
@@ -20,8 +21,6 @@ cdef enum:
     # Slices of a block and rows of a step: two tiles of six.
     BLOCK_SLICES = 12
     STEP_ROWS = 12
-    # Taps through and down.
-    MOST_FUSED = 19
     # Rows so far apart begin in the same sets of most caches of level 2.
     SAME_SETS = 1 << 16
 
@@ -94,15 +93,7 @@ cdef void run_volume(const lines_call *c, int64_t tile, char *scratch) noexcept 
     left = max(0, begin)
     right = min(end, c.columns)
 
-    load.ahead = load.ahead_bytes = 0
-    load.missing = c.missing
-    load.dtype = c.x.dtype
-    load.swapped = c.x.swapped
-    load.rows = slices + c.through.taps - 1
-    load.array = pointers
-    load.step = c.x_step
-    load.constant = c.through.cval
-    load.row_stride = c.strip_stride
+    describe_load(c, &c.through, slices, pointers, c.strip_stride, &load)
     describe_lines(c, &c.through, False, &through)
     through.outputs = slices
     through.rows = scratch
@@ -165,9 +156,8 @@ cdef bint lay_out_volume(lines_call *c) noexcept nogil:
     cdef int64_t halo = max(0, c.along.taps - 1), extra = c.down.taps - 1, most, rows
     c.block_slices = min(BLOCK_SLICES, c.through.outputs)
     c.slice_blocks = (c.through.outputs + c.block_slices - 1) // c.block_slices
-    # What a block reads of the slices around it is read twice or more; and of slices that begin in the same sets, a line of
-    # each at a time.
-    if c.through.taps > MOST_FUSED or c.down.taps > MOST_FUSED or c.x_slice % SAME_SETS == 0:
+    # Of slices that begin in the same sets, a line of each is read at a time.
+    if c.x_slice % SAME_SETS == 0:
         return False
     # Window, strip and middle.
     rows = min(STEP_ROWS, c.down.outputs)

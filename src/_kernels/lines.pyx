@@ -38,7 +38,7 @@ import numpy
 
 from fastsep._bits import boxes_cut, in_narrow_sums
 from fastsep._isa import get_isa, vectors
-from fastsep._passes import dividing_once, exact_in_short_integers, in_integers, in_order_of_axes
+from fastsep._passes import MOST_FUSED, dividing_once, exact_in_short_integers, in_integers, in_order_of_axes
 from fastsep._threads import check
 
 cdef enum:
@@ -110,7 +110,8 @@ cdef bint plan_volume(FilterPlan plan, object source, object output, object pass
     cdef const fs_real_kernels *kernels = kernels_named(get_isa(), working)
     cdef list weights = []
     cdef int i
-    if len(passes) != 3:
+    # What a block reads of the slices around it is read twice or more.
+    if len(passes) != 3 or max(passes[0].size, passes[1].size) > MOST_FUSED:
         return False
     x, out = Operand(source, False), Operand(output, True)
     if not fuses_volume(passes, x, out):

@@ -260,7 +260,7 @@ def _boxes(passes: Sequence[Pass], least: int, most: int) -> tuple[list[Pass], l
 
 
 # Taps of passes that go through a volume in one traversal: a block reads so much of its neighbours.
-_MOST_FUSED = 19
+MOST_FUSED = 19
 
 
 def in_order_of_axes(passes: Sequence[Pass]) -> Sequence[Pass]:
@@ -275,7 +275,7 @@ def in_order_of_axes(passes: Sequence[Pass]) -> Sequence[Pass]:
     ordered = sorted(passes, key=lambda p: p.axis)
     if len(passes) == 2:
         return ordered
-    if len(passes) == 3 and all(p.size <= _MOST_FUSED for p in passes):
+    if len(passes) == 3 and all(p.size <= MOST_FUSED for p in passes):
         return [ordered[1], ordered[0], ordered[2]]
     return passes
 
