@@ -156,7 +156,7 @@ def assert_reported(plan: Plan, shape: tuple[int, ...], threads: int | None) -> 
 
 
 def test_what_addresses_decide() -> None:
-    """Pixels 2048 bytes apart are copied where the micro-kernel would wait for L1, which a description assumes."""
+    """Pixels 2048 bytes apart are copied where the micro-kernel would wait for L1: a description says so."""
     plan = fastsep.DepthwiseConv(weights(np.float32, 3, 3, 512, 1), padding="same", threads=1)
     shape = (1, 14, 14, 512)
 

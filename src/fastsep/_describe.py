@@ -29,8 +29,8 @@ class Description:
     bytes : int
         Input, weights and output, each moved once.
     scratch_bytes : int
-        Memory of the call beyond its arrays, for all threads, where those begin 16 bytes behind a cache line, as
-        NumPy's large ones do. Elsewhere a call may take less; a residual given to it may need more.
+        Memory of the call beyond its arrays, for all threads, where those begin 16 bytes behind a cache line,
+        as NumPy's large ones do. Elsewhere a call may take less; a residual given to it may need more.
     roofline_seconds : float
         No call can be faster: the greater of `flops` at the measured FMA peak and `bytes` at the measured
         bandwidth, for these threads.
