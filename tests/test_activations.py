@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bounds import activation_ulps, assert_same_bits, ulp
+from bounds import IN_DOUBLES, activation_ulps, assert_same_bits, curve, ulp
 from numpy.typing import NDArray
 from strategies import ACTIVATIONS
 
@@ -69,6 +69,15 @@ def test_error_in_ulp(activation: str, dtype: Any) -> None:
     assert error[worst] <= activation_ulps(activation, np.dtype(dtype)), (
         f"{activation}({values[worst]!r}) = {actual[worst]!r} instead of {expected[worst]!r}"
     )
+
+
+@pytest.mark.parametrize("activation", IN_DOUBLES)
+def test_the_bounds_curves_are_exact_beside_float32(activation: str) -> None:
+    """What tests/bounds.py computes by doubles, against the definition's decimals."""
+    actual = curve(dense_sample(np.float32).astype(float), activation)
+    expected = exact(activation, np.float32)
+    # float32's smallest number is 1.4e-45.
+    assert (np.abs(actual - expected) <= 1e-12 * np.abs(expected) + 1e-300).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
