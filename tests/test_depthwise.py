@@ -139,7 +139,6 @@ def test_rows_of_any_width(width: int, taps: int, strides: int) -> None:
     assert_same_bits(plan(x), np.ascontiguousarray(wider[:, :, 24 : 24 + width]))
 
 
-@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("channels", [19, 512, 515])
 @pytest.mark.parametrize(
     "geometry",
@@ -147,7 +146,8 @@ def test_rows_of_any_width(width: int, taps: int, strides: int) -> None:
         {"padding": "same"},
         {"strides": 2, "padding": "same"},
         {"strides": 2, "padding": [(2, 3), (4, 1)], "activation": "relu6"},
-        {"strides": 2, "activation": "silu"},
+        # A curve, which the reference computes fast.
+        {"strides": 2, "activation": "hard_swish"},
         {"strides": 3},
         {"dilation_rate": 2, "padding": "same"},
         {"dilation_rate": (5, 9), "padding": [(7, 0), (0, 12)]},
@@ -155,7 +155,7 @@ def test_rows_of_any_width(width: int, taps: int, strides: int) -> None:
     ],
     ids=str,
 )
-def test_pixels_that_share_sets_of_the_cache(geometry: dict[str, Any], channels: int, threads: int) -> None:
+def test_pixels_that_share_sets_of_the_cache(geometry: dict[str, Any], channels: int) -> None:
     """Pixels a multiple of 2048 bytes apart are copied, or taken one by one; others are read by tiles."""
     kernel = numbers(3, (3, 3, channels, 1), np.float32)
     values = numbers(7, (2, 11, 13, channels), np.float32)
@@ -166,8 +166,10 @@ def test_pixels_that_share_sets_of_the_cache(geometry: dict[str, Any], channels:
     expected = after(_reference.depthwise_conv, Bounded.given(values), kernel, **geometry)
     residual = numbers(9, expected.exact.shape, np.float32)
     plan = fastsep.DepthwiseConv(kernel, **geometry)
-    assert_within(plan(crowded, threads=threads), expected)
-    assert_same_bits(plan(crowded, residual=residual, threads=threads), plan(apart, residual=residual))
+    assert_within(plan(apart), expected)
+    for threads in (1, 3):
+        assert_same_bits(plan(crowded, threads=threads), plan(apart))
+        assert_same_bits(plan(crowded, residual=residual, threads=threads), plan(apart, residual=residual))
 
 
 @pytest.mark.parametrize("depth", [1, 3])
