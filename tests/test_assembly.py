@@ -128,6 +128,38 @@ def test_a_new_spill_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stack_failures(*spill)
 
 
+def hot_failures(monkeypatch: pytest.MonkeyPatch, *texts: str) -> list[str]:
+    """Of a hot kernel whose loop holds the texts as well as its FMAs."""
+    monkeypatch.setitem(check_assembly.HOT, "avx2", ("kernel",))
+    monkeypatch.setitem(check_assembly.HOT_SHORT, "avx2", ())
+    found = [assembly.count(text, "avx2", framed=False) for text in texts]
+    loop = sum(found, assembly.Loop())
+    return check_assembly.hot_failures({"kernel_f32_avx2": [loop], "kernel_f64_avx2": [loop]}, "avx2")
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (NOP, False),
+        ("vmulps %ymm1,%ymm2,%ymm3", True),
+        ("vmulps %xmm1,%xmm2,%xmm3", False),
+        ("vmulss %xmm1,%xmm2,%xmm3", True),
+        ("vfmadd231ss (%rdi),%xmm1,%xmm0", True),
+        ("call   1000 <malloc>", True),
+    ],
+)
+def test_a_hot_loop_holds_nothing_but_fmas(monkeypatch: pytest.MonkeyPatch, text: str, wrong: bool) -> None:
+    failures = hot_failures(monkeypatch, "vfmadd231ps (%rdi),%ymm1,%ymm0", text)
+    assert len(failures) == 2 * wrong
+
+
+@pytest.mark.parametrize("text", ["vmulps %ymm1,%ymm2,%ymm3", "vfmadd231ps (%rdi),%xmm1,%xmm0"])
+def test_a_hot_loop_without_fmas_fails(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    failures = hot_failures(monkeypatch, text)
+    assert any("no inner loop with an FMA" in failure for failure in failures)
+    assert "the object of avx2 holds no FMA at all" in failures
+
+
 def test_every_exception_has_a_reason() -> None:
     for allowed in check_assembly.ALLOWED.values():
         assert len({entry.function for entry in allowed}) == len(allowed)

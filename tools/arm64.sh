@@ -77,7 +77,7 @@ build() {
 }
 
 run_tests() {
-    "$host_python" tools/check_assembly.py neon
+    "$host_python" tools/check_assembly.py neon "$site"/fastsep/_isa.*.so
     "$python" -c 'import fastsep
 assert fastsep.available_isas() == ("generic", "neon"), fastsep.available_isas()
 assert fastsep.get_isa() == "neon", fastsep.get_isa()'

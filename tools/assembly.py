@@ -18,9 +18,11 @@ Edges = Mapping[int, list[int]]
 
 @dataclass
 class Loop:
-    """Counts of one innermost loop; vectors `stored` on the stack, and `reloaded` from it."""
+    """Counts of one innermost loop: `products` are vectors multiplied but not added in the same instruction,
+    `stored` and `reloaded` are vectors on the stack."""
 
     fmas: int = 0
+    products: int = 0
     loads: int = 0
     broadcasts: int = 0
     scalars: int = 0
@@ -153,6 +155,7 @@ def count_x86(text: str, register: str, framed: bool) -> Loop:
         loop.stored = int(stores)
         loop.reloaded = 1 - loop.stored
     loop.fmas = int(name.startswith(("vfmadd", "vpmaddwd")) and register in operands)
+    loop.products = int(name.startswith("vmulp") and register in operands)
     loop.broadcasts = int(name.startswith(("vbroadcast", "vpbroadcast")) and "(" in operands)
     loop.loads = int(register in operands and "(" in operands and not stores and not on_stack)
     loop.scalars = int(re.match(r"v(fmadd\w+|mul|add)s[sd]$", name) is not None)
@@ -171,6 +174,7 @@ def count_neon(text: str) -> Loop:
     else:
         loop.loads = vectors * name.startswith("ld")
     loop.fmas = int(name == "fmla" and re.match(r" *v\d+\.(4s|2d),", operands) is not None)
+    loop.products = int(name == "fmul" and re.match(r" *v\d+\.(4s|2d),", operands) is not None)
     loop.broadcasts = int(name == "ld1r" or re.match(r"ldr +[sd]\d+, \[x", text) is not None)
     loop.scalars = int(re.match(r"f(madd|mul|add) +[sd]\d+,", text) is not None)
     loop.calls = int(name == "bl")
