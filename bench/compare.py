@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.peers.quiet import is_disturbed
+from bench.results import read_roofs
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "build" / "bench" / "runs"
@@ -149,7 +150,12 @@ def report(before: Run, after: Run) -> tuple[str, bool]:
     found = changes(before, after)
     slower = [change for change in found if change.slower]
     others = [change for change in found if not change.slower]
-    lines = []
+    lines = [
+        f"INVALID: the FMA peak of the run {which} does not fit the clock on {threads_text(roofs['threads'])}"
+        for which, run in (("before", before), ("after", after))
+        for roofs in run.get("rooflines", ())
+        if not read_roofs(roofs).valid
+    ]
     for threads in sorted({change.threads for change in found}):
         drift = next(change.drift for change in found if change.threads == threads)
         lines.append(

@@ -28,6 +28,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Count what `-k` and its like leave out: such a run is a part, and says so."""
+    for item in items:
+        item.config.stash[LEFT_OUT] = item.config.stash.get(LEFT_OUT, 0) + 1
+
+
 def measures(session: pytest.Session) -> bool:
     """Tell whether this run holds benchmarks that will be timed."""
     config = session.config
@@ -170,12 +179,13 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 def pytest_benchmark_update_json(
     config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
 ) -> None:
-    """Put the roofline into the JSON, and the pace if there are rows beside peers."""
+    """Put the roofline into the JSON, what was left out, and the pace if there are rows beside peers."""
     from bench.peers.rounds import pace_of
 
     recorder = config.pluginmanager.getplugin("roofline-recorder")
     if recorder is not None:
         output_json["rooflines"] = recorder.best()
+    output_json["left_out"] = config.stash.get(LEFT_OUT, 0)
     if any("peers" in benchmark["extra_info"] for benchmark in output_json["benchmarks"]):
         output_json["pace"] = asdict(pace_of(config))
 

@@ -75,6 +75,12 @@ def disturbed_text(results: Results) -> str:
 
 def validity(results: Results) -> Iterator[Block]:
     """Say first whether the run counts."""
+    if results.left_out:
+        yield Paragraph(
+            f"A PART of the suite: {plural(results.left_out, 'benchmark')} of it were not asked for. "
+            "Means of families are of the rows that stand here; README.md keeps the last whole run.",
+            warning=True,
+        )
     if results.valid:
         yield Paragraph(
             f"Valid: on every number of threads the measured FMA peak lies within {PORT_DEVIATION:.0%} of "
@@ -804,7 +810,8 @@ def write(run: Path, directory: Path) -> bool:
     (directory / "report.html").write_text(to_html(TITLE, blocks, figures), encoding="utf-8")
     text = json.dumps(summary(results), indent=2, ensure_ascii=False)
     (directory / "report.json").write_text(text + "\n", encoding="utf-8")
-    (directory / "readme.md").write_text(readme_block(results), encoding="utf-8")
+    if not results.left_out:
+        (directory / "readme.md").write_text(readme_block(results), encoding="utf-8")
     return results.valid
 
 

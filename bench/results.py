@@ -149,8 +149,8 @@ class Row:
 
     @property
     def channels(self) -> int | None:
-        """Input channels, from the label."""
-        found = re.search(r"\d+x\d+x(\d+)", self.label)
+        """Input channels, from the label: the last number of the input's shape, before the outputs."""
+        found = re.search(r"\d+x\d+x(\d+)(?!x|\d)", self.label)
         return int(found[1]) if found else None
 
 
@@ -294,9 +294,10 @@ class Results:
     fusion: tuple[Mapping[str, Any], ...]
     overhead: tuple[Mapping[str, Any], ...]
     footprint: tuple[Mapping[str, Any], ...]
-    all_threads: int
     # Of the rows; None where the run does not say.
     pace: Pace | None
+    # Benchmarks of the suite that were not asked for: of a part, which stands in no README.
+    left_out: int
 
     @property
     def valid(self) -> bool:
@@ -358,7 +359,7 @@ class Results:
         """Cliffs and slow choices of threads."""
         findings = Findings()
         for walk in self.walks:
-            findings.add(walk.name, walk.points, self.all_threads)
+            findings.add(walk.name, walk.points)
         return findings
 
 
@@ -408,8 +409,8 @@ def read_results(measurements: Mapping[str, Any]) -> Results:
         fusion=tuple(sections.get("fusion", [])),
         overhead=tuple(sections.get("overhead", [])),
         footprint=tuple(sections.get("footprint", [])),
-        all_threads=ours["threads"],
         pace=Pace(**measurements["pace"]) if "pace" in measurements else None,
+        left_out=measurements.get("left_out", 0),
     )
 
 

@@ -57,6 +57,20 @@ def test_a_slow_down_is_found_and_stands_first() -> None:
     )
 
 
+def test_a_run_whose_peak_does_not_fit_its_clock_is_named() -> None:
+    runs = [run({("a", 1): STEADY}) for _ in range(3)]
+    for each, fmas_per_cycle in zip(runs, (2.0, 2.0, 1.7), strict=True):
+        each["rooflines"] = [
+            {"threads": 1, "flops_per_second": 1e11, "bytes_per_second": {}, "cycles_per_second": 3e9}
+            | {"fmas_per_cycle": fmas_per_cycle}
+        ]
+    valid, also_valid, invalid = runs
+    assert "INVALID" not in compare.report(valid, also_valid)[0]
+    said = "INVALID: the FMA peak of the run {} does not fit the clock on 1 thread"
+    assert said.format("after") in compare.report(valid, invalid)[0]
+    assert said.format("before") in compare.report(invalid, valid)[0]
+
+
 def test_five_percent_are_noise_and_so_are_rounds_that_overlap() -> None:
     before = run({("a", 1): STEADY, ("b", 1): [0.8e-3, 1e-3, 1e-3, 1.3e-3, 1.4e-3]})
     after = run({("a", 1): scaled(STEADY, 1.04), ("b", 1): [0.9e-3, 1.2e-3, 1.2e-3, 1.2e-3, 1.4e-3]})

@@ -16,7 +16,7 @@ import pytest
 
 from bench.__main__ import put_into_readme
 from bench.charts import inline_svg
-from bench.conftest import RooflineRecorder, pytest_benchmark_update_json
+from bench.conftest import RooflineRecorder, pytest_benchmark_update_json, pytest_deselected
 from bench.document import Block, Details, Figure, Heading, Paragraph, Table, to_html, to_markdown
 from bench.peers.rounds import FULL, QUICK, Pace
 from bench.peers_report import INVALID, main, readme_block, report, write
@@ -300,6 +300,28 @@ def test_exit_code_says_invalid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert main([str(tmp_path / "nothing.json")]) == 2
 
 
+def test_a_part_of_the_suite_says_so_and_stands_in_no_readme(tmp_path: Path) -> None:
+    stored = tmp_path / "run.json"
+    for left_out, exists in ((0, True), (3, False)):
+        stored.write_text(json.dumps({**RUN, "left_out": left_out}), encoding="utf-8")
+        write(stored, tmp_path / "report")
+        assert (tmp_path / "report" / "readme.md").exists() is exists
+        text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+        assert ("A PART of the suite: 3 benchmarks" in text) is not exists
+
+
+def test_what_is_left_out_is_counted(pytestconfig: pytest.Config) -> None:
+    config = Mock(wraps=pytestconfig)
+    config.stash = pytest.Stash()
+    config.pluginmanager.getplugin.return_value = None
+    document: dict[str, Any] = {"benchmarks": []}
+    pytest_benchmark_update_json(config, [], document)
+    assert document["left_out"] == 0
+    pytest_deselected([Mock(config=config), Mock(config=config)])
+    pytest_benchmark_update_json(config, [], document)
+    assert document["left_out"] == 2
+
+
 def test_page_needs_nothing_else(tmp_path: Path) -> None:
     run = tmp_path / "run.json"
     run.write_text(json.dumps(RUN), encoding="utf-8")
@@ -501,6 +523,7 @@ def test_the_pace_is_what_the_command_line_says(pytestconfig: pytest.Config) -> 
     config.pluginmanager.getplugin.return_value = None
     for quick, pace in ((True, QUICK), (False, FULL)):
         config.getoption = {"quick": quick}.__getitem__
+        config.stash = pytest.Stash()
         pytest_benchmark_update_json(config, [], document)
         assert document["pace"] == asdict(pace)
     story: dict[str, Any] = {"benchmarks": [{"extra_info": {"step": "a step"}}]}

@@ -51,8 +51,8 @@ def main(arguments: list[str]) -> int:
     """Measure, store the run, write the report; return pytest's exit code, or the report's if that is 0."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     RESULT.unlink(missing_ok=True)
-    # A quick run is too rough to be compared with later.
-    storing = [] if "--quick" in arguments else ["--benchmark-autosave"]
+    # A quick run is too rough to be compared with later, and a part stands for nothing else.
+    storing = [] if arguments else ["--benchmark-autosave"]
     bar = ProgressBar(Console(file=sys.stderr))
     lines = RowLines(bar.progress.console if bar.progress.console.is_terminal else Console(file=sys.stdout))
     output = io.StringIO()
