@@ -8,7 +8,6 @@ from typing import get_args
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.measure import thread_counts
 from bench.sweep import Family, measure_walks, time_call, walks
 
 
@@ -19,6 +18,4 @@ def test_sweep(benchmark: BenchmarkFixture, family: Family) -> None:
         {"name": walk.name, "vary": list(walk.vary), "points": [asdict(point) for point in points]}
         for walk, points in zip(chosen, measure_walks(chosen), strict=True)
     ]
-    time_call(
-        benchmark, chosen[0].base, 1, "sweep", family=family, walks=found, all_threads=thread_counts()[-1]
-    )
+    time_call(benchmark, chosen[0].base, 1, "sweep", family=family, walks=found)

@@ -341,7 +341,7 @@ def draw_choices(results: Results) -> Canvas | None:
         return None
     figure, axes = plt.subplots(figsize=(9, 3.4))
     best = np.array([min(point.seconds["one"], point.seconds["all"]) for point in points])
-    auto = np.array([point.auto_seconds(results.all_threads) for point in points])
+    auto = np.array([point.seconds["auto"] for point in points])
     slow = {choice.label for choice in results.findings.choices}
     is_slow = np.array([point.label in slow for point in points])
     axes.plot(best[~is_slow] * 1e6, auto[~is_slow] / best[~is_slow], ".", color=ONE, markersize=3, alpha=0.6)

@@ -47,7 +47,7 @@ SECONDS_A_BLOCK = 3e-4
 SECONDS_A_POINT = 0.05
 ROUNDS_AT_LEAST, ROUNDS_AT_MOST = 3, 7
 # How often a point that looks bad is measured again, with its neighbours, before it counts.
-SECOND_LOOKS = 3
+SECOND_LOOKS = 6
 
 EXPANSION = 6
 
@@ -300,14 +300,6 @@ class Point:
         seconds = {mode: min(self.seconds[mode], other.seconds[mode]) for mode in self.seconds}
         return replace(self, seconds=seconds)
 
-    def auto_seconds(self, all_threads: int) -> float:
-        """Seconds with None, the faster of two measurements where it took one thread or all.
-
-        It is the same call as one that says so.
-        """
-        same = {1: "one", all_threads: "all"}.get(self.chosen, "auto")
-        return min(self.seconds["auto"], self.seconds[same])
-
 
 @dataclass(frozen=True)
 class Cliff:
@@ -390,11 +382,11 @@ def cliffs_of(walk: str, points: Sequence[Point], explain: bool = True) -> list[
     return found
 
 
-def slow_choices(walk: str, points: Sequence[Point], all_threads: int) -> list[ThreadChoice]:
+def slow_choices(walk: str, points: Sequence[Point]) -> list[ThreadChoice]:
     """Return the points where ``threads=None`` is more than 5 % and 2 µs slower than it could be."""
     found = []
     for point in points:
-        one, every, auto = point.seconds["one"], point.seconds["all"], point.auto_seconds(all_threads)
+        one, every, auto = point.seconds["one"], point.seconds["all"], point.seconds["auto"]
         best = min(one, every)
         if auto > max(best * (1 + SLOWER_SHARE), best + SLOWER_SECONDS):
             found.append(ThreadChoice(walk, point.label, point.chosen, auto, one, every))
@@ -517,7 +509,7 @@ def suspects(walk: str, points: Sequence[Point]) -> list[int]:
     """Return the positions of the points that look bad, and of the neighbours that make them look so."""
     cliffs = cliffs_of(walk, points)
     labels = {label for cliff in cliffs for label in (cliff.label, cliff.neighbour)}
-    labels |= {choice.label for choice in slow_choices(walk, points, thread_counts()[-1])}
+    labels |= {choice.label for choice in slow_choices(walk, points)}
     return [index for index, point in enumerate(points) if point.label in labels]
 
 
@@ -529,11 +521,11 @@ class Findings:
     cliffs: list[Cliff] = field(default_factory=list)
     choices: list[ThreadChoice] = field(default_factory=list)
 
-    def add(self, walk: str, points: Sequence[Point], all_threads: int) -> None:
+    def add(self, walk: str, points: Sequence[Point]) -> None:
         """Look at one more walk."""
         self.points += len(points)
         self.cliffs += cliffs_of(walk, points)
-        self.choices += slow_choices(walk, points, all_threads)
+        self.choices += slow_choices(walk, points)
 
     def __str__(self) -> str:
         """Say everything, worst first."""
@@ -557,7 +549,7 @@ def main(words: Sequence[str]) -> int:
     time.sleep(SECONDS_UNTIL_WORKERS_SLEEP)
     measured = measure_walks(chosen, lambda name: print(name, file=sys.stderr))
     for walk, points in zip(chosen, measured, strict=True):
-        findings.add(walk.name, points, thread_counts()[-1])
+        findings.add(walk.name, points)
     print(findings)
     return 0
 
