@@ -27,8 +27,8 @@ STEEPEST_SLOPE = {
 }
 
 
-# What counts as exact beside a type: its own rounding is 2⁻²⁹ of a bound in float32, 2⁻¹¹ in float64, 2⁻⁶⁰ where
-# a longdouble has 113 bits, which software computes. Doubles are several times as fast as longdoubles.
+# What counts as exact beside a type: its own rounding is 2⁻²⁹ of a bound in float32, 2⁻¹¹ in float64 (2⁻⁶⁰
+# where software computes longdoubles of 113 bits). Doubles are several times as fast.
 EXACT = {np.dtype(np.float32): np.dtype(np.float64), np.dtype(np.float64): np.dtype(np.longdouble)}
 
 

@@ -24,7 +24,7 @@ from strategies import (
 )
 
 import fastsep
-from fastsep import _isa
+from fastsep import _isa, roofline
 
 SMALL = "L1=32K,L2=256K,L3=4M"
 TINY = "L1=1,L2=1,L3=1"
@@ -36,6 +36,13 @@ def restored() -> Iterator[None]:
     before = ",".join(f"{level}={size}" for level, size in _isa.cache_bytes().items())
     yield
     _isa.set_caches(before)
+
+
+@pytest.fixture(autouse=True)
+def roofs_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of caches of a gigabyte, which `describe` would measure here, they take minutes."""
+    roofs = roofline.remembered(1, "float32", fastsep.get_isa())
+    monkeypatch.setattr(roofline, "remembered", lambda threads, dtype, isa: roofs)
 
 
 @pytest.mark.usefixtures("isa")
