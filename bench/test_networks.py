@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,34 @@ from bench.measure import TOLERANCE
 from bench.network_rows import NetworkRow, all_network_rows, images
 from bench.networks import NETWORKS, build
 from bench.networks.folded import folded
+from fastsep.onnx._interpret import interpret
+from fastsep.onnx._load import load
 
 # What must lie between two images, in tolerances.
 APART = 100
 LEAST, MOST = 0.1, 10
+# Pixels of the images on which whole networks are compared.
+SMALL = 64
+
+
+@cache
+def built(name: str) -> onnx.ModelProto:
+    """Return a network of open sizes: to draw its weights takes seconds."""
+    return build(name, batch=None, dynamic_size=True)
+
+
+def network(name: str, batch: int = 1, size: int | None = None) -> onnx.ModelProto:
+    """Return a network of fixed sizes, as `build` makes it."""
+    model = onnx.ModelProto()
+    model.CopyFrom(built(name))
+    pixels = NetworkRow(name, 1).size if size is None else size
+    for value, sizes in (
+        (model.graph.input[0], (batch, 3, pixels, pixels)),
+        (model.graph.output[0], (batch,)),
+    ):
+        for dim, number in zip(value.type.tensor_type.shape.dim, sizes, strict=False):
+            dim.dim_value = number
+    return model
 
 
 def run(model: onnx.ModelProto, x: Array, outputs: list[str] | None = None) -> list[Array]:
@@ -44,7 +69,7 @@ def with_every_value(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_layer_keeps_a_sensible_range_and_images_stay_apart(name: str) -> None:
-    model = build(name, batch=2)
+    model = network(name, 2)
     x = images(2, NetworkRow(name, 2).size)
     instrumented, names = with_every_value(model)
     for value, y in zip(names, run(instrumented, x, names), strict=True):
@@ -57,7 +82,7 @@ def test_every_layer_keeps_a_sensible_range_and_images_stay_apart(name: str) -> 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_rounding_stays_far_below_the_tolerance(name: str) -> None:
     # A change of the input by half a rounding error must not be blown up to what counts as wrong.
-    model = build(name)
+    model = network(name)
     x = images(1, NetworkRow(name, 1).size)
     random = np.random.default_rng(0)
     moved = x * (1 + 2.0**-24 * random.choice([-1, 1], x.shape)).astype(np.float32)
@@ -68,7 +93,7 @@ def test_rounding_stays_far_below_the_tolerance(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_parameters_and_multiply_adds_are_those_of_the_paper(name: str) -> None:
-    model = shape_inference.infer_shapes(build(name))
+    model = shape_inference.infer_shapes(network(name))
     constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     shapes = {
         each.name: [size.dim_value for size in each.type.tensor_type.shape.dim]
@@ -94,19 +119,19 @@ def operators(model: onnx.ModelProto) -> set[str]:
 
 
 def test_nodes_are_those_that_exporters_write() -> None:
-    assert {"Clip", "BatchNormalization", "GlobalAveragePool", "Gemm"} <= operators(build("mobilenet_v2"))
-    assert {"HardSwish", "HardSigmoid", "Mul", "GlobalAveragePool"} <= operators(build("mobilenet_v3_large"))
-    assert {"Sigmoid", "Mul", "ReduceMean"} <= operators(build("efficientnet_b0"))
-    assert {"MaxPool", "Relu", "Add"} <= operators(build("xception"))
+    assert {"Clip", "BatchNormalization", "GlobalAveragePool", "Gemm"} <= operators(built("mobilenet_v2"))
+    assert {"HardSwish", "HardSigmoid", "Mul", "GlobalAveragePool"} <= operators(built("mobilenet_v3_large"))
+    assert {"Sigmoid", "Mul", "ReduceMean"} <= operators(built("efficientnet_b0"))
+    assert {"MaxPool", "Relu", "Add"} <= operators(built("xception"))
     for name in NETWORKS:
-        convolutions = [node for node in build(name).graph.node if node.op_type == "Conv"]
+        convolutions = [node for node in built(name).graph.node if node.op_type == "Conv"]
         with_bias = [node for node in convolutions if len(node.input) == 3]
         assert all(".reduce" in node.name or ".excite" in node.name for node in with_bias)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_residuals(name: str) -> None:
-    sums = sum(node.op_type == "Add" for node in build(name).graph.node)
+    sums = sum(node.op_type == "Add" for node in built(name).graph.node)
     # From the papers: blocks whose input has the shape of their output; all of ResNet's; Xception's 4 and 8.
     expected = {
         "mobilenet_v1": 0,
@@ -133,7 +158,7 @@ def test_options() -> None:
     np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-5)
     (first,) = run(small, x[:1])
     np.testing.assert_allclose(first, y[:1], rtol=1e-4)
-    free = build("mobilenet_v2", batch=None, dynamic_size=True)
+    free = built("mobilenet_v2")
     assert dims(free.graph.input[0]) == ["batch", 3, "height", "width"]
     assert run(free, images(2, 96))[0].shape == (2, 1000)
     fixed = build("mobilenet_v2", size=(64, 96))
@@ -141,18 +166,20 @@ def test_options() -> None:
     assert build("mobilenet_v2", opset=21).opset_import[0].version == 21
 
 
-def test_seeds_give_other_weights_and_sizes_the_same() -> None:
-    def weights(**options: Any) -> Array:
+def test_sizes_change_nothing_else() -> None:
+    assert network("mobilenet_v2", 2, 64) == build("mobilenet_v2", batch=2, size=64)
+
+
+def test_seeds_give_other_weights() -> None:
+    def weights(model: onnx.ModelProto) -> Array:
         found: Array
         (found,) = [
-            numpy_helper.to_array(each)
-            for each in build("mobilenet_v2", **options).graph.initializer
-            if each.name == "conv1.weight"
+            numpy_helper.to_array(each) for each in model.graph.initializer if each.name == "conv1.weight"
         ]
         return found
 
-    assert np.array_equal(weights(), weights(size=64, batch=None))
-    assert not np.array_equal(weights(), weights(seed=1))
+    other = build("mobilenet_v2", seed=1)
+    assert not np.array_equal(weights(built("mobilenet_v2")), weights(other))
 
 
 def test_wrong_options_are_refused() -> None:
@@ -165,29 +192,46 @@ def test_wrong_options_are_refused() -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_no_step_of_a_network_is_left_to_numpy(name: str) -> None:
-    session = fastsep.onnx.InferenceSession(build(name, size=96), threads=2)
-    assert [step.op for step in session.summary().steps if step.runs_as == "NumPy"] == []
+def test_small_images_agree_with_onnx_runtime_in_compiled_steps(name: str) -> None:
+    model, x = network(name, 2, SMALL), images(2, SMALL)
+    session = fastsep.onnx.InferenceSession(model, threads=2)
+    assert_agrees(session.run(None, {"x": x})[0], run(model, x)[0])
+    steps = session._runs_for({}, {"x": x.shape}).schedule.steps
+    assert [step.node.describe() for step in steps if step.plan is None] == []
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_small_images_agree_with_the_definition(name: str) -> None:
+    model, x = network(name, 2, SMALL), images(2, SMALL)
+    (wanted,) = interpret(load(model.SerializeToString()), {"x": x}).values()
+    assert_agrees(fastsep.onnx.InferenceSession(model, threads=2).run(None, {"x": x})[0], wanted)
+
+
+def assert_agrees(got: Array, wanted: Array) -> None:
+    """Within the tolerance of the largest logit, and the same five best classes."""
+    assert got.shape == wanted.shape == (2, 1000)
+    assert np.abs(got - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+    assert np.array_equal(np.argsort(-got)[:, :5], np.argsort(-wanted)[:, :5])
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_folded_networks_have_no_norms_and_all_the_weights(name: str) -> None:
-    model = build(name)
-    network = folded(model)
-    assert network.shape == (1, 3, NetworkRow(name, 1).size, NetworkRow(name, 1).size)
-    convolutions = [step for step in network.steps if step.operator == "conv"]
+    model = network(name)
+    plain = folded(model)
+    assert plain.shape == (1, 3, NetworkRow(name, 1).size, NetworkRow(name, 1).size)
+    convolutions = [step for step in plain.steps if step.operator == "conv"]
     assert len(convolutions) == sum(node.op_type == "Conv" for node in model.graph.node)
     made = {"x"}
-    for step in network.steps:
+    for step in plain.steps:
         assert set(step.inputs) <= made, step.output
         made.add(step.output)
-    assert network.output in made
-    silus = sum(step.operator == "silu" for step in network.steps)
+    assert plain.output in made
+    silus = sum(step.operator == "silu" for step in plain.steps)
     assert (silus > 0) == (name == "efficientnet_b0")
 
 
 def test_a_norm_is_folded_into_the_convolution_before_it() -> None:
-    model = build("mobilenet_v2")
+    model = network("mobilenet_v2")
     constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     step = folded(model).steps[0]
     assert step.kernel is not None and step.bias is not None
