@@ -92,7 +92,38 @@ def test_random_inputs_and_profile(folder: Path, capsys: pytest.CaptureFixture[s
         capsys, folder / "net.onnx", "--profile", "--batch", 2, "--size", "40", "--threads", 1
     )
     assert code == 0
-    assert "x (2, 3, 40, 40)" in text and "InvertedResidual" in text and "on 1 thread," in text
+    assert "x (2, 3, 40, 40)" in text and "on 1 thread," in text
+    table = text[text.index("\nstep ") :].splitlines()[1:]
+    assert table[0].split() == ["step", "stands", "for", "output", "by", "ms", "MFLOP", "roofline"]
+    rows = [line for line in table if re.search(r" (kernel|NumPy) ", line)]
+    assert [line.split()[0] for line in rows] == [
+        "Conv",
+        "InvertedResidual",
+        "Separable",
+        "GlobalPool",
+        "Dense",
+    ]
+    for line in rows:
+        found = re.search(r" kernel +(\d+\.\d{3}) +(\d+\.\d) +(\d+)%$", line)
+        assert found is not None, line
+    # The stem: 27 multiply-adds for each of 16 channels of 20² pixels of 2 images.
+    assert float(rows[0].split()[-2]) == pytest.approx(2 * 27 * 16 * 400 * 2 / 1e6, abs=0.05)
+    assert sum(float(line.split()[-3]) for line in rows) > 0
+    assert max(int(line.split()[-1][:-1]) for line in rows) > 0
+
+
+def test_of_several_outputs_the_first_is_classified_and_the_others_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proto = colour_means("nchw")
+    proto.graph.node.append(helper.make_node("Neg", ["y"], ["z"]))
+    proto.graph.output.append(helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, [1, 3]))
+    onnx.save(proto, tmp_path / "two.onnx")
+    imageio.v3.imwrite(tmp_path / "red.png", np.full((40, 40, 3), (255, 51, 0), np.uint8))
+    code, text, _ = run(capsys, tmp_path / "two.onnx", "--image", tmp_path / "red.png")
+    assert code == 0 and "classes are those of the first output, 'y'; not shown: 'z'" in text
+    onnx.save(colour_means("nchw"), tmp_path / "one.onnx")
+    assert "not shown" not in run(capsys, tmp_path / "one.onnx", "--image", tmp_path / "red.png")[1]
 
 
 def test_what_is_wrong_is_said(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

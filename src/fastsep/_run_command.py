@@ -108,6 +108,10 @@ def run_network(options: argparse.Namespace) -> str:
         outputs, seconds = _timed(session, feeds)
     lines.append(f"{seconds * 1e3:.3f} ms a run (median of {_RUNS})")
     if options.image is not None:
+        names = [port.name for port in session.get_outputs()]
+        if len(names) > 1:
+            others = ", ".join(map(repr, names[1:]))
+            lines.append(f"classes are those of the first output, {names[0]!r}; not shown: {others}")
         lines += _classes(outputs[0], options.top or _TOP, labels)
     else:
         lines += [
