@@ -180,3 +180,23 @@ def test_threads_that_make_sessions_do_not_mix_up_their_weights() -> None:
     for worker in workers:
         worker.join()
     assert not failures
+
+
+def test_nobody_sees_another_instruction_set_meanwhile(isa: str) -> None:
+    """It is the whole process's: what other threads make then would be for the wrong one."""
+    session = InferenceSession(network().SerializeToString())
+    chosen = fastsep.available_isas()[0]
+    fastsep.set_isa(chosen)
+    seen: set[tuple[str, str]] = set()
+
+    def noting(packed: Any) -> Any:
+        def make(node: Any, specs: Any, wanted: str) -> Any:
+            seen.add((fastsep.get_isa(), wanted))
+            return packed.make(node, specs, wanted)
+
+        return packed._replace(make=make)
+
+    held = session._weights._packed
+    held.update({name: noting(packed) for name, packed in held.items()})
+    session._whole()
+    assert seen == {(chosen, isa)}

@@ -2,6 +2,7 @@
 
 `hold` says what becomes of the weights once they are checked: `frozen` for a plan, which keeps a private
 copy, or `borrowed` for a function, whose weights are packed where they are.
+`isa` is the instruction set to pack for, the chosen one if it is None.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class ConvParts:
         dilation_rate: object,
         bias: object,
         activation: object,
+        isa: str | None = None,
     ) -> None:
         self.kernel = hold(
             _validate.kernel(kernel, "kernel", "(*K, Cin/groups, Cout) with one to three axes K", (1, 2, 3))
@@ -80,7 +82,7 @@ class ConvParts:
         self.bias = held_bias(hold, bias, "bias", shape[-1], dtype)
         self.window: Window = _validate.window(shape[:-2], strides, padding, dilation_rate)
         self.curve = epilogue(activation, "activation", dtype)
-        self.isa = get_isa()
+        self.isa = get_isa() if isa is None else isa
 
     def pack(self, channels: int) -> CompiledPlan:
         """The family that fits: pointwise, depthwise or standard. All three sum in the same order."""
@@ -116,14 +118,14 @@ def make_depthwise(
 
 
 def make_pointwise(
-    hold: Hold, kernel: object, bias: object, activation: object
+    hold: Hold, kernel: object, bias: object, activation: object, isa: str | None = None
 ) -> tuple[PointwisePlan, Array, Array | None]:
     """The compiled plan, and the weights held."""
     weights = hold(_validate.pointwise_kernel(kernel, "kernel"))
     dtype = weights.dtype
     offsets = held_bias(hold, bias, "bias", weights.shape[-1], dtype)
     curve = epilogue(activation, "activation", dtype)
-    return PointwisePlan(weights, offsets, curve, get_isa()), weights, offsets
+    return PointwisePlan(weights, offsets, curve, get_isa() if isa is None else isa), weights, offsets
 
 
 def pointwise_ranks(kernel: Array) -> tuple[int, ...]:
@@ -142,6 +144,7 @@ def make_separable(
     depthwise_activation: object,
     bias: object,
     activation: object,
+    isa: str | None = None,
 ) -> tuple[SeparablePlan, Array, Array, Array | None, Array | None]:
     """The compiled plan, and the weights held: both kernels, both biases."""
     first = held_depthwise_kernel(hold, depthwise_weights, "depthwise_kernel")
@@ -166,7 +169,7 @@ def make_separable(
     window = _validate.window(first.shape[:-2], strides, padding, dilation_rate)
     first_curve = epilogue(depthwise_activation, "depthwise_activation", dtype)
     second_curve = epilogue(activation, "activation", dtype)
-    isa = get_isa()
+    isa = get_isa() if isa is None else isa
     compiled = SeparablePlan(
         DepthwisePlan(first, between, multiplier, window, first_curve, isa),
         PointwisePlan(second, offsets, second_curve, isa),

@@ -38,6 +38,7 @@ class InvertedResidualParts:
         activation: Activation,
         residual: bool,
         squeeze_excite: SqueezeExcite | None,
+        isa: str | None = None,
     ) -> None:
         depthwise = held_depthwise_kernel(hold, depthwise_kernel, "depthwise_kernel")
         dtype = depthwise.dtype
@@ -90,7 +91,7 @@ class InvertedResidualParts:
             _validate.residual_window(window, strides, padding)
         curve = epilogue(activation, "activation", dtype)
         linear = epilogue(None, "activation", dtype)
-        isa = get_isa()
+        isa = get_isa() if isa is None else isa
         middle = DepthwisePlan(depthwise, between, 1, window, curve, isa)
         last = PointwisePlan(project, last_bias, linear, isa)
         first = None if expand is None else PointwisePlan(expand, offsets, curve, isa)

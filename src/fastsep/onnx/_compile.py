@@ -10,7 +10,6 @@ import numpy as np
 from fastsep import _validate
 from fastsep._activations import epilogue
 from fastsep._elementwise import ElementwisePlan
-from fastsep._isa import get_isa
 from fastsep._job import CompiledPlan
 from fastsep._make import ConvParts, borrowed, make_pointwise, make_separable
 from fastsep._make_inverted_residual import InvertedResidualParts
@@ -26,7 +25,7 @@ Operands = tuple[Array, Array, Array | None]
 _MOST_AXES = 5
 
 
-def compiled(node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPlan | None:
+def compiled(node: Node, specs: Mapping[str, Spec], isa: str, order: Order) -> CompiledPlan | None:
     """Return the plan of a node, or None if NumPy runs it.
 
     Parameters
@@ -34,6 +33,8 @@ def compiled(node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPla
     node : Node
     specs : dict of Spec
         Of all values; those of the weights hold them.
+    isa : str
+        The instruction set to pack for.
     order : tuple of int
         How what the node makes lies in memory: logical axes, the last being contiguous.
 
@@ -44,9 +45,9 @@ def compiled(node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPla
     """
     try:
         if node.op in _ELEMENTWISE:
-            return _elementwise(node, specs, order)
+            return _elementwise(node, specs, order, isa)
         make = _MAKERS.get(node.op)
-        return None if make is None else make(node, specs)
+        return None if make is None else make(node, specs, isa)
     except CONTRADICTIONS as error:
         raise_of(node.describe(), error)
 
@@ -146,16 +147,16 @@ def _options(node: Node, *names: str) -> dict[str, Any]:
 _GEOMETRY = ("strides", "padding", "dilation_rate", "activation")
 
 
-def _conv(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
+def _conv(node: Node, specs: Mapping[str, Spec], isa: str) -> CompiledPlan | None:
     weights = _weights(node, specs, 1, 3)
     if weights is None or weights[0] is None:
         return None
     kernel, bias = _array(weights[0]), weights[1]
-    parts = ConvParts(borrowed, kernel, bias=bias, **_options(node, *_GEOMETRY))
+    parts = ConvParts(borrowed, kernel, bias=bias, isa=isa, **_options(node, *_GEOMETRY))
     return parts.pack(_channels(node, specs[node.inputs[0]].shape))
 
 
-def _separable(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
+def _separable(node: Node, specs: Mapping[str, Spec], isa: str) -> CompiledPlan | None:
     weights = _weights(node, specs, 1, 5)
     if weights is None or weights[0] is None or weights[1] is None:
         return None
@@ -167,12 +168,13 @@ def _separable(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
         pointwise,
         depthwise_bias=between,
         bias=bias,
+        isa=isa,
         **_options(node, *_GEOMETRY, "depthwise_activation"),
     )
     return plan
 
 
-def _inverted_residual(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
+def _inverted_residual(node: Node, specs: Mapping[str, Spec], isa: str) -> CompiledPlan | None:
     weights = _weights(node, specs, 1, 11)
     if weights is None or weights[1] is None or weights[2] is None:
         return None
@@ -198,22 +200,23 @@ def _inverted_residual(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | 
         depthwise_bias=depthwise_bias,
         bias=bias,
         squeeze_excite=excite,
+        isa=isa,
         **_options(node, *_GEOMETRY, "residual"),
     )
     return parts.plan
 
 
-def _dense(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
+def _dense(node: Node, specs: Mapping[str, Spec], isa: str) -> CompiledPlan | None:
     weights = _weights(node, specs, 1, 3)
     x = specs[node.inputs[0]]
     if weights is None or weights[0] is None or len(x.shape) < 2 or len(x.shape) > 5:
         return None
     kernel, bias = _array(weights[0]), weights[1]
-    plan, *_ = make_pointwise(borrowed, kernel, bias, **_options(node, "activation"))
+    plan, *_ = make_pointwise(borrowed, kernel, bias, isa=isa, **_options(node, "activation"))
     return plan
 
 
-def _pool(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
+def _pool(node: Node, specs: Mapping[str, Spec], isa: str) -> CompiledPlan | None:
     x = specs[node.inputs[0]]
     window = _validate.window(
         node.attributes["taps"],
@@ -222,33 +225,34 @@ def _pool(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
         node.attributes["dilation_rate"],
     )
     kind, ceil_mode = node.attributes["kind"], node.attributes["ceil_mode"]
-    return PoolPlan(kind, window, _channels(node, x.shape), x.dtype, get_isa(), ceil_mode)
+    return PoolPlan(kind, window, _channels(node, x.shape), x.dtype, isa, ceil_mode)
 
 
-def _global_pool(node: Node, specs: Mapping[str, Spec]) -> CompiledPlan | None:
+def _global_pool(node: Node, specs: Mapping[str, Spec], isa: str) -> CompiledPlan | None:
     x = specs[node.inputs[0]]
     if len(x.shape) > _MOST_AXES:
         return None
-    return GlobalPoolPlan(node.attributes["kind"], _channels(node, x.shape), x.dtype, get_isa())
+    return GlobalPoolPlan(node.attributes["kind"], _channels(node, x.shape), x.dtype, isa)
 
 
-def _elementwise(node: Node, specs: Mapping[str, Spec], order: Order) -> CompiledPlan | None:
+def _elementwise(node: Node, specs: Mapping[str, Spec], order: Order, isa: str) -> CompiledPlan | None:
     """Return the plan where one operand, at least, has the shape of the output."""
     out = specs[node.outputs[0]]
     if len(out.shape) > _MOST_AXES or all(specs[name].shape != out.shape for name in node.inputs):
         return None
     curve = epilogue(node.attributes["activation"], "activation", out.dtype)
     channels = out.shape[order[-1]] if order else 1
-    return ElementwisePlan(_ELEMENTWISE[node.op], channels, curve, out.dtype, get_isa())
+    return ElementwisePlan(_ELEMENTWISE[node.op], channels, curve, out.dtype, isa)
 
 
-_WEIGHTED: Mapping[str, Callable[[Node, Mapping[str, Spec]], CompiledPlan | None]] = {
+_Maker = Callable[[Node, Mapping[str, Spec], str], CompiledPlan | None]
+_WEIGHTED: Mapping[str, _Maker] = {
     "fastsep.Conv": _conv,
     "fastsep.Separable": _separable,
     "fastsep.InvertedResidual": _inverted_residual,
     "fastsep.Dense": _dense,
 }
-_MAKERS: Mapping[str, Callable[[Node, Mapping[str, Spec]], CompiledPlan | None]] = {
+_MAKERS: Mapping[str, _Maker] = {
     **_WEIGHTED,
     "fastsep.Pool": _pool,
     "fastsep.GlobalPool": _global_pool,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastsep._isa import get_isa
 from fastsep._job import CompiledPlan
 from fastsep._threads import check as check_threads
 from fastsep.onnx import _options, _ports
@@ -258,7 +259,7 @@ class InferenceSession:
         """Return a node's plan, weights packed once for all shapes they serve."""
         key = plan_key(node, specs)
         if key is None:
-            return compiled(node, specs, order)
+            return compiled(node, specs, get_isa(), order)
         if self._plans.get(key) is None:
             self._plans[key] = self._weights.pack(node, specs, partial(compiled, order=order))
         return self._plans[key]

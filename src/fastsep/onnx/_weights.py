@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastsep._arrays import collect_packed
-from fastsep._isa import get_isa, set_isa
+from fastsep._isa import get_isa
 from fastsep._job import CompiledPlan
 from fastsep.onnx._compile import weights_of
 from fastsep.onnx._graph import Array, Graph, Node, Spec
@@ -24,7 +24,8 @@ from fastsep.onnx._mapped import ModelMap, give_back, lies_in_a_model, owner_of
 # Biases and the like stay: they are part of what a plan packs, and small.
 _LEAST_BYTES = 1 << 14
 
-Make = Callable[[Node, Mapping[str, Spec]], CompiledPlan | None]
+# Takes a node, specs, and an instruction set.
+Make = Callable[[Node, Mapping[str, Spec], str], CompiledPlan | None]
 
 
 class _Packed(NamedTuple):
@@ -70,7 +71,7 @@ class Weights:
                 specs[name] = specs[name]._replace(value=self._got_back(name))
         memory: list[Any] = []
         with _collected(memory):
-            plan = make(node, specs)
+            plan = make(node, specs, get_isa())
         if plan is None:
             for name in weights:
                 if name in self._constants and name not in self._packed:
@@ -136,8 +137,9 @@ class Weights:
         }
         specs[name] = wanted._replace(value=places.view(wanted.dtype).reshape(wanted.shape))
         memory: list[Any] = []
-        with _collected(memory), _instruction_set(packed.isa):
-            packed.make(packed.node, specs)
+        with _collected(memory):
+            # For the set it was packed for, whichever is chosen now: that is everybody's.
+            packed.make(packed.node, specs, packed.isa)
         found, seen = np.empty_like(places), np.zeros(places.shape, np.bool_)
         for holds, said in zip(packed.memory, memory, strict=True):
             place = np.frombuffer(said, places.dtype)
@@ -158,17 +160,3 @@ def _collected(memory: list[Any]) -> Iterator[None]:
         yield
     finally:
         collect_packed(None)
-
-
-@contextmanager
-def _instruction_set(isa: str) -> Iterator[None]:
-    """Make plans for an instruction set meanwhile."""
-    before = get_isa()
-    if isa == before:
-        yield
-        return
-    set_isa(isa)
-    try:
-        yield
-    finally:
-        set_isa(before)
