@@ -95,6 +95,39 @@ def test_what_would_change_results_or_write_files_is_refused(proto: onnx.ModelPr
         InferenceSession(data, threads=0)
 
 
+def test_the_names_that_callers_of_onnx_runtime_use(proto: onnx.ModelProto) -> None:
+    ort = fastsep.onnx
+    assert ort.get_available_providers() == ["CPUExecutionProvider"] and ort.get_device() == "CPU"
+    for kind in ("GraphOptimizationLevel", "ExecutionMode"):
+        theirs = {name: int(member) for name, member in getattr(onnxruntime, kind).__members__.items()}
+        assert {name: int(member) for name, member in getattr(ort, kind).__members__.items()} == theirs
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
+    given = ort.InferenceSession(proto.SerializeToString(), options, ort.get_available_providers())
+    assert given.run(None, {"x": X})[0].shape == (1, 10)
+
+
+def test_session_options_are_those_of_onnx_runtime() -> None:
+    theirs, ours = onnxruntime.SessionOptions(), SessionOptions()
+    for name in (name for name in SessionOptions.__slots__ if not name.startswith("_")):
+        assert getattr(ours, name) == getattr(theirs, name) or getattr(ours, name) == int(
+            getattr(theirs, name)
+        )
+    options = {
+        name for name in dir(theirs) if not name.startswith("_") and not callable(getattr(theirs, name))
+    }
+    assert options <= set(SessionOptions.__slots__)
+    with pytest.raises(ValueError, match="register_custom_ops_library: operators are those"):
+        ours.register_custom_ops_library("ops.so")
+    with pytest.raises(ValueError, match="add_free_dimension_override_by_name: fix the sizes in the model"):
+        ours.add_free_dimension_override_by_name("n", 1)
+    with pytest.raises(AttributeError, match="intra_op_threads"):
+        ours.intra_op_threads = 4  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="no option 'optimise'"):
+        _ = ours.optimise
+
+
 def test_wrong_inputs_are_named(session: InferenceSession) -> None:
     with pytest.raises(ValueError, match="lacks 'x'"):
         session.run(None, {})

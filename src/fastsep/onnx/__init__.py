@@ -3,7 +3,13 @@
 from typing import TYPE_CHECKING
 
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
-from fastsep.onnx._options import SessionOptions
+from fastsep.onnx._options import (
+    ExecutionMode,
+    GraphOptimizationLevel,
+    SessionOptions,
+    get_available_providers,
+    get_device,
+)
 from fastsep.onnx._ports import NodeArg
 from fastsep.onnx._session import InferenceSession
 
@@ -21,6 +27,8 @@ else:
 
 
 __all__ = [
+    "ExecutionMode",
+    "GraphOptimizationLevel",
     "InferenceSession",
     "ModelError",
     "NodeArg",
@@ -28,4 +36,6 @@ __all__ = [
     "StepSummary",
     "Summary",
     "UnsupportedOperator",
+    "get_available_providers",
+    "get_device",
 ]

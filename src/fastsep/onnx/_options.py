@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from typing import Any
 
 PROVIDERS = ("CPUExecutionProvider",)
@@ -11,33 +12,104 @@ _REFUSED_CONFIG = {
     "session.set_denormal_as_zero": "subnormal numbers are always kept",
 }
 
+_FIX_SIZES = "fix the sizes in the model; open ones are planned as they come"
+_STORE = "write the values into the model, or beside it"
+_ONE_PROVIDER = "the CPU is all there is here"
+# What would change what a session computes, or is given; the message says what to do instead.
+_REFUSED_CALLS = {
+    "register_custom_ops_library": "operators are those of the standard alone",
+    "add_initializer": _STORE,
+    "add_external_initializers": _STORE,
+    "add_external_initializers_from_files_in_memory": _STORE,
+    "add_free_dimension_override_by_name": _FIX_SIZES,
+    "add_free_dimension_override_by_denotation": _FIX_SIZES,
+    "add_provider": _ONE_PROVIDER,
+    "add_provider_for_devices": _ONE_PROVIDER,
+    "set_provider_selection_policy": _ONE_PROVIDER,
+    "set_provider_selection_policy_delegate": _ONE_PROVIDER,
+    "set_load_cancellation_flag": "a load cannot be cancelled",
+}
+
+
+class GraphOptimizationLevel(IntEnum):
+    """What ONNX Runtime calls its levels; a session is always optimised."""
+
+    ORT_DISABLE_ALL = 0
+    ORT_ENABLE_BASIC = 1
+    ORT_ENABLE_EXTENDED = 2
+    ORT_ENABLE_LAYOUT = 3
+    ORT_ENABLE_ALL = 99
+
+
+class ExecutionMode(IntEnum):
+    """What ONNX Runtime calls its orders of execution; here one step runs after another."""
+
+    ORT_SEQUENTIAL = 0
+    ORT_PARALLEL = 1
+
+
+def get_available_providers() -> list[str]:
+    """Return ["CPUExecutionProvider"]."""
+    return list(PROVIDERS)
+
+
+def get_device() -> str:
+    """Return "CPU"."""
+    return "CPU"
+
 
 class SessionOptions:
-    """Options of a session, by ONNX Runtime's names.
+    """Options of a session, by ONNX Runtime's names; there are no others.
 
     Attributes
     ----------
     intra_op_num_threads : int
         0 follows OpenMP's limit; otherwise as `threads`.
-    inter_op_num_threads, graph_optimization_level, execution_mode, enable_cpu_mem_arena
-    enable_mem_pattern, enable_mem_reuse, log_severity_level
-        Have no effect: steps run one after another, always optimised, in one arena.
+    inter_op_num_threads, graph_optimization_level, execution_mode, execution_order
+    enable_cpu_mem_arena, enable_mem_pattern, enable_mem_reuse, use_deterministic_compute
+    use_per_session_threads, log_severity_level, log_verbosity_level, logid, profile_file_prefix
+        Have no effect: steps run one after another, always optimised, in one arena, with the same bits every
+        time.
     optimized_model_filepath, enable_profiling
         Must stay empty and False: `InferenceSession.save` and `summary` do this.
     """
 
+    __slots__ = (
+        "_config", "enable_cpu_mem_arena", "enable_mem_pattern", "enable_mem_reuse", "enable_profiling",
+        "execution_mode", "execution_order", "graph_optimization_level", "inter_op_num_threads",
+        "intra_op_num_threads", "log_severity_level", "log_verbosity_level", "logid",
+        "optimized_model_filepath", "profile_file_prefix", "use_deterministic_compute",
+        "use_per_session_threads",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self.intra_op_num_threads = 0
         self.inter_op_num_threads = 0
-        self.graph_optimization_level: Any = 99
-        self.execution_mode: Any = 0
+        self.graph_optimization_level: Any = GraphOptimizationLevel.ORT_ENABLE_ALL
+        self.execution_mode: Any = ExecutionMode.ORT_SEQUENTIAL
+        self.execution_order: Any = 0
         self.enable_cpu_mem_arena = True
         self.enable_mem_pattern = True
         self.enable_mem_reuse = True
-        self.log_severity_level = 2
+        self.use_deterministic_compute = False
+        self.use_per_session_threads = True
+        self.log_severity_level = -1
+        self.log_verbosity_level = 0
+        self.logid = ""
+        self.profile_file_prefix = "onnxruntime_profile_"
         self.optimized_model_filepath = ""
         self.enable_profiling = False
         self._config: dict[str, str] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a function that refuses what cannot be done here, by its name in ONNX Runtime."""
+        if name not in _REFUSED_CALLS:
+            raise AttributeError(f"SessionOptions has no option {name!r}")
+
+        def refuse(*arguments: Any, **named: Any) -> None:
+            raise ValueError(f"sess_options.{name}: {_REFUSED_CALLS[name]}")
+
+        return refuse
 
     def add_session_config_entry(self, key: str, value: str) -> None:
         """Keep an entry; a session refuses those that would change results."""
