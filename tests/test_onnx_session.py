@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
+import stat
+import sys
 import threading
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -341,6 +346,114 @@ def test_what_is_kept_of_shapes_is_bounded() -> None:
     assert max(map(len, kept)) <= 8
 
 
+def test_what_is_kept_of_shapes_is_what_was_used_last() -> None:
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
+    proto = model(nodes, {"x": ["n"]}, {"y": None}, {})
+    proto.graph.input.append(helper.make_tensor_value_info("shape", onnx.TensorProto.INT64, [2]))
+    session = InferenceSession(proto)
+    for n in range(2, 20):
+        for size in (n, 1):
+            session.run(None, {"x": np.ones(size, np.float32), "shape": np.array([size, 1])})
+    kept = [dict(key)["x"] for key in session._sized]
+    assert kept == [(size,) for size in (13, 14, 15, 16, 17, 18, 19, 1)]
+    assert kept == [dict(full[0])["x"] for full in session._runs]
+
+
+def test_a_session_keeps_nothing_of_its_callers(proto: onnx.ModelProto) -> None:
+    weights = {"w": weight(0, 8, 3, 3, 3)}
+    # Compiled steps and NumPy's, that read and write the caller's arrays, also by views.
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["t", "w"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Softmax", ["b"], ["soft"], axis=1),
+    ]
+    mixed = model(nodes, {"x": [1, 9, 9, 3]}, {"b": None, "soft": None}, weights)
+    for network, shape in ((proto, (1, 3, 32, 32)), (mixed, (1, 9, 9, 3))):
+        session = InferenceSession(network)
+        for _ in range(2):
+            x = np.ones(shape, np.float32)
+            results = session.run(None, {"x": x})
+            session.run(None, {"x": x}, out=results)
+            arrays = [weakref.ref(each) for each in (x, *results)]
+            del x, results
+            assert [each() for each in arrays] == [None] * len(arrays)
+
+
+def test_planning_holds_up_nobody_whose_shape_is_planned() -> None:
+    session = InferenceSession(small_network("n", "s"), threads=1)
+    session.run(None, {"x": X})
+    begun, may_end = threading.Event(), threading.Event()
+    plan = session._planned
+
+    def slowly(*arguments: Any) -> Any:
+        begun.set()
+        assert may_end.wait(60)
+        return plan(*arguments)
+
+    session._planned = slowly  # type: ignore[method-assign]
+    twice = [np.concatenate([X, X])] * 2
+    made: list[Any] = []
+    planners = [
+        threading.Thread(target=lambda: made.append(session.run(None, {"x": twice[0]})[0]), daemon=True)
+        for _ in range(2)
+    ]
+    for each in planners:
+        each.start()
+    assert begun.wait(60)
+    others = threading.Thread(target=lambda: made.append(session.run(None, {"x": X})[0]), daemon=True)
+    others.start()
+    others.join(60)
+    assert not others.is_alive() and len(made) == 1
+    may_end.set()
+    for each in planners:
+        each.join(60)
+    assert len(made) == 3 and len(session._runs) == 2
+    assert np.array_equal(made[1], made[2]) and np.array_equal(made[1][:1], made[0])
+
+
+@pytest.fixture
+def no_forced_switches() -> Any:
+    """Python changes threads only where one lets go of the GIL by itself."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    yield
+    sys.setswitchinterval(before)
+
+
+def most_at_once(call: Callable[[], object]) -> int:
+    """How many of two threads were ever in the middle of a call."""
+    under_way = most = 0
+
+    def work() -> None:
+        nonlocal under_way, most
+        for _ in range(300):
+            under_way += 1
+            most = max(most, under_way)
+            call()
+            under_way -= 1
+            if most > 1:
+                return
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return most
+
+
+def test_runs_overlap_without_the_gil(no_forced_switches: None) -> None:
+    session = InferenceSession(small_network("n", "s"), threads=1)
+    x = RNG.standard_normal((4, 3, 128, 128)).astype(np.float32)
+    session.run(None, {"x": x})
+    assert most_at_once(lambda: sum(range(1000))) == 1
+    assert most_at_once(lambda: session.run(None, {"x": x})) == 2
+    # Each had memory of its own at that time.
+    (runs,) = session._runs.values()
+    assert len(runs._idle) == 2
+
+
 def test_pythons_collector_is_as_it_was_before(proto: onnx.ModelProto) -> None:
     assert gc.isenabled()
     InferenceSession(proto)
@@ -413,6 +526,20 @@ def test_saving_over_the_file_that_is_in_use(session: InferenceSession, tmp_path
     loaded = fastsep.load(path)
     loaded.save(path)
     assert np.array_equal(loaded.run(None, {"x": X})[0], session.run(None, {"x": X})[0])
+
+
+def test_a_saved_file_may_be_read_by_whom_the_umask_says(
+    session: InferenceSession, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = os.umask(0o027)
+    try:
+        # It is the whole process's: nobody else may see another one meanwhile.
+        monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask was changed"))
+        session.save(tmp_path / "net.fastsep")
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "net.fastsep").stat().st_mode) == 0o640
 
 
 def test_damaged_files_are_refused(session: InferenceSession, tmp_path: Any) -> None:

@@ -17,6 +17,8 @@ from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._schedule import Schedule, Step
 
 _PAGE_BYTES = 4096
+# A step of a network, and its input, output and residual.
+_Replacement = tuple[int, Array, Array, Array | None]
 
 
 class Execution:
@@ -98,7 +100,7 @@ class _Part(Protocol):
 
 
 class _CompiledPart:
-    """Compiled steps in one network; those that touch the caller's arrays are bound anew in every run."""
+    """Compiled steps in one network; those that touch the caller's arrays get them for one run at a time."""
 
     def __init__(self, steps: list[Step], fixed: Mapping[str, Array], threads: int | None) -> None:
         self._steps = steps
@@ -114,27 +116,34 @@ class _CompiledPart:
     def scratch_bytes(self) -> int:
         return 0 if self._network is None else self._network.scratch_bytes
 
-    def _prepared(self, arrays: Mapping[str, Array]) -> Network:
+    def _prepared(self, arrays: Mapping[str, Array]) -> tuple[Network, list[_Replacement]]:
+        """Return the network, and what it is given for this run alone: it keeps nothing of the caller's."""
         if self._network is None:
+            changing = set(self._changing)
+            nothing = None, None, None
             self._network = Network(
                 [
-                    (step.plan, *operands(step.node, step.order, arrays))
-                    for step in self._steps
+                    (
+                        step.plan,
+                        *(nothing if index in changing else operands(step.node, step.order, arrays)),
+                    )
+                    for index, step in enumerate(self._steps)
                     if step.plan is not None
                 ],
                 self._threads,
             )
-        else:
-            for index in self._changing:
-                step = self._steps[index]
-                self._network.bind(index, *operands(step.node, step.order, arrays))
-        return self._network
+        steps = self._steps
+        return self._network, [
+            (index, *operands(steps[index].node, steps[index].order, arrays)) for index in self._changing
+        ]
 
     def run(self, arrays: Mapping[str, Array]) -> None:
-        self._prepared(arrays).run()
+        network, given = self._prepared(arrays)
+        network.run(given)
 
     def run_timed(self, arrays: Mapping[str, Array]) -> list[float]:
-        return list(self._prepared(arrays).run_timed())
+        network, given = self._prepared(arrays)
+        return list(network.run_timed(given))
 
 
 class _OperatorPart:

@@ -36,8 +36,6 @@ _MOST_HEADER = 1 << 30
 
 def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     """Write a graph; a file that is there is replaced when the new one is complete."""
-    import tempfile
-
     path = Path(path)
     arrays = {name: np.asarray(value, order="C") for name, value in graph.constants.items()}
     entries: dict[str, Any] = {}
@@ -50,9 +48,11 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     # Padded, so that offsets from the first weight are offsets from the beginning of the file.
     header += b" " * (_aligned(_PREFIX.size + len(header)) - _PREFIX.size - len(header))
     digest = hashlib.sha256(header)
-    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    unfinished = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    # As every new file: what the umask leaves. A name that is there would be an error, not be written over.
+    file = open(unfinished, "xb")  # noqa: SIM115
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with file:
             file.write(_PREFIX.pack(_MAGIC, _VERSION, len(header), bytes(32)))
             file.write(header)
             at = 0
@@ -65,9 +65,6 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
                 at = entries[name]["offset"] + value.nbytes
             file.seek(0)
             file.write(_PREFIX.pack(_MAGIC, _VERSION, len(header), digest.digest()))
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(unfinished, 0o666 & ~mask)
         os.replace(unfinished, path)
     except BaseException:
         os.unlink(unfinished)

@@ -103,8 +103,10 @@ class InferenceSession:
         self._weights = Weights(graph)
         self._plans: dict[_Key, CompiledPlan | None] = {}
         self._runs: OrderedDict[_Key, _Runs] = OrderedDict()
-        self._sized: dict[_Key, tuple[str, ...]] = {}
+        self._sized: OrderedDict[_Key, tuple[str, ...]] = OrderedDict()
+        # Of the two caches; and of weights and plans, which takes as long as planning does.
         self._lock = threading.Lock()
+        self._planning = threading.Lock()
         shapes = _ports.fixed_shapes(graph)
         if shapes is None:
             self._weights.own()
@@ -221,39 +223,58 @@ class InferenceSession:
 
     def _whole(self) -> Graph:
         """Return the graph with the weights that only plans hold."""
-        with self._lock:
+        with self._planning:
             return self._graph._replace(constants=self._weights.whole())
 
     def _runs_for(self, feeds: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> _Runs:
         """Return the schedule for inputs of these shapes, from the cache if it is there."""
         key: _Key = tuple(shapes.items())
         with self._lock:
-            sizes = {name: feeds[name] for name in self._sized.get(key, ())}
-            full = (key, *(value.tobytes() for value in sizes.values())) if sizes else key
-            if full in self._runs:
-                self._runs.move_to_end(full)
-                return self._runs[full]
-            try:
-                specs = specialise(self._graph, shapes, _kept(sizes))
-            except DependsOnValuesError:
-                # Some input may say how large something is: what a Reshape takes its shape from.
-                found = {
-                    name: value
-                    for name, value in feeds.items()
-                    if _ports.may_say_sizes(value.dtype, value.size)
-                }
-                if sizes or not found:
-                    raise
-                specs = specialise(self._graph, shapes, _kept(found))
-                self._sized[key] = tuple(found)
-                if len(self._sized) > _MOST_SHAPES:
-                    del self._sized[next(iter(self._sized))]
-                full = (key, *(value.tobytes() for value in found.values()))
-            key = full
-            self._runs[key] = _Runs(schedule(self._graph, specs, self._plan_of))
-            if len(self._runs) > _MOST_SHAPES:
-                self._runs.popitem(last=False)
-            return self._runs[key]
+            full, found = self._cached(key, feeds)
+        if found is not None:
+            return found
+        # Others go on with what is there: to plan takes milliseconds.
+        with self._planning:
+            with self._lock:
+                full, found = self._cached(key, feeds)
+            if found is not None:
+                return found
+            sized, runs = self._planned(feeds, shapes, self._sized.get(key, ()))
+            with self._lock:
+                if sized:
+                    self._sized[key] = sized
+                    _forget(self._sized)
+                    full = (key, *(feeds[name].tobytes() for name in sized))
+                self._runs[full] = runs
+                _forget(self._runs)
+            return runs
+
+    def _cached(self, key: _Key, feeds: Mapping[str, Array]) -> tuple[_Key, _Runs | None]:
+        """Return the key of inputs of these shapes, with the values that say sizes, and their schedule."""
+        full = key
+        if key in self._sized:
+            self._sized.move_to_end(key)
+            full = (key, *(feeds[name].tobytes() for name in self._sized[key]))
+        if full in self._runs:
+            self._runs.move_to_end(full)
+        return full, self._runs.get(full)
+
+    def _planned(
+        self, feeds: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], sized: tuple[str, ...]
+    ) -> tuple[tuple[str, ...], _Runs]:
+        """Return which inputs say sizes, and the schedule."""
+        try:
+            specs = specialise(self._graph, shapes, _kept(feeds, sized))
+        except DependsOnValuesError:
+            # Some input may say how large something is: what a Reshape takes its shape from.
+            found = tuple(
+                name for name, value in feeds.items() if _ports.may_say_sizes(value.dtype, value.size)
+            )
+            if sized or not found:
+                raise
+            sized = found
+            specs = specialise(self._graph, shapes, _kept(feeds, sized))
+        return sized, _Runs(schedule(self._graph, specs, self._plan_of))
 
     def _plan_of(self, node: Node, specs: dict[str, Spec], order: Order) -> CompiledPlan | None:
         """Return a node's plan, weights packed once for all shapes they serve."""
@@ -270,6 +291,8 @@ def _no_search_for_cycles() -> Iterator[None]:
     """Let Python's collector rest meanwhile: loading makes tuples by the thousand and no cycles.
 
     It would look at all objects of the process again and again, 4 ms of MobileNetV2's 100.
+    This is the switch of the whole process: the garbage of other threads waits as long, 0.1 to 0.2 s, and if
+    one of them turns the collector off meanwhile, it is on again afterwards. Python does not say who did.
     """
     if not gc.isenabled():
         yield
@@ -281,9 +304,15 @@ def _no_search_for_cycles() -> Iterator[None]:
         gc.enable()
 
 
-def _kept(sizes: Mapping[str, Array]) -> dict[str, Array]:
+def _kept(feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
     """Return copies: the schedule outlives the call, whose arrays are the caller's."""
-    return {name: value.copy() for name, value in sizes.items()}
+    return {name: feeds[name].copy() for name in names}
+
+
+def _forget(cache: OrderedDict[_Key, Any]) -> None:
+    """Let go of the shapes that were used least recently."""
+    while len(cache) > _MOST_SHAPES:
+        cache.popitem(last=False)
 
 
 def _rebuild(graph: Graph, threads: int | None) -> InferenceSession:
