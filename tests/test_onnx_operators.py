@@ -6,9 +6,10 @@ folded, fused and compiled. What is inferred of a result before a run must be wh
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,14 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx_models import Array
 
+from fastsep import get_isa
+from fastsep._pooling import PoolPlan
 from fastsep.onnx import InferenceSession
-from fastsep.onnx._graph import Spec
+from fastsep.onnx._graph import Node, Spec
 from fastsep.onnx._load import load
 from fastsep.onnx._operators import OPERATORS
+from fastsep.onnx._operators._windows import windows_of
+from fastsep.onnx._optimise._facts import window_sizes
 
 F32, F64, I64, I32, U8, I8, BOOL = (
     np.float32, np.float64, np.int64, np.int32, np.uint8, np.int8, np.bool_,
@@ -302,6 +307,8 @@ POOLS = [
       if not (opset < 19 and "dilations" in way)),
     *(case("MaxPool", real(*IMAGES[rank]), outputs=2, kernel_shape=KERNELS[rank], storage_order=order, **way)
       for rank in (1, 2, 3) for order in (0, 1) for way in WINDOWS[rank]),
+    *(case(op, real(1, 6, size), opset=22, kernel_shape=[3], strides=[2], ceil_mode=1, auto_pad=way)
+      for op in ("MaxPool", "AveragePool") for size in (2, 10) for way in ("VALID", "NOTSET")),
     *(case("MaxPool", np.arange(72, dtype=dtype).reshape(1, 1, 8, 9), kernel_shape=[2, 3])
       for dtype in (I8, U8)),
     *(case("LpPool", real(2, 3, 9, 9), opset=18, kernel_shape=[3, 2], p=p) for p in (1, 2, 3)),
@@ -330,6 +337,79 @@ def test_windows_with_stored_weights_are_compiled(each: Case) -> None:
     session = InferenceSession(model_of(each, True, [image]))
     steps = session._runs_for({}, {"x0": image.shape}).schedule.steps
     assert len(steps) == 1 and steps[0].plan is not None
+
+
+def padded_by_hand(each: Case, fill: float) -> Array:
+    """The image with what SAME puts around it, by the standard's formula: as many windows as strides."""
+    way, steps = each.attributes, each.attributes["dilations"]
+    widths = [(0, 0), (0, 0)]
+    x = image_of(each)
+    for size, taps, stride, step in zip(x.shape[2:], KERNELS[x.ndim - 2], way["strides"], steps, strict=True):
+        total = max((math.ceil(size / stride) - 1) * stride + (taps - 1) * step + 1 - size, 0)
+        before = total // 2 if way["auto_pad"] == "SAME_UPPER" else total - total // 2
+        widths.append((before, total - before))
+    return np.pad(x, widths, constant_values=fill)
+
+
+@pytest.mark.parametrize("way", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize(("strides", "dilations"), [((1, 1, 1), (2, 3, 2)), ((2, 3, 2), (3, 1, 2))])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_dilated_windows_that_pad_as_they_must(
+    way: str, strides: tuple[int, ...], dilations: tuple[int, ...], rank: int
+) -> None:
+    """ONNX Runtime refuses some of them; it takes the padded image."""
+    window = {"strides": strides[:rank], "dilations": dilations[:rank]}
+    x, taps = real(*IMAGES[rank]), {"kernel_shape": KERNELS[rank]}
+    for each, fill in (
+        (case("Conv", x, real(4, 6, *KERNELS[rank]), auto_pad=way, **window), 0),
+        (case("Conv", x, real(6, 1, *KERNELS[rank]), group=6, auto_pad=way, **window), 0),
+        (case("MaxPool", x, auto_pad=way, opset=22, **taps, **window), -np.inf),
+        (case("AveragePool", x, auto_pad=way, opset=22, count_include_pad=1, **taps, **window), 0),
+        (case("AveragePool", x, auto_pad=way, opset=22, **taps, **window), 0),
+    ):
+        plain = {name: value for name, value in each.attributes.items() if name != "auto_pad"}
+        around = padded_by_hand(each, fill)
+        (right,) = wanted(replace(each, inputs=(around, *each.inputs[1:]), attributes=plain))
+        if each.op == "AveragePool" and not each.attributes.get("count_include_pad"):
+            # Of the padding nothing is counted.
+            inside = padded_by_hand(replace(each, inputs=(np.ones_like(x),)), fill)
+            right = right / wanted(replace(each, inputs=(inside,), attributes=plain))[0]
+        for stored in (False, True):
+            session = InferenceSession(model_of(each, stored, [right]), threads=1)
+            assert_agrees(session.run(None, feeds_of(each, stored))[0], right, 2e-6)
+
+
+def test_all_count_the_same_windows() -> None:
+    """The definitions, the kernels, and what the optimiser knows of an image before it comes."""
+
+    def at(dim: Any, size: int) -> int:
+        if not isinstance(dim, tuple):
+            return size if dim == "s" else dim
+        if dim[0] == "plus":
+            return at(dim[1], size) + dim[2]
+        assert dim[0] == "window"
+        return (at(dim[1], size) + dim[2]) // dim[3] + 1
+
+    for taps, step, stride, before, after, ceil in itertools.product(
+        (1, 2, 3), (1, 2), (1, 2, 3), range(4), range(6), (False, True)
+    ):
+        padding = ((before, after),)
+        pool = Node("MaxPool", ("x",), ("y",), {
+            "strides": (stride,), "dilations": (step,), "pads": (before, after), "ceil_mode": int(ceil),
+        })  # fmt: skip
+        plan = PoolPlan("max", ((taps,), (stride,), (step,), padding), 1, np.dtype(F32), get_isa(), ceil)
+        numbers = (taps,), (stride,), padding, (step,), "y", ceil
+        (symbol,) = window_sizes(("s",), *numbers)
+        for size in range(1, 8):
+            # With ceil_mode one window may be larger than what it sees.
+            if size + before + after <= (taps - 1) * step + 1 - (stride if ceil else 1):
+                with pytest.raises(ValueError, match="does not fit"):
+                    windows_of(pool, (size,), (taps,))
+                continue
+            (count,) = windows_of(pool, (size,), (taps,)).outputs
+            assert plan.output_shape((size,)) == (count,)
+            assert window_sizes((size,), *numbers) == [count]
+            assert symbol == ("unknown", "y", 0) or at(symbol, size) == count
 
 
 @st.composite
@@ -474,6 +554,7 @@ VIEWS = [
     *(case("Flatten", X, opset=opset, axis=axis) for opset in (11, 13) for axis in (0, 1, 2, 4, -1)),
     *(squeezed("Squeeze", real(1, 3, 1, 4), numbers, opset)
       for opset in (11, 13) for numbers in (None, [0], [2], [0, -2])),
+    case("Squeeze", real(1, 3, 1, 4), ints()),
     *(squeezed("Unsqueeze", real(3, 4), numbers, opset)
       for opset in (11, 13) for numbers in ([0], [-1], [1, 3], [0, -1])),
     *(case("Transpose", X, opset=opset, **way) for opset in (11, 13)
@@ -486,12 +567,15 @@ VIEWS = [
       for axis, split in [(0, [1, 1]), (-1, [2, 3]), (2, [4, 0])]),
     case("Split", X, outputs=2, opset=11, axis=2), case("Split", X, outputs=4, opset=13, axis=2),
     *(case("Split", X, outputs=3, opset=18, axis=axis, num_outputs=3) for axis in (1, 2, 3)),
+    case("Split", real(2, 9), outputs=4, opset=18, axis=1, num_outputs=4),
     *(case("Slice", X, ints(*starts), ints(*ends), numbers, steps, opset=opset) for opset in (11, 13)
       for starts, ends, numbers, steps in [
           ([0, 1], [1, 3], None, None), ([1, -3], [9, -1], ints(1, 3), None),
           ([0], [2**62], ints(-1), ints(2)),
           ([4, 2], [-99, 0], ints(3, 1), ints(-2, -1)), ([3], [1], ints(2), None),
-          ([0, 0], [2, 2], np.array([1, 2], I32).astype(I64), ints(1, 1))]),
+          ([0, 0], [2, 2], np.array([1, 2], I32).astype(I64), ints(1, 1)),
+          ([-9], [-99], ints(2), ints(-1)), ([-9], [-2], ints(2), ints(-1)),
+          ([-9, 9], [-99, -9], None, ints(-2, -3))]),
     *(padded(X, [0, 1, 2, 0, 1, 0, 0, 3], *rest, opset=opset, mode=mode) for opset in (11, 13, 18)
       for mode, rest in [("constant", ()), ("constant", (F32(1.5),)), ("reflect", ()), ("edge", ())]),
     padded(X, [0, -1, 0, 1, 0, 0, -2, 0]), padded(X, [1, 2, 0, 1], F32(2), ints(1, -1), opset=18),

@@ -207,9 +207,12 @@ def _split(forms: Forms, node: Node) -> Node:
             f"{node.describe()}: num_outputs is {count}, and there are {len(node.outputs)} outputs"
         )
     inputs = node.inputs
+    if forms.opset >= 18 and count is None and len(_trimmed(inputs)) < 2:
+        raise ModelError(f"{node.describe()}: neither sizes nor num_outputs say how to split")
     if sizes is not None:
         inputs = (*node.inputs[:1], forms.constant(node.outputs[0], "split", sizes))
-    return _with(node, inputs=inputs, without=("split",))
+    # Before opset 18 the parts must be of one size.
+    return _with(node, inputs=inputs, without=("split",), uneven=forms.opset >= 18)
 
 
 def _softmax(forms: Forms, node: Node) -> Node:
@@ -298,14 +301,24 @@ def _constant_of_shape(forms: Forms, node: Node) -> Node:
 
 def _group_normalization(forms: Forms, node: Node) -> Node:
     """Before opset 21 there was one factor a group, since then one a channel."""
+    _check_stash_type(node)
     return _with(node, per_group=forms.opset < 21)
 
 
+def _check_stash_type(node: Node) -> None:
+    """Refuse sums of anything but float32 or what is wider."""
+    stash_type = node.attributes.get("stash_type", 1)
+    if stash_type != 1:
+        raise UnsupportedOperator(f"{node.describe()} has stash_type {stash_type}; supported is 1")
+
+
+def _rms_normalization(forms: Forms, node: Node) -> Node:
+    _check_stash_type(node)
+    return node
+
+
 def _layer_normalization(forms: Forms, node: Node) -> Node:
-    if node.attributes["stash_type"] != 1:
-        raise UnsupportedOperator(
-            f"{node.describe()} has stash_type {node.attributes['stash_type']}; supported is 1"
-        )
+    _check_stash_type(node)
     return _without_unused(forms, node)
 
 
@@ -323,4 +336,5 @@ _CHANGES: dict[str, Callable[[Forms, Node], Node]] = {
     "ConstantOfShape": _constant_of_shape,
     "GroupNormalization": _group_normalization,
     "LayerNormalization": _layer_normalization,
+    "RMSNormalization": _rms_normalization,
 }

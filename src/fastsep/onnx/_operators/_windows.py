@@ -57,19 +57,26 @@ def windows_of(node: Node, spatial: Shape, taps: Shape) -> Windows:
             smaller, larger = total // 2, total - total // 2
             before, after = (smaller, larger) if auto_pad == "SAME_UPPER" else (larger, smaller)
         else:
-            room = size + before + after - extent
-            if room < 0:
+            count = window_count(size, before, after, extent, stride, ceil)
+            if count < 1:
                 raise ValueError(
                     f"{node.describe()}: a window of {extent} does not fit {size} + {before} + {after} "
                     f"elements of spatial axis {axis}"
                 )
-            count = room // stride + 1
-            # One more where the last is cut off, but none that starts behind the image and its front padding.
-            if ceil and room % stride and count * stride < size + before:
-                count += 1
         pads.append((before, after))
         outputs.append(count)
     return Windows(taps, strides, dilations, tuple(pads), tuple(outputs))
+
+
+def window_count(size: int, before: int, after: int, extent: int, stride: int, ceil: bool) -> int:
+    """Return how many windows there are along an axis, 0 or less if none fits.
+
+    With `ceil` there is one more where the last is cut off, but none that begins behind the image.
+    """
+    room = size + before + after - extent
+    if ceil:
+        return min(-(-room // stride) + 1, -(-(size + before) // stride))
+    return room // stride + 1 if room >= 0 else 0
 
 
 def window_numbers(node: Node, taps: Shape) -> tuple[Shape, Shape, Shape]:

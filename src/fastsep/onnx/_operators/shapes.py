@@ -88,9 +88,11 @@ def _flatten(node: Node, operands: Sequence[Any], numbers: Numbers) -> Shape:
 
 def _squeeze(node: Node, operands: Sequence[Any], numbers: Numbers) -> Shape:
     old: Shape = given(node, operands, 0).shape
-    if optional(operands, 1) is None:
+    # No axes are all that can go, as in ONNX Runtime.
+    named = [] if optional(operands, 1) is None else numbers(1, "axes")
+    if not named:
         return tuple(size for size in old if size != 1)
-    axes = axes_of(node, numbers(1, "axes"), len(old))
+    axes = axes_of(node, named, len(old))
     if any(old[axis] != 1 for axis in axes):
         raise ValueError(f"{node.describe()}: axes {axes} of shape {old} are not all of size 1")
     return tuple(size for axis, size in enumerate(old) if axis not in axes)
@@ -173,12 +175,21 @@ def _concat_into(node: Node, inputs: Sequence[Array | None], outputs: Sequence[A
     np.concatenate(parts, node.attributes["axis"], out=outputs[0])
 
 
+def even_parts(total: int, count: int) -> list[int]:
+    """Return sizes that are the same but for the last, which has what is left; less than 0 if nothing is."""
+    each = -(-total // count)
+    return [each] * (count - 1) + [total - each * (count - 1)]
+
+
 def _split_sizes(node: Node, shape: Shape, sizes: list[int] | None) -> tuple[int, list[int]]:
     axis = axis_of(node, node.attributes["axis"], len(shape))
     total, count = shape[axis], len(node.outputs)
     if sizes is None:
-        each = -(-total // count)
-        sizes = [max(0, min(each, total - each * index)) for index in range(count)]
+        if total % count and not node.attributes.get("uneven", True):
+            raise ValueError(
+                f"{node.describe()}: {count} outputs do not divide {total} elements of axis {axis} evenly"
+            )
+        sizes = even_parts(total, count)
     if len(sizes) != count or sum(sizes) != total or min(sizes) < 0:
         raise ValueError(
             f"{node.describe()}: sizes {tuple(sizes)} do not divide {total} elements "
@@ -202,7 +213,7 @@ def _split(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 def _slices(node: Node, shape: Shape, operands: Sequence[Any], numbers: Numbers) -> tuple[slice, ...]:
-    """Python's slices: they clamp and count from the end just as ONNX's do."""
+    """Python's slices: they clamp and count from the end as ONNX's do, but for starts of backward ones."""
     starts, ends = numbers(1, "starts"), numbers(2, "ends")
     axes = list(range(len(starts))) if optional(operands, 3) is None else numbers(3, "axes")
     steps = [1] * len(starts) if optional(operands, 4) is None else numbers(4, "steps")
@@ -217,7 +228,9 @@ def _slices(node: Node, shape: Shape, operands: Sequence[Any], numbers: Numbers)
     axes_of(node, axes, len(shape))
     result = [slice(None)] * len(shape)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        result[axis] = slice(start, end, step)
+        # Python takes no element, where ONNX moves a start before the first element to it.
+        first = 0 if step < 0 and start < -shape[axis] else start
+        result[axis] = slice(first, end, step)
     return tuple(result)
 
 

@@ -10,7 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastsep.onnx._graph import Array, Node, Port
+from fastsep.onnx._operators._specs import axis_of
+from fastsep.onnx._operators._windows import window_count
 from fastsep.onnx._operators.fused import CHANNELS_FIRST
+from fastsep.onnx._operators.shapes import even_parts
 from fastsep.onnx._optimise import _dims
 from fastsep.onnx._optimise._dims import Dim
 
@@ -177,12 +180,11 @@ def window_sizes(
         else:
             before, after = (0, 0) if isinstance(padding, str) else padding[axis]
             offset = before + after - ((width - 1) * step + 1)
-            if not ceil_mode or stride == 1:
+            if isinstance(size, int):
+                extent = (width - 1) * step + 1
+                result.append(max(0, window_count(size, before, after, extent, stride, ceil_mode)))
+            elif not ceil_mode or (stride == 1 and after < (width - 1) * step + 1):
                 result.append(_dims.window(size, offset, stride))
-            elif isinstance(size, int):
-                places = -(-(size + offset) // stride) + 1
-                # A window that begins in the padding behind the image is left out.
-                result.append(places - ((places - 1) * stride >= size + before))
             else:
                 result.append(("unknown", name, axis))
     return result
@@ -269,7 +271,7 @@ def _reduce(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | None
         if node.attributes.get("noop_with_empty_axes", 0):
             return [Fact(inputs[0].dtype, shape)]
         axes = None
-    chosen = set(range(len(shape))) if axes is None else {int(a) % len(shape) for a in axes.ravel()}
+    chosen = set(_axes(node, axes, shape, len(shape)))
     keep = node.attributes.get("keepdims", 1)
     kept = [1 if axis in chosen else size for axis, size in enumerate(shape) if keep or axis not in chosen]
     return [Fact(inputs[0].dtype, tuple(kept))]
@@ -342,12 +344,14 @@ def _squeeze(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | Non
     shape = inputs[0].shape
     axes = constants[1] if len(constants) > 1 else None
     absent = len(node.inputs) < 2 or not node.inputs[1]
+    if axes is not None and axes.size == 0:
+        axes, absent = None, True
     if shape is None or (axes is None and not (absent and _dims.known(shape))):
         return [Fact(inputs[0].dtype, None, inputs[0].value)]
     if axes is None:
         kept = tuple(size for size in shape if size != 1)
     else:
-        gone = {int(axis) % len(shape) for axis in axes.ravel()}
+        gone = set(_axes(node, axes, shape, 0))
         kept = tuple(size for axis, size in enumerate(shape) if axis not in gone)
     return [Fact(inputs[0].dtype, kept, inputs[0].value)]
 
@@ -357,7 +361,7 @@ def _unsqueeze(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | N
     if shape is None or axes is None:
         return [Fact(inputs[0].dtype)]
     rank = len(shape) + axes.size
-    new = {int(axis) % rank for axis in axes.ravel()}
+    new = {axis_of(node, int(axis), rank) for axis in axes.ravel()}
     rest = iter(shape)
     sizes = tuple(1 if axis in new else next(rest) for axis in range(rank))
     return [Fact(inputs[0].dtype, sizes, inputs[0].value if rank <= 1 else None)]
@@ -367,7 +371,7 @@ def _concat(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | None
     shapes = [fact.shape for fact in inputs if fact.shape is not None]
     if len(shapes) < len(inputs) or len({len(shape) for shape in shapes}) != 1:
         return [Fact(inputs[0].dtype)]
-    axis = node.attributes["axis"] % len(shapes[0])
+    axis = axis_of(node, node.attributes["axis"], len(shapes[0]))
     along = [shape[axis] for shape in shapes]
     numbers = [size for size in along if isinstance(size, int)]
     symbols = [size for size in along if not isinstance(size, int)]
@@ -394,13 +398,20 @@ def _gather(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | None
     data, indices = inputs[0], inputs[1]
     if data.shape is None or indices.shape is None:
         return [Fact(data.dtype)]
-    axis = node.attributes.get("axis", 0) % len(data.shape)
+    axis = axis_of(node, node.attributes.get("axis", 0), len(data.shape))
     value = None
     if data.value is not None and indices.value is not None and indices.shape in ((), (len(indices.value),)):
         picked = [index for index in indices.value if isinstance(index, int)]
         if len(picked) == len(indices.value) and all(-len(data.value) <= i < len(data.value) for i in picked):
             value = tuple(data.value[index] for index in picked)
     return [Fact(data.dtype, (*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :]), value)]
+
+
+def _axes(node: Node, axes: Array | None, shape: tuple[Dim, ...], count: int) -> Sequence[int]:
+    """Return the axes that an operand names; the first `count` without one."""
+    if axes is None:
+        return range(count)
+    return [axis_of(node, int(axis), len(shape)) for axis in axes.ravel()]
 
 
 def _slice(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | None]) -> list[Fact]:
@@ -414,7 +425,7 @@ def _slice(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | None]
         return [Fact(inputs[0].dtype)]
     sizes = list(shape)
     value = inputs[0].value
-    chosen = range(starts.size) if axes is None else [int(axis) % len(shape) for axis in axes.ravel()]
+    chosen = _axes(node, axes, shape, starts.size)
     walks = np.ones(starts.size, np.int64) if steps is None else steps.ravel()
     for axis, start, end, step in zip(chosen, starts.ravel(), ends.ravel(), walks, strict=True):
         size = sizes[axis]
@@ -435,7 +446,7 @@ def _pad(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | None]) 
     named = len(node.inputs) > 3 and bool(node.inputs[3])
     if shape is None or pads is None or (named and axes is None):
         return [Fact(inputs[0].dtype)]
-    chosen = range(len(shape)) if axes is None else [int(axis) % len(shape) for axis in axes.ravel()]
+    chosen = _axes(node, axes, shape, len(shape))
     sizes = list(shape)
     for axis, (before, after) in zip(chosen, pairs_of(pads.tolist()), strict=True):
         sizes[axis] = _dims.plus(sizes[axis], before + after)
@@ -447,7 +458,7 @@ def _split(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | None]
     parts = len(node.outputs)
     if shape is None:
         return [Fact(inputs[0].dtype)] * parts
-    axis = node.attributes.get("axis", 0) % len(shape)
+    axis = axis_of(node, node.attributes.get("axis", 0), len(shape))
     sizes = constants[1] if len(constants) > 1 else None
     size = shape[axis]
     along: list[Dim]
@@ -456,8 +467,7 @@ def _split(node: Node, inputs: Sequence[Fact], constants: Sequence[Array | None]
     elif len(node.inputs) > 1 and node.inputs[1]:
         along = [("unknown", name, axis) for name in node.outputs]
     elif isinstance(size, int):
-        whole = -(-size // parts)
-        along = [min(whole, size - whole * part) for part in range(parts)]
+        along = [*even_parts(size, parts)]
     else:
         along = [("unknown", name, axis) for name in node.outputs]
     return [Fact(inputs[0].dtype, (*shape[:axis], part, *shape[axis + 1 :])) for part in along]
