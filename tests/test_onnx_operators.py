@@ -25,6 +25,7 @@ from onnx_models import Array
 from fastsep import get_isa
 from fastsep._pooling import PoolPlan
 from fastsep.onnx import InferenceSession
+from fastsep.onnx._check import check_shapes
 from fastsep.onnx._graph import Node, Spec
 from fastsep.onnx._load import load
 from fastsep.onnx._operators import OPERATORS
@@ -648,3 +649,21 @@ def test_every_operator_is_here() -> None:
         for each in cases
     }
     assert compared == {op for op in OPERATORS if "." not in op}
+
+
+def test_nothing_that_fits_is_refused_where_sizes_are_left_open() -> None:
+    """Neither with open sizes nor with an unknown number of axes."""
+    every = (CURVES, BINARY, CONVOLUTIONS, POOLS, REDUCTIONS, NORMS, MATRICES, VIEWS, LOOKUPS)
+    kinds = {}
+    for each in itertools.chain(*every):
+        ranks = tuple(x if x is None else x.ndim for x in each.inputs)
+        kinds[each.op, each.opset, ranks, each.outputs, *each.attributes] = each
+    assert len(kinds) > 300
+    for each in kinds.values():
+        proto = model_of(each, True, [image_of(each)] * each.outputs)
+        declared = proto.graph.input[0].type.tensor_type
+        for axis, dim in enumerate(declared.shape.dim):
+            dim.dim_param = f"size{axis}"
+        check_shapes(load(proto))
+        declared.ClearField("shape")
+        check_shapes(load(proto))

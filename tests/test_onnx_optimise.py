@@ -23,6 +23,7 @@ from fastsep.onnx._optimise.pads import fold_pads
 from fastsep.onnx._optimise.pools import make_pools
 from fastsep.onnx._optimise.scales import fold_scales
 from fastsep.onnx._optimise.separable import fuse_separable
+from fastsep.onnx._optimise.transposes import sink_transposes
 
 
 def applied(graph: Graph, *stages: Any) -> Graph:
@@ -607,6 +608,29 @@ def test_a_window_in_the_padding_keeps_zeros() -> None:
     assert "Pad" in operators(applied(b.graph(y), fuse_activations, make_pools, fold_pads))
 
 
+def test_a_window_around_the_image_keeps_zeros() -> None:
+    """Steps of two pixels pass over an image of one: what they see is padding on both sides."""
+    for size, folded in ((1, False), (2, True), ("H", False), (9, True)):
+        b = Builder()
+        x = b("Relu", b.input(1, 1, size, size))
+        x = b("Pad", x, np.array([0, 0, 1, 1, 0, 0, 1, 1]), mode="constant")
+        y = b("MaxPool", x, kernel_shape=(2, 2), dilations=(2, 2))
+        after = applied(b.graph(y), fuse_activations, make_pools, fold_pads)
+        assert ("Pad" not in operators(after)) == folded
+        if size == "H":
+            assert_same(b.graph(y), after, sizes={"H": 1})
+
+
+def test_a_window_around_a_turned_image_keeps_zeros() -> None:
+    for size, folded in ((1, False), (2, True)):
+        b = Builder()
+        x = b("Relu", b.input(1, size, 5, 3))
+        x = b("Pad", x, np.array([0, 1, 0, 0, 0, 1, 0, 0]), mode="constant")
+        y = b("MaxPool", b("Transpose", x, perm=(0, 3, 1, 2)), kernel_shape=(2, 1), dilations=(2, 1))
+        after = applied(b.graph(y), fuse_activations, make_pools, fold_pads)
+        assert ("Pad" not in operators(after)) == folded
+
+
 @pytest.mark.parametrize(("attributes", "folded"), [
     ({}, True),
     ({"count_include_pad": 1, "pads": (1, 1, 1, 1)}, True),
@@ -978,3 +1002,173 @@ def test_sums_of_integers_stay() -> None:
     b = Builder()
     y = b("Add", b.input("N", 4, dtype=np.int64), b.input("N", 4, dtype=np.int64))
     assert operators(make_elementwise(b.graph(y))) == ["Add"]
+
+
+# --- transposes ---
+
+LAST = (0, 2, 3, 1)
+FIRST = (0, 3, 1, 2)
+
+
+def image(b: Builder) -> str:
+    """Return an image of open sizes whose channels were first and now are last."""
+    return b("Transpose", b.input("N", 4, "H", "W"), perm=LAST)
+
+
+def sunk(graph: Graph) -> list[str]:
+    return operators(applied(graph, sink_transposes))
+
+
+def test_transposes_are_composed_and_cancel() -> None:
+    b = Builder()
+    assert sunk(b.graph(b("Relu", b("Transpose", image(b), perm=FIRST)))) == ["Relu"]
+    b = Builder()
+    after = applied(b.graph(b("Transpose", image(b), perm=LAST)), sink_transposes)
+    assert only(after).attributes["perm"] == (0, 3, 1, 2) and len(only(after).origin) == 2
+    b = Builder()
+    after = applied(b.graph(b("Transpose", b.input(2, "N", 3))), sink_transposes)
+    assert only(after).attributes["perm"] == (2, 1, 0)
+
+
+def test_a_transpose_that_is_an_output_stays() -> None:
+    b = Builder()
+    x = image(b)
+    after = applied(b.graph(b("Relu", x), x), sink_transposes)
+    assert counted(after) == {"Transpose": 2, "Relu": 1}
+
+
+@pytest.mark.parametrize("op", ["Relu", "Sigmoid", "Tanh", "Erf", "Cast", "Identity", "Abs"])
+def test_transposes_go_behind_curves(op: str) -> None:
+    b = Builder()
+    attributes = {"to": "float32"} if op == "Cast" else {}
+    assert sunk(b.graph(b(op, image(b), **attributes))) == [op, "Transpose"]
+
+
+@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("axis", [1, 3, -1, -2])
+def test_transposes_go_behind_a_softmax(op: str, axis: int) -> None:
+    b = Builder()
+    after = applied(b.graph(b(op, image(b), axis=axis)), sink_transposes)
+    assert operators(after) == [op, "Transpose"]
+    assert after.nodes[0].attributes["axis"] == LAST[axis]
+
+
+def test_a_softmax_of_rows_keeps_its_transpose() -> None:
+    b = Builder()
+    assert sunk(b.graph(b("Softmax", image(b), axis=2, flatten=True))) == ["Transpose", "Softmax"]
+
+
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div", "Max", "Min"])
+def test_transposes_go_behind_what_takes_two_images(op: str) -> None:
+    b = Builder()
+    x = b("Transpose", b.input("N", 4, "H", "W"), perm=LAST)
+    y = b("Transpose", b.input("N", 4, "H", "W"), perm=LAST)
+    assert sunk(b.graph(b(op, x, y))) == [op, "Transpose"]
+
+
+def test_images_turned_differently_stay() -> None:
+    b = Builder()
+    x = b("Transpose", b.input("N", 4, 6, 6), perm=LAST)
+    y = b("Transpose", b.input("N", 6, 6, 4), perm=(0, 1, 2, 3))
+    z = b("Transpose", b.input("N", 6, 4, 6), perm=(0, 1, 3, 2))
+    assert counted(applied(b.graph(b("Sum", x, y, z)), sink_transposes))["Transpose"] == 3
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (4,), (7, 4), (7, 7, 4), (1, 7, 7, 4), (7, 1, 1)])
+def test_constants_beside_a_transpose_are_turned_back(shape: tuple[int, ...]) -> None:
+    for behind in (False, True):
+        b = Builder()
+        x, value = image(b), b.constant(np.asarray(b.random.normal(size=shape)))
+        y = b("Sub", value, x) if behind else b("Sub", x, value)
+        assert sunk(b.graph(y)) == ["Sub", "Transpose"]
+
+
+def test_a_gate_beside_a_transpose_is_turned_back() -> None:
+    b = Builder()
+    after = applied(b.graph(b("Mul", image(b), b.input("N", 1, 1, 4))), sink_transposes)
+    assert operators(after) == ["Transpose", "Mul", "Transpose"]
+    assert after.nodes[0].inputs == ("x1",) and after.nodes[0].attributes["perm"] == FIRST
+
+
+@pytest.mark.parametrize("shape", [("N", "H", "W", 4), ("W", 4), (1, "H", "W", 1)])
+def test_images_beside_a_transpose_are_not_turned_back(shape: tuple[Any, ...]) -> None:
+    b = Builder()
+    assert sunk(b.graph(b("Add", image(b), b.input(*shape)))) == ["Transpose", "Add"]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 3, -1])
+def test_transposes_go_behind_a_concatenation(axis: int) -> None:
+    b = Builder()
+    x, y = image(b), b("Transpose", b.input("N", 4, "H", "W"), perm=LAST)
+    after = applied(b.graph(b("Concat", x, y, axis=axis)), sink_transposes)
+    assert operators(after) == ["Concat", "Transpose"]
+    assert after.nodes[0].attributes["axis"] == LAST[axis]
+
+
+def test_a_concatenation_with_another_image_stays() -> None:
+    b = Builder()
+    y = b("Concat", image(b), b.input("N", "H", "W", 4), axis=3)
+    assert sunk(b.graph(y)) == ["Transpose", "Concat"]
+
+
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
+@pytest.mark.parametrize("axes", [[1, 2], [-1], [3, 0], [0, 1, 2, 3], [2]])
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_transposes_go_behind_reductions(op: str, axes: list[int], keepdims: int) -> None:
+    b = Builder()
+    y = b(op, image(b), np.array(axes), keepdims=keepdims)
+    after = applied(b.graph(y), sink_transposes)
+    assert operators(after)[0] == op and after.nodes[0].inputs[0] == "x0"
+    # One Transpose behind it at most: that of axes which stayed.
+    assert operators(after)[1:] in ([], ["Transpose"], ["Reshape"])
+
+
+def test_a_reduction_of_all_axes_or_of_unknown_ones_stays() -> None:
+    b = Builder()
+    assert sunk(b.graph(b("ReduceMean", image(b)))) == ["Transpose", "ReduceMean"]
+    b = Builder()
+    axes = b("Cast", b.input(1), to="int64")
+    after = sink_transposes(b.graph(b("ReduceMean", image(b), axes)))
+    assert operators(after)[-1] == "ReduceMean"
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "edge"])
+@pytest.mark.parametrize("named", [False, True])
+def test_transposes_go_behind_pads(mode: str, named: bool) -> None:
+    b = Builder()
+    pads = [1, 0, 2, 3] if named else [0, 1, 0, 0, 0, 2, 3, 0]
+    operands = (np.array([1, -2]),) if named else ()
+    y = b("Pad", image(b), np.array(pads), *(("", *operands) if named else ()), mode=mode)
+    after = applied(b.graph(y), sink_transposes)
+    assert operators(after) == ["Pad", "Transpose"]
+
+
+def test_a_pad_keeps_its_number() -> None:
+    b = Builder()
+    y = b("Pad", image(b), np.array([0, 1, 0, 0, 0, 1, 0, 2]), 5.0, mode="constant")
+    assert sunk(b.graph(y)) == ["Pad", "Transpose"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "perm", "becomes"),
+    [
+        (("N", 4, 1, 1), LAST, "Reshape"),
+        ((2, 1, 3), (1, 0, 2), "Reshape"),
+        (("N", 1, "H", "W"), LAST, "Transpose"),
+        (("N", 4, "H", 1), LAST, "Transpose"),
+        ((0, 1, 3), (1, 0, 2), "Transpose"),
+        (("N", 4, 2), (0, 1, 2), "Transpose"),
+    ],
+)
+def test_transposes_that_move_axes_of_one_are_reshapes(
+    shape: tuple[Any, ...], perm: tuple[int, ...], becomes: str
+) -> None:
+    b = Builder()
+    assert only(applied(b.graph(b("Transpose", b.input(*shape), perm=perm)), sink_transposes)).op == becomes
+
+
+def test_two_values_are_not_moved_behind_what_makes_several() -> None:
+    b = Builder()
+    y, places = b("MaxPool", image(b), kernel_shape=(2, 2), outputs=2)
+    graph = b.graph(y, b("Cast", places, to="float32"))
+    assert operators(applied(graph, sink_transposes))[0] == "Transpose"

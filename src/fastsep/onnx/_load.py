@@ -361,9 +361,10 @@ def _port(onnx: Package, value: Any, role: str) -> Port:
     shape: list[int | str | None] = []
     for dimension in value.type.tensor_type.shape.dim:
         if dimension.HasField("dim_value"):
-            if not 0 <= dimension.dim_value <= _MOST:
+            if dimension.dim_value > _MOST:
                 raise ModelError(f"{what} has a size of {dimension.dim_value}; sizes are from 0 to {_MOST}")
-            shape.append(int(dimension.dim_value))
+            # -1 is how some exporters write a size that is open.
+            shape.append(int(dimension.dim_value) if dimension.dim_value >= 0 else None)
         else:
             shape.append(dimension.dim_param or None)
     return Port(value.name, dtype, tuple(shape))

@@ -89,7 +89,8 @@ def feeds(graph: Graph, given: Mapping[str, Array]) -> dict[str, Array]:
     for name in given:
         if name not in there:
             raise ValueError(
-                f"input_feed holds {name!r}, which the model does not take; it takes {_listed(there)}"
+                f"input_feed holds {name!r}, which the model does not take; it takes {_listed(there)}; "
+                "what it stores cannot be replaced"
             )
     open_sizes: dict[str, tuple[int, str]] = {}
     return {port.name: _fed(port, given[port.name], open_sizes) for port in graph.inputs}

@@ -24,7 +24,7 @@ from fastsep.onnx._execution import Execution
 from fastsep.onnx._graph import Array, Graph, Node, Spec
 from fastsep.onnx._ports import NodeArg
 from fastsep.onnx._schedule import Schedule, schedule
-from fastsep.onnx._specialise import check_shapes, specialise
+from fastsep.onnx._specialise import specialise
 from fastsep.onnx._weights import Weights
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class InferenceSession:
         check_threads(threads)
         with reading(path_or_bytes), _no_search_for_cycles():
             # What only a model needs: a saved network starts without it.
+            from fastsep.onnx._check import check_shapes
             from fastsep.onnx._load import load
             from fastsep.onnx._optimise import optimise
 
@@ -132,6 +133,10 @@ class InferenceSession:
     def get_outputs(self) -> list[NodeArg]:
         """Return what a run makes."""
         return [_ports.node_arg(port) for port in self._graph.outputs]
+
+    def get_overridable_initializers(self) -> list[NodeArg]:
+        """Return []: what a model stores is constant, also where it is an input as well."""
+        return []
 
     def get_providers(self) -> list[str]:
         """Return ["CPUExecutionProvider"]."""

@@ -28,15 +28,16 @@ def _batch_norm(draft: Draft, node: Node) -> list[Node] | None:
         return None
     slope, offset = line
     layer = draft.sole(node.inputs[0], "fastsep.Conv", "fastsep.Dense")
-    rank = draft.fact(node.inputs[0]).rank
-    if layer is not None and has_room(layer) and (layer.op == "fastsep.Conv" or rank == 2):
+    shape = draft.fact(node.inputs[0]).shape
+    is_matrix = shape is not None and len(shape) == 2
+    if layer is not None and has_room(layer) and (layer.op == "fastsep.Conv" or is_matrix):
         kernel = kernel_of(draft, layer)
         if kernel.shape[-1] == slope.size:
             bias = draft.constants[layer.inputs[2]] if layer.inputs[2] else np.zeros(slope.size)
             return [with_weights(draft, layer, node, scaled(kernel, slope), bias * slope + offset)]
-    if rank is None or rank < 2:
+    if shape is None or len(shape) < 2 or shape[1] != slope.size:
         return None
-    return _product_and_sum(draft, node, slope, offset, rank)
+    return _product_and_sum(draft, node, slope, offset, len(shape))
 
 
 def _line(draft: Draft, node: Node) -> tuple[Array, Array] | None:
@@ -44,6 +45,9 @@ def _line(draft: Draft, node: Node) -> tuple[Array, Array] | None:
     values = [draft.constant(name) for name in node.inputs[1:5]]
     scale, shift, mean, variance = (None if v is None else v.astype(np.float64) for v in values)
     if scale is None or shift is None or mean is None or variance is None:
+        return None
+    # What does not fit stays, and is refused when its image comes: here it would be repeated.
+    if scale.ndim != 1 or not scale.shape == shift.shape == mean.shape == variance.shape:
         return None
     slope = scale / np.sqrt(variance + node.attributes.get("epsilon", _EPSILON))
     return slope, shift - mean * slope

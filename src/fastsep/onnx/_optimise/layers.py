@@ -34,6 +34,8 @@ def _conv(draft: Draft, node: Node) -> list[Node] | None:
     spatial = kernel.ndim - 2
     if spatial not in (1, 2, 3) or 0 in kernel.shape:
         return None
+    if bias and draft.constants[bias].shape != kernel.shape[:1]:
+        return None
     padding = padding_of(node, spatial)
     if not isinstance(padding, str) and min(map(min, padding)) < 0:
         return None
@@ -62,7 +64,10 @@ def _matmul(draft: Draft, node: Node) -> list[Node] | None:
 def _gemm(draft: Draft, node: Node) -> list[Node] | None:
     kernel = draft.constant(node.inputs[1])
     addend = node.inputs[2] if len(node.inputs) > 2 else ""
-    if kernel is None or not _real(kernel) or 0 in kernel.shape:
+    if kernel is None or not _real(kernel) or kernel.ndim != 2 or 0 in kernel.shape:
+        return None
+    # A layer takes more axes, which Gemm must refuse.
+    if draft.fact(node.inputs[0]).rank != 2:
         return None
     if node.attributes.get("transB", 0):
         kernel = kernel.T

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 
 from fastsep.onnx._graph import Graph, Node
+from fastsep.onnx._operators._specs import axis_of
 from fastsep.onnx._operators.fused import CHANNELS_FIRST
+from fastsep.onnx._optimise._dims import Dim
 from fastsep.onnx._optimise._facts import pairs_of
 from fastsep.onnx._optimise._rewrite import Draft, fused, origin, rewrite
 from fastsep.onnx._optimise.activations import clamp_of
@@ -31,16 +33,18 @@ def _fold(draft: Draft, node: Node) -> list[Node] | None:
     fill = _fill(draft, pad)
     if pairs is None or fill is None:
         return None
+    sizes = draft.fact(pad.inputs[0]).shape or ()
     x, before = pad.inputs[0], []
     if turn is not None:
         pairs = tuple(pairs[axis] for axis in turn.attributes["perm"])
+        sizes = tuple(sizes[axis] for axis in turn.attributes["perm"]) if sizes else ()
         x = draft.fresh(f"{x}.turned")
         before = [turn._replace(inputs=pad.inputs[:1], outputs=(x,), origin=origin(turn))]
     spatial = slice(2, None) if node.attributes["layout"] == CHANNELS_FIRST else slice(1, -1)
     inside = pairs[spatial]
     if sum(map(sum, inside)) != sum(map(sum, pairs)) or min(map(min, pairs)) < 0:
         return None
-    attributes = _padded(draft, node, pad.inputs[0], inside, fill)
+    attributes = _padded(draft, node, pad.inputs[0], sizes[spatial], inside, fill)
     if attributes is None:
         return None
     return [*before, fused(node.op, (x, *node.inputs[1:]), node, attributes, pad)]
@@ -56,7 +60,9 @@ def _pairs(draft: Draft, pad: Node, rank: int) -> Pairs | None:
     pairs = pairs_of(pads.tolist())
     if axes is None:
         return pairs if len(pairs) == rank else None
-    placed = dict(zip((int(axis) % rank for axis in axes.ravel()), pairs, strict=True))
+    placed = dict(zip((axis_of(pad, int(axis), rank) for axis in axes.ravel()), pairs, strict=True))
+    if len(placed) < len(pairs):
+        return None
     return tuple(placed.get(axis, (0, 0)) for axis in range(rank))
 
 
@@ -66,8 +72,13 @@ def _fill(draft: Draft, pad: Node) -> float | None:
     return draft.scalar(named) if named else 0.0
 
 
-def _padded(draft: Draft, node: Node, image: str, pairs: Pairs, fill: float) -> dict[str, object] | None:
-    """Return the attributes of a node that pads by itself; None where that is something else."""
+def _padded(
+    draft: Draft, node: Node, image: str, sizes: Sequence[Dim], pairs: Pairs, fill: float
+) -> dict[str, object] | None:
+    """Return the attributes of a node that pads by itself; None where that is something else.
+
+    `sizes` are those of the image, as the node sees it; none if they are not known.
+    """
     attributes = dict(node.attributes)
     own = node.attributes["padding"]
     attributes["padding"] = total(own, pairs)
@@ -79,7 +90,8 @@ def _padded(draft: Draft, node: Node, image: str, pairs: Pairs, fill: float) -> 
     if kind == "max":
         # A pool's own padding is -∞. Zeros are as good around an image without negative numbers, if every
         # window sees a pixel.
-        fits = fill == -math.inf or (fill == 0.0 and _is_positive(draft, image) and _meet(node, attributes))
+        zeros_fit = fill == 0.0 and _is_positive(draft, image) and _meet(node, attributes, sizes)
+        fits = fill == -math.inf or zeros_fit
         return attributes if fits else None
     if fill == 0.0 and (kind == "average_including_padding" or not any(map(any, own))):
         return {**attributes, "kind": "average_including_padding"}
@@ -104,13 +116,15 @@ def _is_positive(draft: Draft, value: str) -> bool:
     )
 
 
-def _meet(node: Node, attributes: dict[str, object]) -> bool:
-    """Return whether no window lies in the padding as a whole."""
+def _meet(node: Node, attributes: dict[str, object], sizes: Sequence[Dim]) -> bool:
+    """Return whether no window lies in the padding as a whole, before the image, behind it, or around it."""
     padding = attributes["padding"]
     assert isinstance(padding, tuple)
-    return all(
-        max(pair) <= (taps - 1) * step
-        for pair, taps, step in zip(
-            padding, node.attributes["taps"], node.attributes["dilation_rate"], strict=True
-        )
-    )
+    steps = node.attributes["dilation_rate"]
+    for axis, (pair, taps, step) in enumerate(zip(padding, node.attributes["taps"], steps, strict=True)):
+        size = sizes[axis] if axis < len(sizes) else None
+        if max(pair) > (taps - 1) * step:
+            return False
+        if any(pair) and step > 1 and not (isinstance(size, int) and size >= step):
+            return False
+    return True

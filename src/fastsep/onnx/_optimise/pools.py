@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastsep.onnx._graph import Graph, Node
+from fastsep.onnx._operators._specs import axis_of
 from fastsep.onnx._operators.fused import CHANNELS_FIRST, CHANNELS_LAST
 from fastsep.onnx._optimise._facts import padding_of, per_axis
 from fastsep.onnx._optimise._rewrite import Draft, fused, rewrite
@@ -50,7 +51,7 @@ def _reduction(draft: Draft, node: Node) -> list[Node] | None:
     if axes is None or rank not in (3, 4, 5):
         return None
     keepdims = bool(node.attributes.get("keepdims", 1))
-    chosen = sorted(int(axis) % rank for axis in axes.ravel())
+    chosen = sorted(axis_of(node, int(axis), rank) for axis in axes.ravel())
     if chosen == list(range(2, rank)):
         return [_global_pool(node, CHANNELS_FIRST, keepdims)]
     if chosen == list(range(1, rank - 1)):

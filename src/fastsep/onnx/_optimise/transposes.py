@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastsep.onnx._graph import Graph, Node
+from fastsep.onnx._operators._specs import axis_of
 from fastsep.onnx._optimise._rewrite import Draft, Same, fused, origin, rewrite
 
 _UNARY = [
@@ -167,7 +168,7 @@ def _behind_several(draft: Draft, node: Node) -> list[Node] | None:
         if _perm(draft, name) == perm:
             inputs.append(_source(draft, name))
             continue
-        turned = None if node.op == "Concat" else _turned_back(draft, name, perm, before)
+        turned = None if node.op == "Concat" else _turned_back(draft, node, name, perm, before)
         if turned is None:
             return None
         inputs.append(turned)
@@ -181,7 +182,7 @@ def _is_small(draft: Draft, value: str) -> bool:
     return shape is not None and sum(size != 1 for size in shape[1:]) <= 1
 
 
-def _turned_back(draft: Draft, value: str, perm: Perm, before: list[Node]) -> str | None:
+def _turned_back(draft: Draft, node: Node, value: str, perm: Perm, before: list[Node]) -> str | None:
     """Return the value that is this one after the permutation; nodes that make it are added to `before`."""
     rank = draft.fact(value).rank
     if rank is None or rank > len(perm):
@@ -196,19 +197,23 @@ def _turned_back(draft: Draft, value: str, perm: Perm, before: list[Node]) -> st
     if rank < len(perm) or not _is_small(draft, value):
         return None
     name = draft.fresh(f"{value}.turned")
-    before.append(Node("Transpose", (value,), (name,), {"perm": back}))
+    before.append(Node("Transpose", (value,), (name,), {"perm": back}, node.name, origin(node)))
     return name
 
 
-def _axes(draft: Draft, name: str, rank: int) -> tuple[int, ...] | None:
+def _axes(draft: Draft, node: Node, name: str, rank: int) -> tuple[int, ...] | None:
+    """Return the axes that a constant names, unless it names one twice."""
     axes = draft.constant(name)
-    return None if axes is None or not axes.size else tuple(int(axis) % rank for axis in axes.ravel())
+    if axes is None or not axes.size:
+        return None
+    found = tuple(axis_of(node, int(axis), rank) for axis in axes.ravel())
+    return found if len(set(found)) == len(found) else None
 
 
 def _reduction(draft: Draft, node: Node) -> list[Node] | None:
     perm = _perm(draft, node.inputs[0])
     named = node.inputs[1] if len(node.inputs) > 1 else ""
-    axes = _axes(draft, named, len(perm)) if perm is not None and named else None
+    axes = _axes(draft, node, named, len(perm)) if perm is not None and named else None
     if perm is None or axes is None:
         return None
     inside = tuple(sorted(perm[axis] for axis in axes))
@@ -228,8 +233,8 @@ def _pad(draft: Draft, node: Node) -> list[Node] | None:
         return None
     rank = len(perm)
     named = node.inputs[3] if len(node.inputs) > 3 else ""
-    axes = _axes(draft, named, rank) if named else tuple(range(rank))
-    if axes is None:
+    axes = _axes(draft, node, named, rank) if named else tuple(range(rank))
+    if axes is None or pads.size != 2 * len(axes):
         return None
     both = np.zeros((2, rank), np.int64)
     for place, axis in enumerate(axes):
