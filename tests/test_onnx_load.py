@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -224,11 +226,28 @@ def test_what_contradicts_itself_is_refused_whatever_the_size_of_images(name: st
 @pytest.mark.parametrize(("proto", "words"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
 def test_what_contradicts_itself_never_runs(proto: onnx.ModelProto, words: str) -> None:
     """With sizes left open it is refused at load, or, where some image might fit, when one comes."""
-    for sizes in (["n", 3, 8, 8], OPEN_IMAGE["x"], ["n", "c", "h", "w"]):
+    models = [opened(proto, sizes) for sizes in (["n", 3, 8, 8], OPEN_IMAGE["x"], ["n", "c", "h", "w"])]
+    models.append(opened(proto, IMAGE["x"]))
+    models[-1].graph.input[0].type.tensor_type.ClearField("shape")
+    for each in models:
         with pytest.raises(ValueError, match=words.split(".*")[0]):
-            InferenceSession(opened(proto, sizes).SerializeToString()).run(
-                None, {"x": np.ones((1, 3, 8, 8), F32)}
-            )
+            InferenceSession(each.SerializeToString()).run(None, {"x": np.ones((1, 3, 8, 8), F32)})
+
+
+def test_onnx_runtime_refuses_it_as_well() -> None:
+    """But for an axis that is named twice, and a reduction that there is not, which it takes for none."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    runs = set()
+    for name, (proto, _) in CONTRADICTIONS.items():
+        for sizes in (IMAGE["x"], ["n", 3, 8, 8], ["n", "c", "h", "w"]):
+            data = opened(proto, sizes).SerializeToString()
+            # Its exceptions have no base of their own.
+            with contextlib.suppress(Exception):
+                session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+                session.run(None, {"x": np.ones((1, 3, 8, 8), F32)})
+                runs.add(name)
+    assert runs == {"axis twice", "reduction"}
 
 
 def test_a_batch_norm_of_one_channel_fits_one_channel() -> None:

@@ -50,8 +50,9 @@ def _changes_nothing(draft: Draft, node: Node) -> bool:
         perm = node.attributes.get("perm")
         return perm is not None and tuple(perm) == tuple(range(len(perm)))
     if node.op == "Pad":
-        pads = draft.constant(node.inputs[1])
-        return pads is not None and not pads.any()
+        # Of an image of unknown axes nobody knows whether so many pads fit it.
+        pads, rank = draft.constant(node.inputs[1]), draft.fact(node.inputs[0]).rank
+        return pads is not None and rank is not None and not pads.any()
     if node.op in ("MaxPool", "AveragePool"):
         ones = (*node.attributes["kernel_shape"], *(node.attributes.get("strides") or ()))
         return set(ones) == {1} and not any(node.attributes.get("pads") or ())
