@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from fastsep.onnx._specialise import infer, input_spec
 
 # Larger than any window.
 _LARGE = 1 << 80
+_NUMBERS = frozenset({int})
 
 
 class _Open(int):
@@ -83,19 +85,24 @@ def _check_open(node: Node, given: Sequence[Fact], values: dict[str, Array]) -> 
     shapes = None if fit is None else fit(node, given, [values.get(name) for name in node.inputs])
     if shapes is None:
         return
-    known = [fact.dtype for fact in given if fact.dtype is not None]
-    usual = next((dtype for dtype in known if dtype.kind == "f" or node.op in _ONE_DTYPE), np.dtype("f4"))
-    specs = [
-        Spec(shape, usual if fact.dtype is None else fact.dtype, _value(fact, values.get(name)))
-        if name
-        else None
-        for name, fact, shape in zip(node.inputs, given, shapes, strict=True)
-    ]
+    specs: list[Spec | None] = []
+    for name, fact, shape in zip(node.inputs, given, shapes, strict=True):
+        if not name:
+            specs.append(None)
+            continue
+        dtype = _usual_dtype(node, given) if fact.dtype is None else fact.dtype
+        specs.append(Spec(shape, dtype, _value(fact, values.get(name))))
     try:
         OPERATORS[node.op].infer(node, specs)
     except DependsOnValuesError:
         # Of the run's images, or not known here.
         return
+
+
+def _usual_dtype(node: Node, given: Sequence[Fact]) -> np.dtype[Any]:
+    """Return the dtype of an operand of which nothing is known."""
+    known = [fact.dtype for fact in given if fact.dtype is not None]
+    return next((dtype for dtype in known if dtype.kind == "f" or node.op in _ONE_DTYPE), np.dtype("f4"))
 
 
 def _value(fact: Fact, value: Array | None) -> Array | None:
@@ -118,9 +125,13 @@ _Fit = Callable[[Node, _Given, _Values], list[Shape] | None]
 
 def _sized(fact: Fact, *sizes: int, rest: int = 1) -> Shape:
     """Return a shape, open sizes being `sizes`, then `rest`; without axes if nothing is known of it."""
+    shape = fact.shape or ()
+    # Most operands are weights.
+    if _NUMBERS.issuperset(map(type, shape)):
+        return shape  # type: ignore[return-value]
     return tuple(
         size if isinstance(size, int) else _Open(sizes[axis] if axis < len(sizes) else rest)
-        for axis, size in enumerate(fact.shape or ())
+        for axis, size in enumerate(shape)
     )
 
 
