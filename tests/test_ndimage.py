@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import itertools
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 import fastsep.ndimage as ndi
 from fastsep._isa import set_caches
+from fastsep.ndimage import _direct, _factored
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -291,21 +293,96 @@ def test_what_is_not_finite_spreads_as_by_scipy(call: filters.Call, seed: int) -
     )
 
 
-def test_the_choice_is_visible_and_can_be_forced() -> None:
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which way every part of a call went."""
+    seen: list[str] = []
+    for name, module in (("separable", _factored), ("direct", _direct)):
+        original = module.correlate
+
+        def counted(*arguments: Any, name: str = name, original: Any = original) -> None:
+            seen.append(name)
+            original(*arguments)
+
+        monkeypatch.setattr(module, "correlate", counted)
+    return seen
+
+
+def test_the_choice_is_visible_and_can_be_forced(ways: list[str]) -> None:
     image = filters.values(0, (40, 50), np.uint8)
     sobel = np.outer([1, 2, 1], [-1, 0, 1])
-    assert ndi.choose_method(image, sobel, np.int16).method == "separable"
-    assert ndi.choose_method(image, sobel / 3, np.int16).method == "direct"
-    assert ndi.choose_method(image, sobel / 3, np.float32).method == "separable"
-    assert ndi.choose_method(image, np.eye(3), np.float32).method == "direct"
+    turning = sobel + 1j * sobel.T
+    cases: list[tuple[Any, Any, str]] = [
+        (sobel, np.int16, "separable"),
+        (sobel / 3, np.int16, "direct"),
+        (sobel / 3, np.float32, "separable"),
+        (np.eye(3), np.float32, "direct"),
+        (sobel, np.empty((40, 50), np.int16), "separable"),
+        # Complex weights are summed in floats, even of integers.
+        (turning, None, "separable"),
+        (turning, np.empty((40, 50), np.complex128), "separable"),
+        (sobel + 1j * np.eye(3), None, "direct"),
+        (np.eye(3) + 1j * sobel, None, "direct"),
+    ]
+    for kernel, output, method in cases:
+        assert ndi.choose_method(image, kernel, output).method == method
+        ways.clear()
+        ndi.correlate(image, kernel, output)
+        assert set(ways) == {method}
+    assert "imaginary" in ndi.choose_method(image, sobel + 1j * np.eye(3)).reason
     assert "precision" in ndi.choose_method(image, sobel, np.float32, precision="double").reason
     expected = scipy.ndimage.correlate(image, sobel, output=np.int16)
     for method in ("auto", "separable", "direct"):
+        ways.clear()
         assert_same_bits(ndi.correlate(image, sobel, output=np.int16, method=method), expected)
+        assert ways == [method if method != "auto" else "separable"]
     with pytest.raises(ValueError, match=r"separable kernel.*not separable"):
         ndi.correlate(image, np.eye(3), method="separable")
     with pytest.raises(ValueError, match="method must be"):
         ndi.correlate(image, sobel, method="fft")
+
+
+@st.composite
+def outer_product_outputs(draw: st.DrawFn) -> tuple[filters.Call, Any]:
+    """Calls with outputs of any type that goes with the input's."""
+    call = draw(outer_product_calls(filters.INTEGERS + filters.FLOATS + "FD"))
+    array, weights = call.arguments
+    if draw(st.booleans()):
+        other = np.random.default_rng(draw(filters.seeds)).standard_normal(weights.shape)
+        weights = weights + 1j * draw(st.sampled_from([weights, 2 * weights, other]))
+    is_complex = "c" in (array.dtype.kind, weights.dtype.kind)
+    output = draw(st.sampled_from([None, *("FD" if is_complex else "bHiLfd")]))
+    if output is not None and draw(st.booleans()):
+        output = np.empty(array.shape, output)
+    return dataclasses.replace(call, arguments=(array, weights)), output
+
+
+@given(case=outer_product_outputs())
+def test_calls_go_the_way_that_is_said(case: Any, ways: list[str]) -> None:
+    call, output = case
+    (array, weights), mode = call.arguments, call.keywords["mode"]
+    if isinstance(output, str):
+        output = np.dtype(output).type
+    method = ndi.choose_method(array, weights, output, mode, call.keywords["cval"]).method
+    ways.clear()
+    getattr(ndi, call.name)(array, weights, output, mode, call.keywords["cval"])
+    parts = (np.real(weights), np.imag(weights)) if weights.dtype.kind == "c" else (weights,)
+    # One part of complex weights may have no taps.
+    taken = [method if len(parts) == 1 or part.any() else "direct" for part in parts]
+    if array.dtype.kind == "c":
+        taken += taken[::-1]
+    assert ways == taken
+
+
+@pytest.mark.parametrize("kernel", [np.outer([2**26, 1, 1], [2**26, 1, 1])])
+def test_booleans_are_small_numbers_to_either(kernel: Any, ways: list[str]) -> None:
+    """Sums of bytes would not be exact, and those of booleans are."""
+    for kind, method in (("?", "separable"), ("u1", "direct")):
+        image = filters.values(0, (40, 50), kind)
+        assert ndi.choose_method(image, kernel, np.int64).method == method
+        expected = scipy.ndimage.correlate(image, kernel, output=np.int64)
+        assert_same_bits(ndi.correlate(image, kernel, output=np.int64), expected)
+        assert ways.pop() == method
 
 
 @pytest.mark.parametrize(

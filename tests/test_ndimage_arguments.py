@@ -188,6 +188,47 @@ def test_real_dtypes_are_promoted_for_complex_input() -> None:
     assert result.dtype == np.complex64
 
 
+# What `correlate` refuses of an n-d kernel, but shapes of outputs.
+UNFIT: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "axes of the kernel": ((SQUARE, [1, 2, 1]), {}),
+    "length 0": ((SQUARE, np.zeros((0, 3))), {}),
+    "axes": ((CUBE, SQUARE), {"axes": (0, 3)}),
+    "one axis": ((SQUARE, SQUARE), {"axes": 0}),
+    "text": ((LINE, ["a"]), {}),
+    "mode": ((SQUARE, SQUARE), {"mode": "same"}),
+    "modes": ((SQUARE, SQUARE), {"mode": ["reflect"] * 2}),
+    "cval": ((SQUARE, SQUARE), {"cval": 1j}),
+    "cval of complex weights": ((SQUARE, SQUARE + 1j), {"cval": 1j}),
+    "float16": ((SQUARE.astype("f2"), SQUARE), {}),
+    "output of float16": ((SQUARE, SQUARE), {"output": np.float16}),
+    "output of no type": ((SQUARE, SQUARE), {"output": "foo"}),
+    "output named bool": ((SQUARE, SQUARE), {"output": "bool"}),
+    "complex output": ((SQUARE, SQUARE), {"output": "c8"}),
+    "real output": ((SQUARE, SQUARE + 1j), {"output": "f8"}),
+    "real array": ((SQUARE + 1j, SQUARE), {"output": np.zeros((3, 3))}),
+    "precision": ((SQUARE, SQUARE), {"precision": "single"}),
+}
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_a_choice_is_refused_as_its_call_is(what: str) -> None:
+    arguments, keywords = UNFIT[what]
+    with pytest.raises(Exception) as refused:
+        ndi.correlate(*arguments, **keywords)
+    with pytest.raises(refused.type) as ours:
+        ndi.choose_method(*arguments, **keywords)
+    assert ours.type is refused.type
+    assert str(ours.value) == str(refused.value)
+
+
+def test_a_choice_looks_at_dtypes_alone() -> None:
+    assert ndi.choose_method(SQUARE, np.ones((3, 3)), np.zeros(7)).method == "separable"
+    assert ndi.choose_method(CUBE, np.ones((3, 3)), axes=(0, 2)).method == "separable"
+    with pytest.warns(UserWarning, match="promoting") as caught:
+        ndi.choose_method(SQUARE, np.ones((3, 3)) * 1j, np.float32)
+    assert caught[0].filename == __file__
+
+
 OURS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "rounding": (lambda: ndi.gaussian_filter(LINE, 1, rounding="up"), ValueError, "rounding.*'up'"),
     "rounding of floats": (lambda: ndi.gaussian_filter(LINE, 1, rounding="nearest"), ValueError, "rounding"),

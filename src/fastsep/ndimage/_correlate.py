@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsep.ndimage import _arguments, _direct, _factored, _nan
-from fastsep.ndimage._complex import with_complex_weights
+from fastsep.ndimage._complex import check_constant, with_complex_weights
 from fastsep.ndimage._factored import Choice, choose, counted, factors_of
 from fastsep.ndimage._run import Options, options
 
@@ -114,14 +114,15 @@ def choose_method(
     mode: str = "reflect",
     cval: complex = 0.0,
     *,
+    axes: int | Sequence[int] | None = None,
     precision: str | None = None,
 ) -> Choice:
     """What method="auto" of `correlate` and `convolve` is for these arguments.
 
     Parameters
     ----------
-    input, weights, output, mode, cval, precision
-        As in `correlate`; only the dtypes of input and output count.
+    input, weights, output, mode, cval, axes, precision
+        As in `correlate`; of the input the dtype and the number of axes count, of an output the dtype.
 
     Returns
     -------
@@ -133,16 +134,45 @@ def choose_method(
     RuntimeError, ValueError, TypeError
         As by `correlate`.
     """
-    array = np.asarray(input)
-    kernel = np.asarray(weights)
-    stored = _arguments.output(output, array[:0] if array.ndim else array, None).dtype
-    constant = cval if _arguments.mode(mode) == "constant" else 0.0
     chosen = options(None, precision=precision)
-    if kernel.dtype.kind == "c":
-        # The parts are applied one by one; the real one speaks for both.
-        kernel = kernel.real
-    taps = counted(kernel.astype(np.float64, copy=False))
-    return choose(taps, array.real.dtype, stored.type(0).real.dtype, float(np.real(constant)), chosen)
+    array, kernel = np.asarray(input), np.asarray(weights)
+    return _method(array, kernel, output, mode, cval, axes, chosen)
+
+
+def _method(
+    array: Array, weights: Array, output: Any, mode: Any, cval: Any, axes: Any, chosen: Options
+) -> Choice:
+    _, kernel, extension = _checked(array, weights, mode, axes)
+    constant = _constant(cval, array, kernel)
+    named = output is None or isinstance(output, type | np.dtype | str)
+    is_complex = "c" in (array.dtype.kind, kernel.dtype.kind)
+    target = _arguments.output(output, array, (0,) if named else np.shape(output), is_complex)
+    _arguments.filterable(array, "input")
+    stored = target.real if is_complex else target
+    _arguments.real_array(stored, "output")
+    beyond = float(np.real(constant)) if extension == "constant" else 0.0
+    return choose(counted(kernel), array.real.dtype, stored.dtype, beyond, chosen)
+
+
+def _checked(array: Array, weights: Array, mode: Any, axes: Any) -> tuple[tuple[int, ...], Array, str]:
+    """The filtered axes, the kernel in double precision, and the mode by its plain name."""
+    along = _arguments.axes(axes, array.ndim)
+    kernel = _arguments.numbers_of(weights)
+    if kernel.ndim != len(along) or 0 in kernel.shape:
+        raise RuntimeError(
+            f"weights.ndim ({kernel.ndim}) must match len(axes) ({len(along)}), and no axis may have length "
+            f"0; got weights of shape {kernel.shape}"
+        )
+    if not isinstance(mode, str) and np.iterable(mode):
+        raise RuntimeError(f"A sequence of modes is not supported: mode must be one of them; got {mode!r}")
+    return along, kernel, _arguments.mode(mode)
+
+
+def _constant(cval: Any, array: Array, kernel: Array) -> Any:
+    if kernel.dtype.kind != "c":
+        return _arguments.cval(cval, array.dtype.kind == "c")
+    check_constant(cval, array)
+    return cval
 
 
 def _correlate(
@@ -159,21 +189,12 @@ def _correlate(
 ) -> Array:
     if method not in _METHODS:
         raise ValueError(f'method must be "auto", "separable" or "direct"; got {method!r}')
-    along = _arguments.axes(axes, array.ndim)
-    complex_weights = weights.dtype.kind == "c"
-    kernel = _arguments.numbers_of(weights)
-    if complex_weights and not convolution:
-        kernel = kernel.conj()
-    if kernel.ndim != len(along) or 0 in kernel.shape:
-        raise RuntimeError(
-            f"weights.ndim ({kernel.ndim}) must match len(axes) ({len(along)}), and no axis may have length "
-            f"0; got weights of shape {kernel.shape}"
-        )
-    if not isinstance(mode, str) and np.iterable(mode):
-        raise RuntimeError(f"A sequence of modes is not supported: mode must be one of them; got {mode!r}")
-    extension = _arguments.mode(mode)
+    along, kernel, extension = _checked(array, weights, mode, axes)
+    complex_input, complex_weights = (one.dtype.kind == "c" for one in (array, kernel))
     if convolution:
         kernel = kernel[(slice(None, None, -1),) * kernel.ndim]
+    elif complex_weights:
+        kernel = kernel.conj()
     # As in SciPy, the kernel's axes are the filtered ones in ascending order, whatever the order of `axes`;
     # origins have the order of `axes`, but only where some axes are not filtered.
     ascending = sorted(along)
@@ -185,9 +206,8 @@ def _correlate(
         before[axis] = _one_origin(
             value, shape[axis], convolution, extension, f"weights.shape[{ascending.index(axis)}]"
         )
-    kernel = np.ascontiguousarray(kernel).reshape(shape)
-    complex_input = array.dtype.kind == "c"
-    constant = cval if complex_weights else _arguments.cval(cval, complex_input)
+    kernel = counted(np.ascontiguousarray(kernel).reshape(shape))
+    constant = _constant(cval, array, kernel)
     sizes = tuple(
         max(0, n - k + 1) if extension == "valid" else n for n, k in zip(array.shape, shape, strict=True)
     )
@@ -195,26 +215,26 @@ def _correlate(
     _arguments.filterable(array, "input")
 
     def part(values: Array, taps: Array, into: Array, constant: Any) -> None:
-        weights = counted(taps)
         _arguments.real_array(into, "output")
+        beyond = constant if extension == "constant" else 0.0
+        how = method
+        if method == "auto" and chosen.nan_policy != "omit":
+            how = choose(kernel, values.dtype, into.dtype, beyond, chosen).method
         if values.dtype.char == "?":
             values = values.view(np.uint8)
         if into.dtype.char == "?":
             into = into.view(np.uint8)
-        beyond = constant if extension == "constant" else 0.0
         if chosen.nan_policy == "omit":
-            _nan.correlate_omitting(values, weights, tuple(before), extension, beyond, into, chosen)
+            _nan.correlate_omitting(values, taps, tuple(before), extension, beyond, into, chosen)
             return
-        how = method
-        if method == "auto":
-            how = choose(weights, values.dtype, into.dtype, beyond, chosen).method
-        if how == "direct":
-            _direct.correlate(values, weights, tuple(before), extension, beyond, into, chosen)
+        # Of complex weights one part may have no taps.
+        if how == "direct" or (complex_weights and not taps.any()):
+            _direct.correlate(values, taps, tuple(before), extension, beyond, into, chosen)
             return
-        found = factors_of(weights)
+        found = factors_of(taps)
         if isinstance(found, str):
             raise ValueError(f'method="separable" needs a separable kernel: {found}')
-        _factored.correlate(values, weights, found, before, extension, beyond, into, chosen)
+        _factored.correlate(values, taps, found, before, extension, beyond, into, chosen)
 
     if complex_weights:
         return with_complex_weights(part, array, kernel, target, constant)

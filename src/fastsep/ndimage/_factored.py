@@ -42,6 +42,10 @@ def _factors(taps: bytes, shape: tuple[int, ...]) -> Factors | str:
 
 def counted(kernel: Array) -> Array:
     """The kernel with zeros for the taps that SciPy leaves out: NaN, and those of no more than 2⁻⁵²."""
+    if kernel.dtype.kind == "c":
+        parts = np.empty_like(kernel)
+        parts.real, parts.imag = counted(kernel.real), counted(kernel.imag)
+        return parts
     return np.where(np.abs(kernel) > np.finfo(np.float64).eps, kernel, 0.0)
 
 
@@ -86,10 +90,22 @@ def vectors(factors: Factors, shape: tuple[int, ...]) -> Vectors:
 def choose(
     kernel: Array, given: np.dtype[Any], stored: np.dtype[Any], constant: float, chosen: Options
 ) -> Choice:
-    """What method="auto" does with a counted kernel, for an input and an output dtype."""
+    """What method="auto" does with a counted kernel, for real dtypes of input and output.
+
+    Complex weights go one way: along the axes if both parts can, or the only one that is not zero.
+    """
     if chosen.precision == "double":
         return Choice("direct", 'precision="double" asks for the bits of SciPy\'s order')
-    return _choice(kernel.tobytes(), kernel.shape, given, stored, constant)
+    if kernel.dtype.kind != "c":
+        return _choice(kernel.tobytes(), kernel.shape, given, stored, constant)
+    parts = {"real": kernel.real, "imaginary": kernel.imag}
+    found = {
+        name: _choice(part.tobytes(), kernel.shape, given, stored, constant)
+        for name, part in parts.items()
+        if part.any() or not kernel.any()
+    }
+    name = next((name for name, one in found.items() if one.method == "direct"), next(iter(found)))
+    return Choice(found[name].method, f"of the {name} part: {found[name].reason}")
 
 
 @lru_cache(maxsize=256)
