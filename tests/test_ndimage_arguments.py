@@ -245,6 +245,33 @@ OURS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "threads of generic functions": (
         lambda: ndi.generic_laplace(LINE, ndi.sobel, threads=0), ValueError, "threads",
     ),
+    "threads of no axes": (
+        lambda: ndi.gaussian_laplace(SQUARE, 1, axes=(), threads=0), ValueError, "threads",
+    ),
+    "threads of no axes to laplace": (
+        lambda: ndi.laplace(SQUARE, axes=(), threads=0), ValueError, "threads",
+    ),
+    "threads of no axes to a magnitude": (
+        lambda: ndi.gaussian_gradient_magnitude(np.float64(3), 1, threads=1.5), TypeError, "threads",
+    ),
+    "precision of no axes": (
+        lambda: ndi.gaussian_laplace(SQUARE, 1, axes=(), precision="single"), ValueError, "precision",
+    ),
+    "derivatives of several shapes": (
+        lambda: ndi.gaussian_laplace(CUBE, 0.1, mode=["valid", "reflect", "valid"], radius=1),
+        ValueError, r"mode must leave.*\(1, 2, 3\) from 'valid' along axis 0, and \(3, 4, 5\) from 'reflect'",
+    ),
+    "magnitudes of several shapes": (
+        lambda: ndi.gaussian_gradient_magnitude(SQUARE, 0.3, mode=["reflect", "valid"]),
+        ValueError, r"mode must leave.*\(3, 3\) from 'reflect' along axis 0",
+    ),
+    "generic derivatives of several shapes": (
+        lambda: ndi.generic_laplace(
+            CUBE, lambda x, axis, output, mode, cval: ndi.correlate1d(x, [1, 1], axis, output, mode),
+            mode="valid",
+        ),
+        ValueError, r"mode must leave.*\(2, 4, 5\).*\(3, 3, 5\)",
+    ),
     "origin of valid": (
         lambda: ndi.correlate1d(LINE, [1, 1], mode="valid", origin=-1), ValueError, "origin.*-1",
     ),
@@ -297,3 +324,10 @@ def test_nothing_is_written_to_an_input() -> None:
         ndi.correlate(frozen, np.outer([1, 2, 1], [1, 0, -1]))
         ndi.gaussian_gradient_magnitude(frozen, 1)
     np.testing.assert_array_equal(frozen, SQUARE)
+
+
+def test_an_output_of_a_failed_sum_is_left_alone() -> None:
+    output = np.full((3, 3), 7.0)
+    with pytest.raises(ValueError, match="mode must leave"):
+        ndi.gaussian_gradient_magnitude(SQUARE, 0.3, output, mode=["valid", "reflect"])
+    assert (output == 7).all()

@@ -14,6 +14,8 @@ import fastsep.ndimage as ndi
 from fastsep._isa import set_caches
 from fastsep._lines import filter_pair, filter_passes
 from fastsep._passes import Pass
+from fastsep._usual_filter import UsualFilters
+from fastsep.ndimage import _arguments, _pairs, _run
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -179,3 +181,38 @@ def test_a_plan_for_an_image_without_holes_serves_one_with_holes(shape: tuple[in
     for _ in range(2):
         assert_same_bits(ndi.gaussian_filter(whole, 1.5, nan_policy="omit"), ndi.gaussian_filter(whole, 1.5))
         assert_same_bits(ndi.gaussian_filter(holed, 1.5, nan_policy="omit"), filled)
+
+
+@pytest.mark.parametrize(
+    ("shape", "more", "arrays"),
+    [
+        ((40, 50), {}, 1),
+        ((40, 50), {"output": np.int16}, 2),
+        ((9, 10, 11), {"axes": (0, 2)}, 2),
+        ((9, 10, 11), {"axes": (1, 2), "output": "f8"}, 2),
+    ],
+)
+def test_an_output_is_allocated_once(
+    shape: tuple[int, ...], more: dict[str, Any], arrays: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where one traversal does not do, the second derivative."""
+    image = np.random.default_rng(0).standard_normal(shape).astype("f4")
+    made: list[Any] = []
+    original = _arguments._new
+
+    def new(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        made.append(shape)
+        return original(shape, dtype)
+
+    monkeypatch.setattr(_arguments, "_new", new)
+    # Nothing is kept: every call makes its plan.
+    for module in (_run, _pairs):
+        monkeypatch.setattr(module, "usual", UsualFilters(0))
+    for function in (
+        lambda: ndi.gaussian_laplace(image, 1, **more),
+        lambda: ndi.gaussian_gradient_magnitude(image, 1, **more),
+        lambda: ndi.generic_gradient_magnitude(image, ndi.sobel, **more),
+    ):
+        made.clear()
+        function()
+        assert 1 <= len(made) <= arrays

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -160,10 +160,19 @@ def _over_axes(
     """
     if isinstance(output, np.ndarray) and along and np.may_share_memory(array, output):
         array = array.copy()
+    others = list(zip(along[1:], modes[1:], strict=True))
+    parts: Iterable[Array]
     if along and any(_arguments.mode(one) == "valid" for one in modes):
-        # Only the derivative knows how large its result is.
+        # Only the derivatives know how large their results are.
         kind = output.dtype if isinstance(output, np.ndarray) else output
         first = derivative(array, along[0], kind, modes[0])
+        parts = [derivative(array, axis, first.dtype, extension) for axis, extension in others]
+        for part, (axis, extension) in zip(parts, others, strict=True):
+            if part.shape != first.shape:
+                raise ValueError(
+                    f"mode must leave all derivatives one shape; got {first.shape} from {modes[0]!r} along "
+                    f"axis {along[0]}, and {part.shape} from {extension!r} along axis {axis}"
+                )
         target = _arguments.output(output, first, first.shape)
         target[...] = first
     else:
@@ -172,10 +181,10 @@ def _over_axes(
             target[...] = array[...]
             return target
         derivative(array, along[0], target, modes[0])
+        parts = (derivative(array, axis, target.dtype, extension) for axis, extension in others)
     if squared:
         np.multiply(target, target, target)
-    for axis, extension in zip(along[1:], modes[1:], strict=True):
-        part = derivative(array, axis, target.dtype, extension)
+    for part in parts:
         if squared:
             np.multiply(part, part, part)
         np.add(target, part, target)
@@ -289,9 +298,9 @@ def generic_gradient_magnitude(
     kind = next((name for name, function in _EDGES.items() if derivative is function), None)
     if kind is not None and not extra_arguments and keywords.keys() <= {"threads", "precision"}:
         beyond = keywords.get("threads"), keywords.get("precision")
-        found = joined(array, output, "magnitude", _edge_along, along, modes, (kind, cval), *beyond)
-        if found is not None:
-            return found
+        done, output = joined(array, output, "magnitude", _edge_along, along, modes, (kind, cval), *beyond)
+        if done is not None:
+            return done
 
     def along_axis(array: Array, axis: int, output: Any, mode: Any) -> Array:
         return derivative(array, axis, output, mode, cval, *extra_arguments, **keywords)
@@ -328,6 +337,9 @@ def laplace(
     """
     array = np.asarray(input)
     along = _arguments.axes(axes, array.ndim)
+    if not along:
+        # There is no derivative that would look at them.
+        options(threads, precision=precision)
     modes = _arguments.per_axis(mode, len(along), "mode")
     whole = {i for i, one in zip(along, modes, strict=True) if _arguments.mode(one) == "valid"}
     beyond = (threads, "truncate", "propagate", precision, array.dtype.kind == "c")
@@ -359,7 +371,7 @@ def gaussian_laplace(
     input, sigma, output, cval, axes
         As in `gaussian_filter`.
     mode : str or one per filtered axis
-        As in SciPy, that of an axis holds for all axes of the derivative along it.
+        As in SciPy, that of an axis holds for all axes of its derivative: "valid" is for all or none.
     **kwargs
         truncate, radius, threads and precision, as in `gaussian_filter`.
 
@@ -439,9 +451,12 @@ def _gaussian_derivatives(
     if keywords.keys() <= {"truncate", "radius", "threads", "precision"}:
         arguments = (order, sigma, cval, keywords.get("truncate", 4.0), keywords.get("radius"))
         beyond = keywords.get("threads"), keywords.get("precision")
-        found = joined(array, output, joint, _gaussian_along, along, modes, arguments, *beyond)
-        if found is not None:
-            return found
+        done, output = joined(array, output, joint, _gaussian_along, along, modes, arguments, *beyond)
+        if done is not None:
+            return done
+    if not along:
+        # There is no derivative that would look at them.
+        options(keywords.get("threads"), precision=keywords.get("precision"))
 
     def along_axis(array: Array, axis: int, output: Any, mode: Any) -> Array:
         return gaussian_filter(array, sigma, _orders(array.ndim, axis, order), output, mode, cval, **keywords)
