@@ -450,3 +450,15 @@ def test_roots_of_bytes_are_those_of_scipy() -> None:
     )
     assert np.unique(actual).size == 16
     assert_same_bits(actual, expected)
+
+
+@pytest.mark.parametrize("cval", [2.0**50, 2.0**53, -(2.0**56), 1e300, np.inf, np.nan])
+@pytest.mark.parametrize("kind", ["u1", "i2", "u4", "i4"])
+def test_boxes_beside_a_large_constant_have_the_bits_of_scipy(kind: str, cval: float) -> None:
+    """SciPy's running sum has lost the low bits of whatever follows such a number."""
+    for shape, axis in (((7, 50), 1), ((50, 7), 0), ((40_000,), 0)):
+        x = np.random.default_rng(2).integers(0, 100, shape).astype(kind)
+        for size in (2, 5, 8):
+            keywords: dict[str, Any] = {"mode": "constant", "cval": cval}
+            expected = scipy.ndimage.uniform_filter1d(x, size, axis, **keywords)
+            assert_same_bits(ndi.uniform_filter1d(x, size, axis, **keywords), expected)

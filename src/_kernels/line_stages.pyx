@@ -10,7 +10,6 @@ from fastsep._isa cimport (
     FS_F32,
     FS_F64,
     FS_SYMMETRIC,
-    FS_U64,
     FS_U8,
     FS_UNFOLDED,
     caches,
@@ -31,7 +30,7 @@ from fastsep._line_types cimport (
     lines_pass,
 )
 
-from fastsep._passes import reciprocal, short_division
+from fastsep._passes import box_is_exact, reciprocal, short_division
 
 cdef double DBL_EPSILON = 2.0 ** -52
 cdef dict MODES = {
@@ -125,13 +124,11 @@ cdef int fill_pass(lines_pass *p, object spec, Operand x, Operand out, const fs_
     p.cval = spec.cval
     p.exact = exact and kernels != NULL and kernels.bytes == 8
     p.folding = FS_UNFOLDED
-    p.weights = NULL
-    p.running = False
+    p.divisor = p.taps
+    p.start = -0.0
     if spec.kind == "box":
-        # Sums of narrow integers are exact in any order; those of anything else follow SciPy's running sum.
-        p.running = exact and (x.elements.dtype >= FS_U64 or out.elements.dtype >= FS_U64
-                               or p.taps > (<int64_t>1 << 20)
-                               or (p.mode == CONSTANT and p.cval != <double>(<int64_t>p.cval)))
+        # Sums that are not exact follow SciPy's running sum.
+        p.running = exact and not box_is_exact(spec, x.array.dtype, out.array.dtype)
         return 0
     weights = strided(spec.weights)
     values = <const double *>weights.buffer.buf

@@ -259,6 +259,13 @@ def _boxes(passes: Sequence[Pass], least: int, most: int) -> tuple[list[Pass], l
     return scaled, factors
 
 
+def box_is_exact(p: Pass, given: np.dtype[Any], stored: np.dtype[Any]) -> bool:
+    """Whether doubles hold every sum of a box, so that any order has the bits of SciPy's running sum."""
+    if not all(one.kind in "iub" and one.itemsize <= 4 for one in (given, stored)) or p.size > 2**20:
+        return False
+    return p.mode != "constant" or (float(p.cval).is_integer() and abs(p.cval) * p.size < 2**53)
+
+
 # Taps of passes that go through a volume in one traversal: a block reads so much of its neighbours.
 MOST_FUSED = 19
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from fastsep._passes import Pass
+from fastsep._passes import Pass, box_is_exact
 
 Array = NDArray[Any]
 # Below, the calls for the ends take longer than one lane does for all of it.
@@ -23,9 +23,8 @@ def is_long_line(array: Array, output: Array, one: Pass, arithmetic: str) -> boo
     length = array.shape[one.axis]
     if length != array.size or length < max(_SHORTEST, 16 * one.size):
         return False
-    # SciPy's running sums do. Sums of integers are exact.
-    exact = all(x.dtype.kind in "iub" and x.dtype.itemsize <= 4 for x in (array, output))
-    return arithmetic != "scipy" or one.weights is not None or (exact and float(one.cval).is_integer())
+    # SciPy's running sums do.
+    return arithmetic != "scipy" or one.weights is not None or box_is_exact(one, array.dtype, output.dtype)
 
 
 def filter_line(array: Array, output: Array, one: Pass, run: Callable[[Array, Array, Pass], object]) -> None:
