@@ -5,6 +5,8 @@ from libc.stdint cimport int64_t
 from fastsep._arrays cimport Packed, View, allocate, strided
 from fastsep._isa cimport FS_KEPT, fs_dtype, fs_footprint, fs_real_kernels, fs_transfer, caches, kernels_named
 from fastsep._footprint cimport footprint_call
+from fastsep._line_borders cimport fill, uneven_lines, whole_lines
+from fastsep._line_stages cimport code_of
 from fastsep._line_types cimport MOST_AXES
 from fastsep._threads cimport phase, run_phases, threads_for
 
@@ -16,11 +18,6 @@ from fastsep._threads import check
 cdef enum:
     LEAST_ROWS = 16
     LEAST_COLUMNS = 64
-    CACHE_LINE = 64
-
-
-cdef int64_t whole_lines(int64_t size) noexcept nogil:
-    return (size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
 
 
 cdef void load_plane(const footprint_call *c, char **rows, int64_t count, int64_t column, int64_t columns,
@@ -28,7 +25,7 @@ cdef void load_plane(const footprint_call *c, char **rows, int64_t count, int64_
     """Rows of one plane, from `column` of the extended columns on, to scratch."""
     cdef fs_transfer move
     cdef const int64_t *positions = c.positions[c.ndim - 1] + column
-    cdef int64_t at = 0, run, r, i
+    cdef int64_t at = 0, run, r
     move.dtype = c.x.dtype
     move.swapped = c.x.swapped
     move.rows = count
@@ -44,11 +41,7 @@ cdef void load_plane(const footprint_call *c, char **rows, int64_t count, int64_
             while at + run < columns and positions[at + run] < 0:
                 run += 1
             for r in range(count):
-                for i in range(at, at + run):
-                    if c.kernels.bytes == 4:
-                        (<float *>(to + r * c.row_stride))[i] = <float>c.constant
-                    else:
-                        (<double *>(to + r * c.row_stride))[i] = c.constant
+                fill(to + r * c.row_stride + at * c.kernels.bytes, run, c.constant, c.kernels.bytes)
         else:
             while at + run < columns and positions[at + run] == positions[at] + run:
                 run += 1
@@ -133,18 +126,13 @@ cdef void lay_out(footprint_call *c) noexcept nogil:
     width = (c.shape[last] + c.strips - 1) // c.strips
     c.strip_columns = (width + lanes - 1) // lanes * lanes
     c.strips = (c.shape[last] + c.strip_columns - 1) // c.strip_columns
-    # Whole vectors are read: the last may reach past what was loaded. An odd number of lines keeps rows apart.
-    c.row_stride = (whole_lines((c.strip_columns + c.reach[last] + lanes) * item) // CACHE_LINE | 1) * CACHE_LINE
+    # Whole vectors are read: the last may reach past what was loaded.
+    c.row_stride = uneven_lines((c.strip_columns + c.reach[last] + lanes) * item)
     c.result_stride = whole_lines(c.strip_columns * item)
     c.result_at = c.planes * (c.block_rows + c.reach[down]) * c.row_stride
     c.pointers_at = c.result_at + c.block_rows * c.result_stride
     c.taps_at = c.pointers_at + whole_lines((c.block_rows + c.reach[down]) * <int64_t>sizeof(char *))
     c.scratch_bytes = c.taps_at + whole_lines((c.taps + 1) * <int64_t>sizeof(char *))
-
-
-cdef int code_of(object dtype) except -1:
-    return {"u1": 0, "i1": 1, "u2": 2, "i2": 3, "u4": 4, "i4": 5, "u8": 6, "i8": 7, "f4": 8, "f8": 9}[
-        dtype.str[1:]]
 
 
 cdef const int64_t *numbers(object array, list held) except NULL:

@@ -23,6 +23,22 @@ cdef int64_t whole_lines(int64_t size) noexcept nogil:
     return (size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
 
 
+cdef int64_t uneven_lines(int64_t size) noexcept nogil:
+    """An odd number of them, so that rows do not all begin in the same sets of L1."""
+    size = whole_lines(size)
+    return size if size // CACHE_LINE % 2 else size + CACHE_LINE
+
+
+cdef void fill(char *to, int64_t count, double value, int64_t item) noexcept nogil:
+    """Reals of so many bytes, 4 or 8, one behind the other."""
+    cdef int64_t i
+    for i in range(count):
+        if item == 4:
+            (<float *>to)[i] = <float>value
+        else:
+            (<double *>to)[i] = value
+
+
 cdef int64_t mapped(const lines_pass *p, int64_t at) noexcept nogil:
     """The position of the input that stands at `at`, which may lie outside; -1 for the constant."""
     cdef int64_t size = p.size, period

@@ -53,7 +53,7 @@ cdef int code_of(object dtype) except -1:
         return FS_F32
     if kind == "f" and dtype.itemsize == 8:
         return FS_F64
-    raise TypeError(f"filter_passes takes integers, bool, float32 and float64; got {dtype}")
+    raise TypeError(f"filters take integers, bool, float32 and float64; got {dtype}")
 
 
 cdef class Operand:
@@ -116,6 +116,7 @@ cdef int fill_pass(lines_pass *p, object spec, Operand x, Operand out, const fs_
     cdef Packed packed
     cdef View weights
     cdef const double *values
+    memset(p, 0, sizeof(lines_pass))
     p.taps = spec.size
     p.before = spec.before
     p.size = x.view.buffer.shape[spec.axis]

@@ -13,9 +13,9 @@ from fastsep._isa cimport (
     fs_join,
     fs_real_kernels,
 )
-from fastsep._line_borders cimport item_of, offset_of, rows_of, whole_lines
+from fastsep._line_borders cimport item_of, offset_of, rows_of, uneven_lines, whole_lines
 from fastsep._line_turned cimport lay_out_turned, run_turned
-from fastsep._line_types cimport CACHE_LINE, elements, lines_block, lines_call, lines_pair
+from fastsep._line_types cimport elements, lines_block, lines_call, lines_pair
 from fastsep._line_unturned cimport lay_out_unturned, run_unturned
 from fastsep._line_volume cimport lay_out_volume, run_volume
 from fastsep._threads cimport phase
@@ -173,7 +173,6 @@ cdef bint pair_up(lines_pair *p) noexcept nogil:
     numbers side by side. `plain` is one of `first` where that does not matter."""
     cdef lines_call *a = &p.first
     cdef lines_call *b = &p.second
-    cdef int64_t bytes
     if (a.row_blocks != b.row_blocks or a.block_rows != b.block_rows or a.column_blocks != b.column_blocks
             or a.block_columns != b.block_columns or (a.down.taps == 0) != (b.down.taps == 0)
             or a.outer.rows != b.outer.rows or a.out_columns != b.out_columns or a.block_rows % p.plain.block_rows
@@ -185,9 +184,7 @@ cdef bint pair_up(lines_pair *p) noexcept nogil:
         return False
     p.scratch_bytes = whole_lines(max(max(a.scratch_bytes, p.second.scratch_bytes), p.plain.scratch_bytes))
     p.second.aside = p.scratch_bytes
-    # Rows that do not all begin in the same sets of L1.
-    bytes = whole_lines(a.block_columns * a.out.item)
-    p.second.out_row = bytes if bytes // CACHE_LINE % 2 else bytes + CACHE_LINE
+    p.second.out_row = uneven_lines(a.block_columns * a.out.item)
     p.scratch_bytes += a.block_rows * p.second.out_row
     p.step.run_tile = pair_tile
     return True

@@ -9,32 +9,27 @@ from fastsep._line_borders cimport (
     decide,
     describe_lines,
     describe_load,
+    fill,
     load_columns,
     mapped,
     rows_of,
     whole_lines,
 )
-from fastsep._line_types cimport CACHE_LINE, CONSTANT, VALID, lines_block, lines_call, lines_pass
+from fastsep._line_types cimport CACHE_LINE, CONSTANT, SAME_SETS, VALID, lines_block, lines_call, lines_pass
 
 cdef enum:
     # Rows of a block: what a block reads beyond its own rows, taps - 1 of them, is read twice.
     BLOCK_ROWS = 64
     BLOCK_DOWN_ALONE = 16
-    # Rows so far apart begin in the same sets of most caches of level 2.
-    SAME_SETS = 1 << 16
 
 
 cdef void fill_constant(const lines_call *c, int64_t rows, int64_t first, int64_t count, char *to,
                         int64_t row_stride) noexcept nogil:
     """The columns outside the image are the constant, which was not filtered by the pass before."""
-    cdef int64_t r, at
-    for at in range(first, first + count):
-        if at < 0 or at >= c.columns:
-            for r in range(rows):
-                if c.kernels.bytes == 4:
-                    (<float *>(to + r * row_stride))[at - first] = <float>c.along.cval
-                else:
-                    (<double *>(to + r * row_stride))[at - first] = c.along.cval
+    cdef int64_t r, item = c.kernels.bytes, left = min(count, max(0, -first)), inside = min(count, max(0, c.columns - first))
+    for r in range(rows):
+        fill(to + r * row_stride, left, c.along.cval, item)
+        fill(to + r * row_stride + inside * item, count - inside, c.along.cval, item)
 
 
 cdef void filter_lines(const lines_call *c, const lines_pass *p, bint last, fs_lines *work) noexcept nogil:
@@ -53,12 +48,8 @@ cdef void fill_turned(const lines_call *c, char *turned) noexcept nogil:
         to = turned + (position + c.along.before) * pixel_bytes
         if source >= 0:
             memcpy(to, turned + (source + c.along.before) * pixel_bytes, pixel_bytes)
-        elif c.kernels.bytes == 4:
-            for source in range(pixel_bytes // 4):
-                (<float *>to)[source] = <float>c.along.cval
         else:
-            for source in range(pixel_bytes // 8):
-                (<double *>to)[source] = c.along.cval
+            fill(to, c.channels * c.kernels.lanes, c.along.cval, c.kernels.bytes)
 
 
 cdef void look_ahead(fs_ahead *ahead, char *const *rows, int64_t count, int64_t first, int64_t last,

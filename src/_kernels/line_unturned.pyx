@@ -12,6 +12,7 @@ from fastsep._line_borders cimport (
     mapped,
     pixel_of,
     rows_of,
+    uneven_lines,
     whole_lines,
 )
 from fastsep._line_types cimport CACHE_LINE, WRAP, lines_block, lines_call
@@ -229,7 +230,7 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const 
 
 
 cdef void lay_out_unturned(lines_call *c) noexcept nogil:
-    """The same as `lay_out` where nothing is turned: a block's middle stays in L2."""
+    """The same as `lay_out_turned` where nothing is turned: a block's middle stays in L2."""
     cdef int64_t item = c.unturned.bytes, lanes = c.unturned.lanes
     cdef int64_t halo = max(0, c.along.taps - 1) * c.channels, extra = max(0, c.down.taps - 1)
     cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
@@ -258,7 +259,7 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
             or c.out_columns - (c.column_blocks - 1) * c.block_columns < halo + c.channels):
         c.column_blocks = 1
         c.block_columns = c.out_columns
-    # Twice L1, as in `lay_out`, in even strips of whole vectors.
+    # Twice L1, as in `lay_out_turned`, in even strips of whole vectors.
     width = max(2 * CACHE_LINE, 2 * caches().level1 // (rows + extra + 1)) // item
     if sequential:
         width = c.block_columns + halo if item == 2 else STRIP_BYTES // item
@@ -268,9 +269,8 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
         width = c.block_columns + halo
     c.strip_columns = (c.block_columns + halo) // max(1, (c.block_columns + halo + width // 2) // width) + lanes
     c.strip_columns = whole_lines(c.strip_columns * item) // item
-    # A vector beyond the last, and the pair beyond the last tap; rows that do not all begin in the same sets of L1.
-    width = whole_lines((c.block_columns + halo + 2 * lanes + 2 * c.channels) * item)
-    c.middle_stride = width if width // CACHE_LINE % 2 else width + CACHE_LINE
+    # A vector beyond the last, and the pair beyond the last tap.
+    c.middle_stride = uneven_lines((c.block_columns + halo + 2 * lanes + 2 * c.channels) * item)
     c.rows_at = whole_lines((rows + extra + 2) * c.strip_columns * item) if c.down.taps else 0
     c.bits_at = c.rows_at + whole_lines((2 * c.block_rows + extra) * sizeof(char *))
     c.sums_at = c.bits_at + (3 * c.strip_columns * item if c.deciding != NULL else 0)

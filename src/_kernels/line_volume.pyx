@@ -9,35 +9,20 @@ from fastsep._line_borders cimport (
     clear_columns,
     describe_lines,
     describe_load,
+    fill,
     load_columns,
     mapped,
     offset_of,
+    uneven_lines,
     whole_lines,
 )
-from fastsep._line_types cimport CACHE_LINE, WRAP, lines_call
+from fastsep._line_types cimport CACHE_LINE, SAME_SETS, WRAP, lines_call
 from fastsep._line_unturned cimport fill_middle, run_along
 
 cdef enum:
     # Slices of a block and rows of a step: two tiles of six.
     BLOCK_SLICES = 12
     STEP_ROWS = 12
-    # Rows so far apart begin in the same sets of most caches of level 2.
-    SAME_SETS = 1 << 16
-
-
-cdef int64_t uneven(int64_t bytes) noexcept nogil:
-    """Whole cache lines, an odd number of them, so that rows do not all begin in the same sets of L1."""
-    bytes = whole_lines(bytes)
-    return bytes if bytes // CACHE_LINE % 2 else bytes + CACHE_LINE
-
-
-cdef void fill_row(const lines_call *c, char *to, int64_t count) noexcept nogil:
-    cdef int64_t i
-    for i in range(count):
-        if c.unturned.bytes == 4:
-            (<float *>to)[i] = <float>c.down.cval
-        else:
-            (<double *>to)[i] = c.down.cval
 
 
 cdef void go_through(const lines_call *c, fs_transfer *load, fs_lines *through, char **rows, int64_t slices,
@@ -49,7 +34,7 @@ cdef void go_through(const lines_call *c, fs_transfer *load, fs_lines *through, 
     cdef int64_t source = mapped(&c.down, row), position, i, at, count
     if source < 0:
         for i in range(slices):
-            fill_row(c, to + i * c.slice_stride, right - left)
+            fill(to + i * c.slice_stride, right - left, c.down.cval, item)
         return
     for i in range(slices + extra):
         position = mapped(&c.through, first - c.through.before + i)
@@ -179,17 +164,17 @@ cdef bint lay_out_volume(lines_call *c) noexcept nogil:
     # What is staged stays in L1.
     most = max(2 * CACHE_LINE, caches().level1 // (c.block_slices + c.through.taps)) // CACHE_LINE * CACHE_LINE // item
     c.strip_columns = min(most, whole_lines((c.block_columns + halo) * item) // item)
-    c.strip_stride = uneven(c.strip_columns * item)
+    c.strip_stride = uneven_lines(c.strip_columns * item)
     c.rows_at = (c.block_slices + c.through.taps) * c.strip_stride
     c.sums_at = c.rows_at + whole_lines(max(c.block_slices + c.through.taps, STEP_ROWS) * sizeof(char *))
     c.middle_at = c.sums_at
     if c.through.weights == NULL or c.down.weights == NULL or c.along.weights == NULL:
         c.middle_at += max(max(c.block_slices + c.through.taps, rows + c.down.taps) * lanes * item,
                            whole_lines((c.strip_columns + halo + 2 * lanes) * item))
-    c.middle_stride = uneven((c.block_columns + halo + 3 * lanes) * item)
+    c.middle_stride = uneven_lines((c.block_columns + halo + 3 * lanes) * item)
     c.result_at = c.middle_at + (rows + 3) * c.middle_stride
     c.window_at = c.result_at + 4 * c.strip_columns * item
-    c.window_stride = uneven((c.block_columns + halo + lanes) * item)
-    c.slice_stride = uneven((rows + extra) * c.window_stride)
+    c.window_stride = uneven_lines((c.block_columns + halo + lanes) * item)
+    c.slice_stride = uneven_lines((rows + extra) * c.window_stride)
     c.scratch_bytes = c.window_at + c.block_slices * c.slice_stride
     return True

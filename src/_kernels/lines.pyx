@@ -2,6 +2,7 @@
 
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 from fastsep._arrays cimport View, allocate, strided
 from fastsep._isa cimport (
@@ -56,14 +57,20 @@ cdef class FilterPlan:
     """Passes over arrays of one layout: cut into stages, their weights packed. Never written to once it is made, so any
     number of threads may run it at once."""
 
+    @property
+    def traversals(self):
+        """How often memory is gone through."""
+        return self.count if self.pair is None else 1
+
     cdef int compute(self, View x, View out, object threads) except -1:
         """Filter `x` into `out`, which have the layout that the plan was made for and share no memory."""
-        cdef const lines_stage *stages = <const lines_stage *>self.stages.data
+        cdef const lines_stage *stages
         cdef lines_stage stage
         cdef View source = x, target
         cdef int i
         if self.pair is not None:
             return self.compute_pair(x, out, threads)
+        stages = <const lines_stage *>self.stages.data
         for i in range(self.count):
             between = self.between[i]
             target = out if between is None else strided(numpy.empty(*between), True)
@@ -99,6 +106,18 @@ cdef int64_t most_unturned(const fs_line_kernels *unturned, bint is_mean) noexce
     return MOST_UNTURNED if unturned.lanes * unturned.bytes <= 32 else MOST_UNTURNED_WIDE
 
 
+cdef int begin_call(lines_call *c, Operand x, Operand out, const fs_real_kernels *kernels, fs_missing missing) except -1:
+    """A call of no passes, without anything that only some calls have."""
+    memset(c, 0, sizeof(lines_call))
+    c.along.mode = VALID
+    c.low, c.high = -INFINITY, INFINITY
+    c.missing = missing
+    c.kernels = kernels
+    c.x = x.elements
+    c.out = out.elements
+    return 0
+
+
 cdef bint plan_volume(FilterPlan plan, object source, object output, object passes, list divisors, int working,
                       fs_missing missing) except -1:
     """The last stage of a plan, of three passes in one traversal; False, and nothing has been done, where that is not
@@ -116,6 +135,7 @@ cdef bint plan_volume(FilterPlan plan, object source, object output, object pass
     x, out = Operand(source, False), Operand(output, True)
     if not fuses_volume(passes, x, out):
         return False
+    begin_call(&call, x, out, kernels, missing)
     call.unturned = line_kernels(get_isa(), working)
     if passes[2].size > most_unturned(call.unturned, passes[2].weights is None):
         return False
@@ -123,15 +143,6 @@ cdef bint plan_volume(FilterPlan plan, object source, object output, object pass
         p = &call.through if i == 0 else &call.down if i == 1 else &call.along
         fill_pass(p, passes[i], x, out, kernels, False, 1.0, weights)
         p.divisor = divisors[i]
-        p.once = p.rounds = False
-        p.start = -0.0
-    call.nearest = call.paired = call.settle = call.in_place = False
-    call.missing = missing
-    call.aside = 0
-    call.deciding = NULL
-    call.kernels = kernels
-    call.x = x.elements
-    call.out = out.elements
     shape_stage(&call, x, out, passes[0].axis, passes[1].axis, passes[2].axis)
     if call.channels != 1 or not cut_stage(&call, &stage.step):
         return False
@@ -147,7 +158,7 @@ cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=F
     cdef bint exact = arithmetic == "scipy", nearest = arithmetic == "nearest"
     cdef const fs_real_kernels *kernels
     cdef const fs_line_kernels *unturned
-    cdef bint short, once = False
+    cdef bint short, is_along, once = False
     cdef double unit
     cdef Operand x, out
     cdef lines_call call
@@ -208,66 +219,52 @@ cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=F
         # In sums that are not exact the weights carry the power of two.
         unit = factors[stage] if once else 1.0
         fill_pass(&one, spec, x, out, kernels, exact, unit, plan.weights)
-        if not goes_along(x, out, spec, one.running):
-            two.taps = 0
-            if last < count:
-                after = passes[last]
-                if after.axis != spec.axis:
-                    if after.mode == "valid":
-                        shape[after.axis] -= after.size - 1
-                    both = output if last + 1 == count else numpy.empty(shape, stored, order)
-                    wide = Operand(both, True)
-                    unit = factors[last] if once else 1.0
-                    fill_pass(&two, after, x, wide, kernels, exact, unit, plan.weights)
-                    if not two.running and goes_along(x, wide, after, False):
-                        last += 1
-                        target = both
-                        out = wide
-                    else:
-                        two.taps = 0
-            call.down = one
-            call.along = two
-        else:
-            call.down.taps = 0
-            call.down.weights = NULL
+        two.taps = 0
+        is_along = goes_along(x, out, spec, one.running)
+        if not is_along and last < count:
+            after = passes[last]
+            if after.axis != spec.axis:
+                if after.mode == "valid":
+                    shape[after.axis] -= after.size - 1
+                both = output if last + 1 == count else numpy.empty(shape, stored, order)
+                wide = Operand(both, True)
+                unit = factors[last] if once else 1.0
+                fill_pass(&two, after, x, wide, kernels, exact, unit, plan.weights)
+                if not two.running and goes_along(x, wide, after, False):
+                    last += 1
+                    target = both
+                    out = wide
+                else:
+                    two.taps = 0
+        begin_call(&call, x, out, kernels, missing if stage == 0 else FS_KEPT)
+        if is_along:
             call.along = one
-        if call.along.taps == 0:
-            call.along.before = 0
-            call.along.mode = VALID
-            call.along.running = False
-        call.through.taps = 0
+        else:
+            call.down = one
+            if two.taps:
+                call.along = two
         call.nearest = nearest
         call.paired = paired
-        call.missing = missing if stage == 0 else FS_KEPT
-        call.aside = 0
         # 16-bit lanes are never turned, floats only for many taps.
         short = call.along.taps <= most_unturned(unturned, call.along.weights == NULL)
-        call.unturned = NULL
         if working == 2 or (call.down.taps and call.along.taps and short and (not exact or working == 4)
                             and (nearest or exact or out.elements.item == working)):
             call.unturned = unturned
-        call.down.divisor, call.along.divisor = call.down.taps, call.along.taps
         if divisors:
             call.down.divisor, call.along.divisor = divisors[stage], divisors[last - 1]
-        call.deciding = unturned if decisions is not None else NULL
         if decisions is not None:
+            call.deciding = unturned
             set_decision(&call.down, spec, decisions[stage], output.dtype, plan.weights)
             set_decision(&call.along, passes[last - 1], decisions[last - 1], output.dtype, plan.weights)
-        call.down.once = call.down.rounds = call.along.once = call.along.rounds = False
-        call.down.start = call.along.start = -0.0
         if factors:
             set_rounding(&call.down, factors[stage], divisions[stage], working, output.itemsize, once, stage + 1 == count)
             set_rounding(&call.along, factors[last - 1], divisions[last - 1], working, output.itemsize, once,
                          last == count)
-            call.low, call.high = -INFINITY, INFINITY
             if working == 2:
                 call.low, call.high = limits(stored)
             # Whole sums that fit 16 bits with a sign are stored as such, in an output of uint16 too.
             if last == count and not (working == 2 and output.dtype.itemsize == 2):
                 call.low, call.high = limits(output.dtype)
-        call.kernels = kernels
-        call.x = x.elements
-        call.out = out.elements
         call.settle = (not nearest and working == 8 and kernels != NULL and call.down.taps != 0 and call.along.taps != 0
                        and (out.elements.dtype < FS_F32 or out.elements.item != kernels.bytes))
         call.in_place = source is output

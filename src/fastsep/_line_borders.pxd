@@ -6,6 +6,8 @@ from fastsep._isa cimport fs_lines, fs_transfer
 from fastsep._line_types cimport lines_block, lines_call, lines_outer, lines_pass
 
 cdef int64_t whole_lines(int64_t size) noexcept nogil
+cdef int64_t uneven_lines(int64_t size) noexcept nogil
+cdef void fill(char *to, int64_t count, double value, int64_t item) noexcept nogil
 cdef int64_t mapped(const lines_pass *p, int64_t at) noexcept nogil
 cdef int64_t pixel_of(const lines_call *c, int64_t at, int64_t *channel) noexcept nogil
 cdef int64_t offset_of(const lines_outer *outer, const int64_t *strides, int64_t row) noexcept nogil

@@ -17,6 +17,8 @@ from fastsep._threads cimport phase
 cdef enum:
     MOST_AXES = 64
     CACHE_LINE = 64
+    # Rows so far apart begin in the same sets of most caches of level 2.
+    SAME_SETS = 1 << 16
 
 cdef enum border:
     REFLECT, CONSTANT, NEAREST, MIRROR, WRAP, VALID

@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from fastsep._passes import Pass
 
-class FilterPlan: ...
+class FilterPlan:
+    @property
+    def traversals(self) -> int: ...
 
 def filter_passes(
     input: NDArray[Any],
