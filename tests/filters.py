@@ -15,6 +15,7 @@ from pixels import values
 from scipy.ndimage._filters import _gaussian_kernel1d
 
 from fastsep import _reference_filters
+from fastsep._passes import Pass
 
 Array = NDArray[Any]
 
@@ -66,6 +67,19 @@ class Call:
         ours = error(self.input, self.steps, sums, output)
         theirs = error(self.input, self.steps, np.float64, output, scipy=True)
         return Bounded(expected.astype(np.longdouble), ours + theirs)
+
+
+def passes_by_scipy(x: Array, passes: Sequence[Pass], dtype: Any) -> Array:
+    """One pass after another by SciPy, each stored in the output's type."""
+    for p in passes:
+        out = np.empty(x.shape, dtype)
+        origin = p.before - p.size // 2
+        if p.weights is None:
+            scipy.ndimage.uniform_filter1d(x, p.size, p.axis, out, p.mode, p.cval, origin)
+        else:
+            scipy.ndimage.correlate1d(x, p.weights, p.axis, out, p.mode, p.cval, origin)
+        x = out
+    return x
 
 
 def error(array: Array, steps: Sequence[Step], sums: Any, stored: Any, scipy: bool = False) -> Array:

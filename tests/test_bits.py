@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 from bounds import assert_same_bits
+from filters import passes_by_scipy
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -25,18 +26,6 @@ pytestmark = pytest.mark.usefixtures("isa")
 Array = NDArray[Any]
 KINDS = ["u1", "i1", "u2", "i2"]
 MODES = ["reflect", "constant", "nearest", "mirror", "wrap"]
-
-
-def by_scipy(x: Array, passes: list[Pass], dtype: Any) -> Array:
-    for p in passes:
-        out = np.empty(x.shape, dtype)
-        origin = p.before - p.size // 2
-        if p.weights is None:
-            scipy.ndimage.uniform_filter1d(x, p.size, p.axis, out, p.mode, p.cval, origin)
-        else:
-            scipy.ndimage.correlate1d(x, p.weights, p.axis, out, p.mode, p.cval, origin)
-        x = out
-    return x
 
 
 def decisions_of(passes: list[Pass], given: Any, stored: Any) -> Any:
@@ -130,11 +119,11 @@ def test_the_bits_are_scipys_at_integers(
     ]
     out = np.zeros(shape, stored)
     filter_passes(x, out, passes, arithmetic="scipy", threads=1)
-    expected = by_scipy(x, passes, stored)
+    expected = passes_by_scipy(x, passes, stored)
     assert_same_bits(out, expected)
     for other in (passes[:1], passes[1:], passes[::-1]):
         filter_passes(x, out, other, arithmetic="scipy", threads=2)
-        assert_same_bits(out, by_scipy(x, other, stored))
+        assert_same_bits(out, passes_by_scipy(x, other, stored))
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -155,7 +144,7 @@ def test_any_cut_has_scipys_bits(name: str, kind: str) -> None:
                 Pass(axis, "correlate", weights, len(weights), len(weights) // 2, "reflect", 0.0)
                 for axis in axes
             ]
-            expected = by_scipy(volume, passes, kind)
+            expected = passes_by_scipy(volume, passes, kind)
             out = np.empty(shape, kind)
             try:
                 for caches in (None, "L1=1K,L2=4K,L3=16K"):

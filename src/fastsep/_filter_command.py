@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsep._kernel_file import read_kernel
 from fastsep._options import numbers, refuse, settle
+from fastsep._passes import PLAIN_MODES
 
 if TYPE_CHECKING:
     from fastsep._images import Image
@@ -24,7 +26,7 @@ Step = Callable[[], object]
 
 _EDGES = ("sobel", "prewitt", "scharr")
 _FILTERS = ("gaussian", "box", *_EDGES, "laplace", "kernel")
-_MODES = ("reflect", "constant", "nearest", "mirror", "wrap")
+_MODES = [mode for mode in PLAIN_MODES if mode != "valid"]
 # Which filters an option goes with; None is not given, and then these defaults hold.
 _OF = {
     "sigma": ("gaussian",),
@@ -293,8 +295,6 @@ def _per_axis(values: Sequence[Any], axes: tuple[int, ...], name: str) -> list[A
 
 
 def _kernel(path: Path | None, axes: tuple[int, ...]) -> Array:
-    from fastsep._theory_commands import read_kernel
-
     if path is None:
         raise ValueError("filter kernel needs --kernel FILE: .npy, or a table of numbers as text")
     kernel: Array = read_kernel(path)

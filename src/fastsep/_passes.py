@@ -13,6 +13,20 @@ from numpy.typing import NDArray
 
 Factor = float | Fraction
 
+# How an axis goes on beyond its ends, by SciPy's names; the grid- forms differ only in interpolation.
+MODES = {
+    "reflect": "reflect",
+    "grid-mirror": "reflect",
+    "constant": "constant",
+    "grid-constant": "constant",
+    "nearest": "nearest",
+    "mirror": "mirror",
+    "wrap": "wrap",
+    "grid-wrap": "wrap",
+    "valid": "valid",
+}
+PLAIN_MODES = tuple(dict.fromkeys(MODES.values()))
+
 
 class Pass(NamedTuple):
     """A filter along one axis, validated by the face.
@@ -32,7 +46,7 @@ class Pass(NamedTuple):
     before: int
     """Taps before the output's own position: SciPy's ``size // 2 + origin``. 0 for ``mode="valid"``."""
     mode: str
-    """``"reflect"``, ``"constant"``, ``"nearest"``, ``"mirror"``, ``"wrap"`` or ``"valid"``."""
+    """One of `PLAIN_MODES`."""
     cval: float
     """The value beyond the ends for ``mode="constant"``."""
 

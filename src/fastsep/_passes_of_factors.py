@@ -9,13 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsep._lines import filter_passes
-from fastsep._passes import Pass
+from fastsep._passes import MODES, PLAIN_MODES, Pass
 
 Array = NDArray[Any]
-
-MODES = ("reflect", "constant", "nearest", "mirror", "wrap", "valid")
-# SciPy's synonyms.
-_GRID = {"grid-mirror": "reflect", "grid-constant": "constant", "grid-wrap": "wrap"}
 
 
 def correlate_terms(
@@ -25,7 +21,7 @@ def correlate_terms(
 
     The output lies where SciPy's does: as many taps before it as after, or one more.
     """
-    mode = _GRID.get(mode, mode)
+    mode = MODES[mode]
     valid = mode == "valid"
     dtype = np.dtype(np.float32 if image.dtype.newbyteorder("=") == np.float32 else np.float64)
     shape = image.shape
@@ -50,8 +46,8 @@ def correlate_terms(
 
 def check_image(image: object, kernel_shape: tuple[int, ...], mode: object) -> Array:
     """The image, checked against the kernel."""
-    if not isinstance(mode, str) or mode not in (*MODES, *_GRID):
-        raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
+    if not isinstance(mode, str) or mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(PLAIN_MODES)}; got {mode!r}")
     if not isinstance(image, np.ndarray):
         raise TypeError(f"image must be a np.ndarray; got {type(image).__name__}")
     if isinstance(image, np.ma.MaskedArray):

@@ -16,21 +16,10 @@ from numpy.typing import NDArray
 
 from fastsep import _validate
 from fastsep._memory import empty
+from fastsep._passes import MODES
 
 Array = NDArray[Any]
 
-# How an axis goes on beyond its ends, by SciPy's names; the grid- forms differ only in interpolation.
-_MODES = {
-    "reflect": "reflect",
-    "grid-mirror": "reflect",
-    "constant": "constant",
-    "grid-constant": "constant",
-    "nearest": "nearest",
-    "mirror": "mirror",
-    "wrap": "wrap",
-    "grid-wrap": "wrap",
-    "valid": "valid",
-}
 # bool, the integers, float32 and float64. SciPy takes no others either.
 _REAL = frozenset("?bBhHiIlLqQfd")
 _COMPLEX = frozenset("FD")
@@ -39,10 +28,10 @@ _COMPLEX = frozenset("FD")
 def mode(value: Any) -> str:
     """One mode by its plain name."""
     try:
-        return _MODES[value]
+        return MODES[value]
     except (KeyError, TypeError):
         raise RuntimeError(
-            f"boundary mode not supported: mode must be one of {', '.join(map(repr, _MODES))}; got {value!r}"
+            f"boundary mode not supported: mode must be one of {', '.join(map(repr, MODES))}; got {value!r}"
         ) from None
 
 
