@@ -20,7 +20,7 @@ import skimage.data
 import tifffile
 from PIL import Image, ImageOps
 
-from fastsep import _filter_command
+from fastsep import _filter_command, _images
 from fastsep.__main__ import main
 
 CAMERA = skimage.data.camera()[:60, :80]
@@ -390,6 +390,52 @@ def png_of_16_bit_colours() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
+@pytest.mark.parametrize("kind", _images._FORMATS)
+def test_a_format_holds_what_it_is_given_or_refuses_it(tmp_path: Path, kind: str) -> None:
+    if kind not in Image.SAVE:
+        pytest.skip(f"Pillow was built without {kind}")
+    suffix = {"JPEG": ".jpg", "JPEG2000": ".jp2"}.get(kind, f".{kind.lower()}")
+    rows, columns = np.indices((40, 48))
+    for (item_bytes, samples), (mode, _) in _images._WRITTEN.items():
+        values = np.stack([4 * rows + columns + 9 * sample for sample in range(samples)], -1)
+        values = (values * 256 if item_bytes == 2 else values).astype(f"u{item_bytes}")
+        colours = None if samples == 1 else 2
+        values = values[..., 0] if samples == 1 else values
+        path = tmp_path / f"{mode[0]}{samples}{suffix}"
+        if mode not in _images._FORMATS[kind]:
+            with pytest.raises(ValueError, match=rf"output .*\{suffix} holds .*; got"):
+                _images.check(path, values.shape, values.dtype, colours)
+            continue
+        _images.write(path, values, colours)
+        with Image.open(path) as image:
+            found = np.asarray(image)
+        # WebP and AVIF have no grey.
+        found = found[..., 0] if found.ndim > values.ndim else found
+        assert found.shape == values.shape
+        off = np.abs(found.astype(int) - values.astype(int)).max()
+        assert off <= (20 if kind in ("JPEG", "WEBP", "AVIF") else 0), (mode, off)
+
+
+@pytest.mark.parametrize("suffix", [".ico", ".icns", ".pdf", ".eps", ".spider"])
+def test_formats_that_hold_something_else_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    imageio.v3.imwrite(tmp_path / "photo.png", CAMERA)
+    message = refused(capsys, "box", tmp_path / "photo.png", tmp_path / f"out{suffix}")
+    assert f"'{suffix}' is no format that is written" in message
+
+
+def test_a_palette_may_have_alpha_of_its_own(tmp_path: Path) -> None:
+    palette = np.array([[10, 20, 30, 255], [40, 50, 60, 0], [70, 80, 90, 128]], np.uint8)
+    indices = np.array([[0, 1, 2, 0], [2, 2, 1, 1]], np.uint8)
+    header = struct.pack("<BBBHHBHHHHBB", 0, 1, 1, 0, len(palette), 32, 0, 0, 4, 2, 8, 0x20)
+    colours = palette[:, [2, 1, 0, 3]].tobytes()
+    (tmp_path / "p.tga").write_bytes(header + colours + indices.tobytes())
+    target = tmp_path / "out.png"
+    assert main(["filter", "gaussian", "--sigma", "0", str(tmp_path / "p.tga"), str(target)]) == 0
+    np.testing.assert_array_equal(imageio.v3.imread(target), palette[indices])
+
+
 def test_outputs_are_checked_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     imageio.v3.imwrite(tmp_path / "photo.png", CAMERA)
     assert "this is a directory" in refused(capsys, "box", tmp_path / "photo.png", tmp_path)
@@ -410,12 +456,13 @@ def test_integers_saturate() -> None:
         assert limits.max - result[4] <= limits.max // 2**50
 
 
-def bytes_on_a_terminal(folder: Path, work: int) -> str:
+def bytes_on_a_terminal(folder: Path, work: int, *arguments: str, before: str = "pass") -> str:
     """What the command writes to a terminal's error stream, for work that counts as long from `work` on."""
     leader, follower = pty.openpty()
     program = (
-        "import sys; from fastsep import _filter_command as f; from fastsep.__main__ import main;"
-        f"f._LONG = {work}; sys.exit(main(['filter', 'gaussian', 'volume.npy', 'out.npy']))"
+        f"import sys; {before};"
+        "from fastsep import _filter_command as f; from fastsep.__main__ import main;"
+        f"f._LONG = {work}; sys.exit(main(['filter', *{arguments}, 'volume.npy', 'out.npy']))"
     )
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
     process = subprocess.run(
@@ -432,7 +479,20 @@ def bytes_on_a_terminal(folder: Path, work: int) -> str:
         os.close(leader)
 
 
-def test_a_bar_is_shown_on_terminals_while_the_work_is_long(tmp_path: Path) -> None:
-    np.save(tmp_path / "volume.npy", VOLUME)
-    assert "filtering" in bytes_on_a_terminal(tmp_path, 0)
-    assert bytes_on_a_terminal(tmp_path, 10**9) == ""
+@pytest.mark.parametrize(
+    "arguments",
+    [("gaussian",), ("sobel",), ("sobel", "--axis", "0"), ("laplace",), ("kernel", "--kernel", "volume.npy")],
+    ids=" ".join,
+)
+def test_a_bar_is_shown_on_terminals_while_the_work_is_long(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    np.save(tmp_path / "volume.npy", VOLUME[:3, :4, :5])
+    assert "filtering" in bytes_on_a_terminal(tmp_path, 0, *arguments)
+    assert bytes_on_a_terminal(tmp_path, 10**9, *arguments) == ""
+
+
+def test_without_rich_there_is_no_bar(tmp_path: Path) -> None:
+    np.save(tmp_path / "volume.npy", VOLUME[:3, :4, :5])
+    assert bytes_on_a_terminal(tmp_path, 0, "laplace", before="sys.modules['rich.console'] = None") == ""
+    assert (tmp_path / "out.npy").exists()

@@ -55,7 +55,8 @@ def add_filter(commands: Any) -> None:
         description="Reads and writes .npy, .tif (several pages are a volume) and what Pillow knows. Colours "
         "are filtered one by one, but an .npy has none: all its axes lie in space, if --axes says nothing. "
         "Integers are rounded to the nearest and saturate. Photographs are turned as EXIF says; metadata is "
-        "not kept. A file is replaced when the new one is complete.",
+        "not kept. A file is replaced when the new one is complete. Long work shows a bar on a terminal, by "
+        "the package rich, which the extra image holds.",
     )
     parser.add_argument("filter", choices=_FILTERS, help="sobel and the like: magnitude, or one --axis")
     parser.add_argument("input", type=Path)
@@ -328,8 +329,11 @@ def _rounded(result: Array, dtype: np.dtype[Any]) -> Array:
 
 @contextmanager
 def _bar(steps: int, work: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on the terminal's error stream, if there is one and the work is long."""
-    if work < _LONG or steps < 2 or not sys.stderr.isatty():
+    """A progress bar on the terminal's error stream, if there is one, and rich, and the work is long.
+
+    Of a single step nobody knows how far it is: its bar goes to and fro.
+    """
+    if work < _LONG or not sys.stderr.isatty():
         yield lambda: None
         return
     try:
@@ -339,5 +343,5 @@ def _bar(steps: int, work: int) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("filtering", total=steps)
+        task = progress.add_task("filtering", total=steps if steps > 1 else None)
         yield lambda: progress.advance(task)

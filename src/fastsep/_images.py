@@ -18,6 +18,23 @@ Array = NDArray[Any]
 _TIFF = (".tif", ".tiff")
 # Pillow's modes of grey, or of red, green and blue, with or without alpha; P and PA have a palette.
 _MODES = ("1", "L", "LA", "RGB", "RGBA", "P", "PA", "I", "I;16", "I;16B", "I;16L", "F")
+# What pictures are, by bytes of a number and numbers of a pixel, in Pillow's words and in ours.
+_WRITTEN = {(1, 1): ("L", "grey"), (1, 2): ("LA", "grey with alpha"), (1, 3): ("RGB", "RGB"),
+            (1, 4): ("RGBA", "RGB with alpha"), (2, 1): ("I;16", "grey of 16 bits")}  # fmt: skip
+# Formats that hold such as they are, but for what lossy ones lose; others make palettes, or several sizes.
+_FORMATS = {
+    "PNG": ("L", "LA", "RGB", "RGBA", "I;16"),
+    "JPEG": ("L", "RGB"),
+    "JPEG2000": ("L", "LA", "RGB", "RGBA", "I;16"),
+    "WEBP": ("L", "RGB", "RGBA"),
+    "AVIF": ("L", "RGB", "RGBA"),
+    "GIF": ("L",),
+    "BMP": ("L", "RGB"),
+    "PPM": ("L", "RGB", "I;16"),
+    "TGA": ("L", "LA", "RGB", "RGBA"),
+    "PCX": ("L", "RGB"),
+    "SGI": ("L", "RGB", "RGBA"),
+}
 # Orientations of TIFF and EXIF: whether rows and columns are exchanged, then which of both are reversed.
 _ORIENTATIONS = {
     2: (False, False, True),
@@ -131,12 +148,14 @@ def _read_picture(path: Path) -> Image:
             if any(map(_has_words, file.tile)):
                 raise ValueError("it holds colours of 16 bits, of which Pillow reads 8; write it as .tif")
         image = operations.exif_transpose(file)
+        # A palette's colours may have alpha of their own.
+        own = image.mode == "P" and image.palette.mode.endswith("A")
         if "P" in image.mode or "transparency" in image.info:
             if image.mode not in ("1", "L", "RGB", "P", "PA"):
                 raise ValueError(
                     f"a transparent value of {image.mode} would be lost; store it as alpha first"
                 )
-            alpha = image.mode == "PA" or "transparency" in image.info
+            alpha = own or image.mode == "PA" or "transparency" in image.info
             grey = image.mode in ("1", "L")
             image = image.convert(("L" if grey else "RGB") + "A" * alpha)
         values = np.asarray(image)
@@ -170,13 +189,14 @@ def check(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], colours: int
             return
         pillow = package("PIL.Image")
         pillow.init()
-        if pillow.registered_extensions().get(suffix) not in pillow.SAVE:
+        kind = pillow.registered_extensions().get(suffix)
+        if kind not in _FORMATS or kind not in pillow.SAVE:
             raise ValueError(
                 f"{suffix or 'no suffix'!r} is no format that is written; write .tif, .npy or .png"
             )
         dtype = dtype.newbyteorder("=")
         samples = 1 if colours is None else shape[colours]
-        if len(shape) - (colours is not None) != 2 or samples > 4:
+        if len(shape) - (colours is not None) != 2 or not 1 <= samples <= 4:
             raise ValueError(
                 f"{suffix} holds one image, grey or in RGB (.npy has no colours); got shape {shape}; "
                 "write .tif or .npy"
@@ -185,6 +205,10 @@ def check(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], colours: int
             raise ValueError(
                 f"{suffix} holds uint8, or uint16 without colours; got {dtype}; write .tif or .npy"
             )
+        mode, what = _WRITTEN[dtype.itemsize, samples]
+        if mode not in _FORMATS[kind]:
+            held = ", ".join(words for name, words in _WRITTEN.values() if name in _FORMATS[kind])
+            raise ValueError(f"{suffix} holds {held}; got {what}; write .tif, .npy or .png")
 
 
 def write(path: Path, values: Array, colours: int | None) -> None:
