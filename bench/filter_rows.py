@@ -215,6 +215,8 @@ def rows_beside_opencv() -> list[FilterRow]:
         rows += [FilterRow(name, dtype, shape) for name in FUNCTIONS_WITHOUT_SIGMA for dtype in DTYPES]
     for shape in SMALL:
         rows += [FilterRow("gaussian_filter", dtype, shape, sigma=3) for dtype in DTYPES]
+        for sigma in (1, 10):
+            rows += [FilterRow("gaussian_filter", dtype, shape, sigma=sigma) for dtype in SMALL_DTYPES]
         rows += [FilterRow(name, dtype, shape) for name in FUNCTIONS_WITHOUT_SIGMA for dtype in SMALL_DTYPES]
     return rows
 
@@ -231,7 +233,7 @@ def rows_beside_scipy() -> list[FilterRow]:
         rows.append(FilterRow("gaussian_filter", dtype, UHD, "SciPy", 3))
     rows += [FilterRow("sobel", dtype, HD, "SciPy") for dtype in ("float32", "uint8")]
     for dtype in ("uint8", "uint16"):
-        rows.append(FilterRow("gaussian_filter", dtype, HD, "SciPy", 3, "flat"))
+        rows += [FilterRow("gaussian_filter", dtype, HD, "SciPy", sigma, "flat") for sigma in SIGMAS]
         rows.append(FilterRow("uniform_filter", dtype, HD, "SciPy", picture="flat"))
     rows.append(FilterRow("gaussian_filter", "uint8", UHD, "SciPy", 3, "flat"))
     rows.append(FilterRow("gaussian_filter", "float32", VOLUME, "SciPy", 2, "noise"))

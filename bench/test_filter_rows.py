@@ -15,6 +15,7 @@ from bench.filter_rows import (
     HD,
     SIGMAS,
     SMALL,
+    SMALL_DTYPES,
     UHD,
     FilterRow,
     all_filter_rows,
@@ -53,9 +54,20 @@ def test_beside_opencv_is_every_gaussian_of_the_table() -> None:
         assert others >= {(dtype, shape) for dtype in DTYPES for shape in (UHD, HD)}
 
 
+def test_small_images_are_filtered_by_every_gaussian() -> None:
+    small = {
+        (row.dtype, row.sigma, row.shape)
+        for row in ROWS
+        if row.function == "gaussian_filter" and row.shape in SMALL
+    }
+    assert small >= {(dtype, sigma, shape) for dtype in SMALL_DTYPES for sigma in SIGMAS for shape in SMALL}
+
+
 def test_flat_images_stand_beside_photographs() -> None:
     flat = [row for row in ROWS if row.picture == "flat"]
-    assert {row.dtype for row in flat} == {"uint8", "uint16"}
+    gaussians = {(row.dtype, row.sigma) for row in flat if row.function == "gaussian_filter"}
+    assert gaussians == {(dtype, sigma) for dtype in ("uint8", "uint16") for sigma in SIGMAS}
+    assert {row.dtype for row in flat if row.function == "uniform_filter"} == {"uint8", "uint16"}
     assert {replace(row, picture="photograph") for row in flat} <= set(ROWS)
     assert np.unique(image_of("uint8", TINY, "flat")).tolist() == [200]
 
