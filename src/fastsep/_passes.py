@@ -253,11 +253,12 @@ def _boxes_in_floats(passes: Sequence[Pass], dtype: np.dtype[Any]) -> tuple[list
     A quotient below a half is at least 1 / (2 · divisor) below it: more than float32 rounds it by.
     """
     size = math.prod(p.size for p in passes)
-    if dtype.kind not in "ui" or size * 2 ** (8 * dtype.itemsize) >= 2**24:
+    if dtype.kind not in "bui" or size * 2 ** (8 * dtype.itemsize) >= 2**24:
         return None
     if any(p.weights is not None for p in passes):
         return None
-    return _boxes(passes, int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    least, most = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    return _boxes(passes, least, most)
 
 
 def _boxes(passes: Sequence[Pass], least: int, most: int) -> tuple[list[Pass], list[Factor]] | None:
