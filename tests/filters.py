@@ -60,13 +60,63 @@ class Call:
     def scipy(self, **more: Any) -> Array:
         return self(scipy.ndimage, **more)
 
+    def sums(self, output: Any, double: bool) -> Any:
+        """What ours are summed in, for an output of floats."""
+        return np.float64 if double or self.input.dtype.char not in "?bBhHf" else output
+
     def bounded(self, output: Any, double: bool = False) -> Bounded:
         """SciPy's result, and how far a result in `output` may be from it: both errors together."""
         expected = self.scipy()
-        sums = np.float64 if double or self.input.dtype.char not in "?bBhHf" else output
-        ours = error(self.input, self.steps, sums, output)
-        theirs = error(self.input, self.steps, np.float64, output, scipy=True)
+        sums = self.sums(output, double)
+        ours = computed(self.input, self.steps, sums, output).error
+        theirs = computed(self.input, self.steps, np.float64, output, scipy=True).error
         return Bounded(expected.astype(np.longdouble), ours + theirs)
+
+
+@dataclass(frozen=True)
+class JoinedCall(Call):
+    """A call that joins derivatives along axes: their sum, or the root of the sum of their squares."""
+
+    derivatives: Sequence[Sequence[Step]] = field(default=())
+
+    def bounded(self, output: Any, double: bool = False) -> Bounded:
+        """The same for a call of this kind."""
+        expected = self.scipy()
+        error = self._error(self.sums(output, double), output) + self._error(np.float64, output, scipy=True)
+        return Bounded(expected.astype(np.longdouble), error)
+
+    def _error(self, sums: Any, stored: Any, scipy: bool = False) -> Array:
+        """Of squares, sums and roots, each rounded once to what is stored.
+
+        |√a - √b| is |a - b| / (√a + √b), and never more than the root of |a - b|.
+        """
+        squared = self.name == "gaussian_gradient_magnitude"
+        total = Bounded.given(np.zeros(self.input.shape))
+        for number, steps in enumerate(self.derivatives):
+            one = computed(self.input, steps, sums, stored, scipy)
+            if not steps:
+                one = rounded(one, stored)
+            if squared:
+                spread = one.error * (2 * np.abs(one.exact) + one.error)
+                one = rounded(Bounded(one.exact**2, spread), stored)
+            total = Bounded(total.exact + one.exact, total.error + one.error)
+            if number:
+                total = rounded(total, stored)
+        if squared and self.derivatives:
+            far = total.exact > total.error
+            root = np.sqrt(np.where(far, total.exact, 1))
+            total = Bounded(np.sqrt(total.exact), np.where(far, total.error / root, np.sqrt(total.error)))
+            total = rounded(total, stored)
+        return total.error
+
+
+def rounded(values: Bounded, stored: Any) -> Bounded:
+    """Rounded once more, to the type that is stored."""
+    half, smallest = np.longdouble(np.finfo(stored).eps) / 2, np.finfo(stored).smallest_subnormal
+    return Bounded(
+        values.exact,
+        values.error + half * (np.abs(values.exact) + values.error) + np.longdouble(smallest),
+    )
 
 
 def passes_by_scipy(x: Array, passes: Sequence[Pass], dtype: Any) -> Array:
@@ -82,8 +132,8 @@ def passes_by_scipy(x: Array, passes: Sequence[Pass], dtype: Any) -> Array:
     return x
 
 
-def error(array: Array, steps: Sequence[Step], sums: Any, stored: Any, scipy: bool = False) -> Array:
-    """How far passes may be from exact ones: summed in one type, each stored in another.
+def computed(array: Array, steps: Sequence[Step], sums: Any, stored: Any, scipy: bool = False) -> Bounded:
+    """What passes make exactly, and how far they may be from it: summed in one type, each stored in another.
 
     A term is rounded k + 2 times at most: its tap and cval to the type of the sums, the product, and k - 1
     additions (folded, a pair is added first, and half as many additions follow). Storing rounds once more.
@@ -115,7 +165,7 @@ def error(array: Array, steps: Sequence[Step], sums: Any, stored: Any, scipy: bo
         store = np.longdouble(np.finfo(stored).eps) / 2
         total = total + store * (np.abs(exact) + total) + np.longdouble(np.finfo(stored).smallest_subnormal)
         before = Bounded(exact, total)
-    return before.error
+    return before
 
 
 shapes = st.lists(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33]), min_size=1, max_size=3).map(
@@ -191,7 +241,7 @@ def convolve1d_calls(draw: st.DrawFn, dtypes: str) -> Call:
     return Call("convolve1d", call.arguments, call.keywords | {"origin": origin}, [turned])
 
 
-def _some_axes(draw: st.DrawFn, array: Array) -> tuple[Any, list[int]]:
+def some_axes(draw: st.DrawFn, array: Array) -> tuple[Any, list[int]]:
     axes = draw(st.none() | st.lists(st.integers(0, array.ndim - 1), unique=True, max_size=array.ndim))
     if axes is None:
         return None, list(range(array.ndim))
@@ -199,7 +249,7 @@ def _some_axes(draw: st.DrawFn, array: Array) -> tuple[Any, list[int]]:
     return signed, axes
 
 
-def _per_axis(draw: st.DrawFn, choices: st.SearchStrategy[Any], count: int) -> tuple[Any, list[Any]]:
+def per_axis(draw: st.DrawFn, choices: st.SearchStrategy[Any], count: int) -> tuple[Any, list[Any]]:
     if draw(st.booleans()):
         one = draw(choices)
         return one, [one] * count
@@ -210,12 +260,12 @@ def _per_axis(draw: st.DrawFn, choices: st.SearchStrategy[Any], count: int) -> t
 @st.composite
 def gaussian_filter_calls(draw: st.DrawFn, dtypes: str) -> Call:
     array = draw(arrays(dtypes))
-    axes, along = _some_axes(draw, array)
+    axes, along = some_axes(draw, array)
     count = len(along)
-    sigma, sigmas = _per_axis(draw, st.sampled_from([0.0, 0.4, 1, 1.0, 2.3, 6.0]), count)
-    order, orders = _per_axis(draw, st.sampled_from([0, 0, 0, 1, 2, 3]), count)
-    mode, mode_names = _per_axis(draw, modes, count)
-    radius, radii = _per_axis(draw, st.sampled_from([None, None, 0, 1, 5]), count)
+    sigma, sigmas = per_axis(draw, st.sampled_from([0.0, 0.4, 1, 1.0, 2.3, 6.0]), count)
+    order, orders = per_axis(draw, st.sampled_from([0, 0, 0, 1, 2, 3]), count)
+    mode, mode_names = per_axis(draw, modes, count)
+    radius, radii = per_axis(draw, st.sampled_from([None, None, 0, 1, 5]), count)
     cval, truncate = draw(cvals), draw(st.sampled_from([4.0, 3, 2.5, 0.1]))
     steps = []
     for i, axis in enumerate(along):
@@ -257,9 +307,9 @@ def _box_origin(draw: st.DrawFn, size: int) -> int:
 @st.composite
 def uniform_filter_calls(draw: st.DrawFn, dtypes: str) -> Call:
     array = draw(arrays(dtypes))
-    axes, along = _some_axes(draw, array)
-    size, lengths = _per_axis(draw, sizes, len(along))
-    mode, mode_names = _per_axis(draw, modes, len(along))
+    axes, along = some_axes(draw, array)
+    size, lengths = per_axis(draw, sizes, len(along))
+    mode, mode_names = per_axis(draw, modes, len(along))
     origins = [_box_origin(draw, length) for length in lengths]
     cval = draw(cvals)
     steps = [
@@ -286,7 +336,7 @@ def uniform_filter1d_calls(draw: st.DrawFn, dtypes: str) -> Call:
 def edge_calls(draw: st.DrawFn, dtypes: str) -> Call:
     array = draw(arrays(dtypes))
     axis = draw(st.integers(-array.ndim, array.ndim - 1))
-    mode, mode_names = _per_axis(draw, modes, array.ndim)
+    mode, mode_names = per_axis(draw, modes, array.ndim)
     cval, name = draw(cvals), draw(st.sampled_from(["sobel", "prewitt"]))
     smoothing = np.array([1.0, 2, 1] if name == "sobel" else [1.0, 1, 1])
     order = [axis % array.ndim, *(i for i in range(array.ndim) if i != axis % array.ndim)]
@@ -308,3 +358,35 @@ def one_traversal_calls(dtypes: str) -> st.SearchStrategy[Call]:
         uniform_filter_calls(dtypes),
         edge_calls(dtypes),
     )
+
+
+@st.composite
+def joined_calls(draw: st.DrawFn, dtypes: str) -> JoinedCall:
+    """Calls that join derivatives along axes."""
+    array = draw(arrays(dtypes))
+    name = draw(st.sampled_from(["laplace", "gaussian_laplace", "gaussian_gradient_magnitude"]))
+    axes, along = some_axes(draw, array)
+    mode, mode_names = per_axis(draw, modes, len(along))
+    plain, cval = [PLAIN.get(one, one) for one in mode_names], draw(cvals)
+    keywords = {"mode": mode, "cval": cval, "axes": axes}
+    if name == "laplace":
+        second = np.array([1.0, -2, 1])
+        differences = [[Step(axis, second, 1, one, cval)] for axis, one in zip(along, plain, strict=True)]
+        return JoinedCall(name, (array,), keywords, derivatives=differences)
+    every = name == "gaussian_gradient_magnitude" or len(along) == array.ndim
+    sigma, sigmas = per_axis(draw, st.sampled_from([0.0, 0.7, 1, 2.3]), array.ndim if every else len(along))
+    by_axis = dict(zip(range(array.ndim) if every else along, sigmas, strict=True))
+    truncate, radius = draw(st.sampled_from([4.0, 2.5])), draw(st.sampled_from([None, None, 0, 2]))
+    order = 1 if name == "gaussian_gradient_magnitude" else 2
+    derivatives = []
+    for axis, one in zip(along, plain, strict=True):
+        steps = []
+        for other in range(array.ndim):
+            width = by_axis.get(other, 0.0)
+            if width > 1e-15:
+                reach = int(truncate * float(width) + 0.5) if radius is None else radius
+                taps = _gaussian_kernel1d(width, order if other == axis else 0, reach)[::-1]
+                steps.append(Step(other, taps, reach, one, cval))
+        derivatives.append(steps)
+    keywords |= {"truncate": truncate, "radius": radius}
+    return JoinedCall(name, (array, sigma), keywords, derivatives=derivatives)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -104,6 +106,8 @@ def laid_out(x: Array, layout: str) -> Array:
         return np.ascontiguousarray(x[..., ::-1])[..., ::-1]
     if layout == "swapped":
         return x.astype(x.dtype.newbyteorder("S"))
+    if layout == "turned":
+        return np.ascontiguousarray(x[(slice(None, None, -1),) * x.ndim])[(slice(None, None, -1),) * x.ndim]
     if layout == "unaligned":
         memory = np.zeros(x.nbytes + 1, np.uint8)
         result = memory[1:].view(x.dtype).reshape(x.shape)
@@ -262,7 +266,7 @@ def test_any_cut_has_the_same_bits(shape: tuple[int, ...], kind: str, mode: str)
                 assert_same_bits(out, passes_by_scipy(x, passes, kind))
 
 
-@pytest.mark.parametrize("caches", ["L1=4K,L2=48K,L3=64K", "L1=16K,L2=256K,L3=1M"])
+@pytest.mark.parametrize("caches", ["L1=4K,L2=48K,L3=64K", "L1=4K,L2=128K,L3=64K", "L1=16K,L2=1M,L3=4M"])
 @pytest.mark.parametrize("mode", [*MODES, "valid"])
 @pytest.mark.parametrize("kinds", [("f4", "f4"), ("u1", "f4"), ("f8", "f8"), (">f4", "f4")])
 def test_volumes_in_one_traversal_have_the_bits_of_any_cut(
@@ -272,25 +276,75 @@ def test_volumes_in_one_traversal_have_the_bits_of_any_cut(
     shape = (37, 41, 150)
     x = image(shape, kinds[0], rng)
     arithmetic = {"f4": "float32", "f8": "float64"}[kinds[1]]
-    for name, sizes in (("symmetric", (5, 3, 9)), ("any", (4, 7, 2)), ("box", (3, 9, 6))):
+    for name, sizes, ends in (
+        ("symmetric", (5, 3, 9), (0.5, 0.5, 0.5)),
+        ("any", (4, 7, 2), (0, 1, 0)),
+        ("box", (3, 9, 6), (1, 0, 1)),
+        ("symmetric", (3, 7, 5), (1, 1, 1)),
+        ("symmetric", (3, 7, 5), (0, 0, 0)),
+    ):
         passes = [
             Pass(axis, "box" if name == "box" else "correlate",
                  None if name == "box" else taps(name, size, rng),
-                 size, 0 if mode == "valid" else size // 2, mode, 2.0)
-            for axis, size in enumerate(sizes)
+                 size, 0 if mode == "valid" else int(end * (size - 1) + 0.5), mode, 2.0)
+            for axis, (size, end) in enumerate(zip(sizes, ends, strict=True))
         ]  # fmt: skip
         narrow = [n - (p.size - 1) * (mode == "valid") for n, p in zip(shape, passes, strict=True)]
         expected = np.empty(narrow, kinds[1])
         filter_passes(x, expected, passes, arithmetic=arithmetic, threads=1)
-        assert_within(expected, bounded_passes(x, passes, np.dtype(arithmetic), np.dtype(kinds[1])))
+        if "48K" in caches:
+            assert_within(expected, bounded_passes(x, passes, np.dtype(arithmetic), np.dtype(kinds[1])))
         try:
             set_caches(caches)
-            for layout in ("plain", "fortran", "strided"):
+            for layout in ("plain", "fortran", "strided", "reversed", "turned"):
                 out = laid_out(np.empty(narrow, kinds[1]), layout)
-                filter_passes(laid_out(x, layout), out, passes, arithmetic=arithmetic, threads=3)
+                plan = filter_passes(laid_out(x, layout), out, passes, arithmetic=arithmetic, threads=3)
                 assert_same_bits(native(out), expected)
+                assert plan is not None
+                # Columns that meet at both ends are not cut; L2 of 48 KB does not hold every window.
+                if layout != "fortran" and "48K" not in caches and (mode != "wrap" or "1M" in caches):
+                    assert plan.traversals == 1, (name, layout)
         finally:
             set_caches(None)
+
+
+@pytest.mark.parametrize("missing", ["zeroed", "weighed"])
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_volumes_with_missing_values_are_one_traversal(kind: str, missing: str) -> None:
+    rng = np.random.default_rng(8)
+    x = image((20, 30, 70), kind, rng)
+    x[rng.random(x.shape) < 0.2] = np.nan
+    passes = [Pass(axis, "correlate", taps("symmetric", 5, rng), 5, 2, "reflect", 0.0) for axis in range(3)]
+    as_meant = np.where(np.isnan(x), 0, x if missing == "zeroed" else 1).astype(kind)
+    expected, out = np.empty_like(x), np.empty_like(x)
+    arithmetic = f"float{8 * x.itemsize}"
+    filter_passes(as_meant, expected, passes, arithmetic=arithmetic)
+    plan = filter_passes(x, out, passes, arithmetic=arithmetic, missing=missing, threads=2)
+    assert plan is not None and plan.traversals == 1
+    assert_same_bits(out, expected)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "constant", "wrap", "valid"])
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_volumes_of_four_axes(kind: str, mode: str) -> None:
+    """Three of them filtered are one traversal, whichever; of four the first is one of its own."""
+    rng = np.random.default_rng(9)
+    shape = (6, 13, 21, 70)
+    x = image(shape, kind, rng)
+    arithmetic = f"float{8 * x.itemsize}"
+    for axes in ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2, 3)):
+        passes = [
+            Pass(axis, "correlate", taps("any", size, rng), size, 0 if mode == "valid" else 1, mode, 2.0)
+            for axis, size in zip(axes, (3, 5, 4, 2), strict=False)
+        ]
+        narrow = list(shape)
+        for p in passes:
+            narrow[p.axis] -= (p.size - 1) * (mode == "valid")
+        out = np.empty(narrow, kind)
+        plan = filter_passes(x, out, passes, arithmetic=arithmetic, threads=2)
+        assert_within(out, bounded_passes(x, passes, x.dtype, x.dtype))
+        assert plan is not None
+        assert plan.traversals == len(axes) - 2, axes
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -377,8 +431,8 @@ def test_the_nearest_gaussian_is_at_most_one_off(kind: str, sigma: float) -> Non
         exact = bounded_passes(x, passes, np.float64, np.float64).exact
         off = np.abs(out.astype(np.longdouble) - np.floor(exact + 0.5))
         assert off.max() <= 1
-        # The weights have at least 12 binary digits: less than a sixteenth of a count of error, on average.
-        assert (off > 0).mean() < 1 / 8
+        # lines.md: 0.09 to 0.22 %; here some of 9900.
+        assert (off > 0).mean() < 1 / 100
 
 
 def test_integer_weights_keep_their_sum_and_their_symmetry() -> None:
@@ -390,7 +444,8 @@ def test_integer_weights_keep_their_sum_and_their_symmetry() -> None:
                 integers = integer_weights(weights, bits)
                 assert np.array_equal(integers, np.rint(integers))
                 if kind == "any" or size % 2:
-                    assert integers.sum() == np.floor(weights.sum() * 2.0**bits + 0.5) or bits == 30
+                    whole = sum(map(Fraction, weights.tolist())) * 2**bits
+                    assert integers.sum() == math.floor(whole + Fraction(1, 2))
                     assert np.abs(integers - weights * 2.0**bits).max() <= 1.5
                 if kind == "symmetric" and size % 2:
                     assert np.array_equal(integers, integers[::-1])

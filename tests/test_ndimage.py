@@ -93,6 +93,44 @@ def test_complex_input_is_filtered_by_its_parts(call: filters.Call) -> None:
     assert_same_bits(call(ndi, precision="double"), call.scipy())
 
 
+@given(
+    call=filters.one_traversal_calls(filters.FLOATS),
+    seed=filters.seeds,
+    output=st.sampled_from([None, *"bBhHiIl?"]),
+)
+def test_what_is_not_finite_goes_as_far_as_by_scipy(
+    call: filters.Call, seed: int, output: str | None
+) -> None:
+    """In double, and as integers: the most negative number, or the low bits of that."""
+    array = np.array(call.input)
+    if array.size:
+        generator = np.random.default_rng(seed)
+        for value in (np.nan, np.inf, -np.inf):
+            array.flat[generator.integers(0, array.size)] = value
+    more = {} if output is None else {"output": np.dtype(output).type}
+    spread = filters.Call(call.name, (array, *call.arguments[1:]), call.keywords)
+    with np.errstate(invalid="ignore"):
+        expected, actual = spread.scipy(**more), spread(ndi, precision="double", **more)
+    # SciPy's NaN may have a sign.
+    numbers = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.isnan(actual), ~numbers)
+    assert_same_bits(actual[numbers], expected[numbers])
+
+
+@given(call=filters.one_traversal_calls("FD"), cval=st.sampled_from([2 - 1j, 0.5j, -3 + 0j]))
+def test_a_complex_constant_has_a_part_for_each(call: filters.Call, cval: complex) -> None:
+    beyond = dataclasses.replace(call, keywords=call.keywords | {"cval": cval})
+    assert_same_bits(beyond(ndi, precision="double"), beyond.scipy())
+    # In the input's own type part by part.
+    actual = beyond(ndi)
+    for part, constant, own in (
+        (call.input.real, cval.real, actual.real),
+        (call.input.imag, cval.imag, actual.imag),
+    ):
+        alone = (np.ascontiguousarray(part), *call.arguments[1:])
+        assert_same_bits(own, filters.Call(call.name, alone, call.keywords | {"cval": constant})(ndi))
+
+
 @pytest.mark.parametrize("function", [ndi.correlate1d, ndi.convolve])
 def test_complex_weights_sum_in_the_type_of_the_output(function: Any) -> None:
     rng = np.random.default_rng(3)
@@ -123,35 +161,52 @@ def test_threads_do_not_change_a_bit(call: filters.Call, threads: int) -> None:
     assert_same_bits(call(ndi, threads=threads), call(ndi))
 
 
-@given(
-    array=filters.arrays(filters.INTEGERS + filters.FLOATS),
-    name=st.sampled_from(["laplace", "gaussian_laplace", "gaussian_gradient_magnitude"]),
-    sigma=st.sampled_from([1.0, 0.7]),
-    mode=filters.modes,
-    data=st.data(),
-)
-def test_sums_over_axes_have_the_bits_of_scipy(
-    array: Any, name: str, sigma: float, mode: str, data: Any
-) -> None:
-    axes, _ = filters._some_axes(data.draw, array)
-    arguments: tuple[Any, ...] = (array,) if name == "laplace" else (array, sigma)
-    call = filters.Call(name, arguments, {"mode": mode, "cval": 2.0, "axes": axes})
+@given(call=filters.joined_calls(filters.INTEGERS + filters.FLOATS))
+def test_sums_over_axes_have_the_bits_of_scipy(call: filters.JoinedCall) -> None:
     with np.errstate(invalid="ignore"):
         assert_same_bits(call(ndi, precision="double"), call.scipy())
+
+
+@given(call=filters.joined_calls(filters.INTEGERS), threads=st.sampled_from([1, 2, 3]))
+def test_sums_over_axes_of_integers_have_the_bits_of_scipy(call: filters.JoinedCall, threads: int) -> None:
+    with np.errstate(invalid="ignore"):
+        assert_same_bits(call(ndi, threads=threads), call.scipy())
+
+
+@given(
+    call=filters.joined_calls(filters.INTEGERS + filters.FLOATS),
+    output=st.sampled_from("fd"),
+    threads=st.sampled_from([1, 2, 3]),
+)
+def test_sums_over_axes_are_within_the_bound(call: filters.JoinedCall, output: str, threads: int) -> None:
+    kind = np.dtype(output)
+    stored = dataclasses.replace(call, keywords=call.keywords | {"output": kind})
+    actual = stored(ndi, threads=threads)
+    assert actual.dtype == kind
+    assert_within(actual, stored.bounded(kind))
+    assert_same_bits(stored(ndi), actual)
+
+
+@given(call=filters.joined_calls("FD"))
+def test_sums_over_axes_of_complex_input_have_the_bits_of_scipy(call: filters.JoinedCall) -> None:
+    assert_same_bits(call(ndi, precision="double"), call.scipy())
 
 
 @given(
     array=filters.arrays(filters.INTEGERS + filters.FLOATS),
     name=st.sampled_from(["generic_laplace", "generic_gradient_magnitude"]),
-    mode=filters.modes,
+    data=st.data(),
 )
-def test_generic_functions_take_any_derivative(array: Any, name: str, mode: str) -> None:
+def test_generic_functions_take_any_derivative(array: Any, name: str, data: Any) -> None:
     def derivative(*arguments: Any, weights: Any) -> Any:
         array, axis, output, mode, cval, scale = arguments
         return scipy.ndimage.correlate1d(array, np.multiply(weights, scale), axis, output, mode, cval, 0)
 
+    axes, along = filters.some_axes(data.draw, array)
+    mode, _ = filters.per_axis(data.draw, filters.modes, len(along))
     call = filters.Call(name, (array, derivative), {
-        "mode": mode, "cval": 1.0, "extra_arguments": (2,), "extra_keywords": {"weights": [1, 0, -1]},
+        "mode": mode, "cval": 1.0, "axes": axes, "extra_arguments": (2,),
+        "extra_keywords": {"weights": [1, 0, -1]},
     })  # fmt: skip
     with np.errstate(invalid="ignore"):
         assert_same_bits(call(ndi), call.scipy())
@@ -172,11 +227,7 @@ def nd_calls(draw: st.DrawFn, dtypes: str) -> filters.Call:
     name = draw(st.sampled_from(["correlate", "convolve"]))
     # Taps lie along the axes in ascending order; origins along those of some axes in the order given.
     placed = shape if axes is None or count == array.ndim else [shape[sorted(axes).index(a)] for a in axes]
-    origins = [
-        draw(st.integers(-(size // 2), (size - 1) // 2)) if name == "correlate"
-        else draw(st.integers(-((size - 1) // 2), size // 2 - (size % 2 == 0)))
-        for size in placed
-    ]  # fmt: skip
+    origins = [draw(st.integers(-(size // 2), (size - 1) // 2)) for size in placed]
     keywords = {"mode": draw(filters.modes), "cval": draw(filters.cvals), "origin": origins, "axes": axes}
     return filters.Call(name, (array, weights), keywords)
 

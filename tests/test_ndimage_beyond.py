@@ -179,19 +179,38 @@ def test_separable_filter_is_one_correlation_after_another(array: Any, data: Any
     along = range(array.ndim) if axes is None else axes
     kernels = [data.draw(st.none() | filters.kernels()) for _ in along]
     modes = [data.draw(filters.modes) for _ in along]
+    sizes = [1 if kernel is None else len(kernel) for kernel in kernels]
+    origins = [data.draw(st.integers(-(size // 2), (size - 1) // 2)) for size in sizes]
+    cval = data.draw(filters.cvals)
     expected = array
-    for axis, kernel, mode in zip(along, kernels, modes, strict=True):
+    for axis, kernel, mode, origin in zip(along, kernels, modes, origins, strict=True):
         if kernel is not None:
-            expected = ndi.correlate1d(expected, kernel, axis, mode=mode)
-    actual = ndi.separable_filter(array, kernels, axes, mode=modes)
+            expected = ndi.correlate1d(expected, kernel, axis, mode=mode, cval=cval, origin=origin)
+    actual = ndi.separable_filter(array, kernels, axes, mode=modes, cval=cval, origin=origins)
     assert_same_bits(actual, np.ascontiguousarray(expected, actual.dtype))
 
 
 def test_scharr_is_the_kernel_of_scharr() -> None:
-    image = filters.values(0, (20, 30), np.int32)
+    image = filters.values(1, (20, 30), np.int32)
     kernel = np.outer([3, 10, 3], [-1, 0, 1])
     assert_same_bits(ndi.scharr(image), scipy.ndimage.correlate(image, kernel))
     assert_same_bits(ndi.scharr(image, 0), scipy.ndimage.correlate(image, kernel.T))
+
+
+@given(array=filters.arrays(EVERY), output=st.sampled_from([None, *"hiqfd"]), data=st.data())
+def test_scharr_is_one_pass_after_another_by_scipy(array: Any, output: str | None, data: Any) -> None:
+    axis = data.draw(st.integers(-array.ndim, array.ndim - 1))
+    mode, modes = filters.per_axis(data.draw, filters.modes, array.ndim)
+    cval, kind = data.draw(filters.cvals), None if output is None else np.dtype(output)
+    along = axis % array.ndim
+    expected = array
+    for i in [along, *(i for i in range(array.ndim) if i != along)]:
+        taps = [-1, 0, 1] if i == along else [3, 10, 3]
+        expected = scipy.ndimage.correlate1d(expected, taps, i, kind, modes[i], cval)
+    actual = ndi.scharr(array, axis, kind, mode, cval, precision="double")
+    assert_same_bits(actual, expected)
+    if actual.dtype.kind in "iub":
+        assert_same_bits(ndi.scharr(array, axis, kind, mode, cval), expected)
 
 
 @pytest.mark.parametrize("name", ["laplace", "gaussian_laplace", "gaussian_gradient_magnitude"])
