@@ -23,6 +23,8 @@ tests=(
     tests/test_pointwise.py tests/test_depthwise.py tests/test_conv.py tests/test_separable.py
     tests/test_inverted_residual.py tests/test_activations.py tests/test_numerics.py tests/test_layouts.py
     tests/test_memory_guard.py tests/test_pooling.py tests/test_elementwise.py tests/test_network.py
+    tests/test_squeeze_excite.py::test_block_keeps_the_bound_and_the_bits_of_the_parts
+    tests/test_caches.py::test_depthwise_line_by_line tests/test_casts.py
 )
 
 apt_for_arm64() {
