@@ -8,7 +8,7 @@
 #include <time.h>
 
 /* A thread's share of the tiles, on a cache line of its own. */
-struct fs_share { int64_t next, last; char apart[48]; };
+struct fs_share { int64_t next, last; char apart[48]; } __attribute__((aligned(64)));
 
 static inline int64_t fs_take(struct fs_share *share)
 {
