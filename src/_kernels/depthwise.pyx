@@ -352,11 +352,13 @@ cdef str row_pairs(const depthwise_plan *p):
 
 cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     cdef const depthwise_plan *p = &call.plan[0]
-    cdef int64_t item = p.kernels.bytes, blocks, pairs, work, held, budget
+    cdef int64_t item = p.kernels.bytes, blocks, pairs, work, held, budget, most
     cdef const int64_t *image = &call.x.shape[1]
+    cdef bint staged
     call.stage_x = p.repeat > 1 or channels_apart(&call.x, item)
     call.stage_out = channels_apart(&call.out, item)
     call.stage_residual = call.residual.data != NULL and channels_apart(&call.residual, item)
+    staged = call.stage_x or call.stage_out or call.stage_residual
     # With dilation a pair sees two rows of many that the ring would hold, and lines that it does not use; with strides
     # it sees too many pixels an output (the micro-kernel has a way of its own for them).
     call.compact = (not call.stage_x and p.window.taps[0] == 1 and p.window.dilation[1] == p.window.dilation[2] == 1
@@ -366,7 +368,7 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
 
     # Channels: all, which are one run of memory, unless threads would be left without work or pixels are copied.
     blocks = max(1, (p.channels + staged_channels() // 2) // staged_channels())
-    if not (call.stage_x or call.compact or call.stage_out or call.stage_residual):
+    if not (staged or call.compact):
         pairs = call.out.shape[0] * call.out.shape[1] * ((call.out.shape[2] + 1) // 2)
         blocks = min(blocks, THREAD_TILES * threads // max(pairs, 1)) if threads > 1 else 1
         blocks = max(blocks, 1)
@@ -377,7 +379,7 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     work = p.taps * min(call.block_channels, p.channels)
     call.block_columns = call.out.shape[3]
     budget = max(16, 2 * TILE_WORK // max(work, 1))
-    if call.stage_x or call.compact or call.stage_out or call.stage_residual:
+    if staged or call.compact:
         held = seen(&p.window, image, 0, 1) * seen(&p.window, image, 1, 2) * p.window.strides[2] + 4
         held *= call.block_channels * item
         budget = min(budget, max(16, staging_bytes() // max(held, 1)))
@@ -398,8 +400,9 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     call.block_rows = (call.block_rows + blocks - 1) // blocks * blocks
     # No rectangle is shared by two threads: where their channels meet they would share a cache line of every pixel.
     if threads > 1 and call.out.shape[0] * call.out.shape[1] * call.column_blocks % threads != 0:
-        held = call.block_rows if call.stage_x or call.stage_out or call.stage_residual else 4 * call.block_rows
-        call.block_rows = even_rows(call.out.shape[2], call.block_rows, held, blocks, threads)
+        # What is staged was bounded above.
+        most = call.block_rows if staged else 4 * call.block_rows
+        call.block_rows = even_rows(call.out.shape[2], call.block_rows, most, blocks, threads)
     call.block_rows = min(call.block_rows, max(call.out.shape[2], 1))
     call.row_blocks = (call.out.shape[2] + call.block_rows - 1) // call.block_rows
 
