@@ -85,15 +85,21 @@ ON_TOP := import pathlib, sys, sysconfig; \
 	pathlib.Path(sysconfig.get_path("purelib"), "on-top-of-venv.pth").write_text( \
 		f"import site; site.addsitedir({sys.argv[1]!r})\n")
 
+# `venv --clear` empties what a symbolic link points at, which may be another tree's.
+define own_environment
+	@test ! -L $(1) || { echo "$(1) is a symbolic link, and what it points at would be emptied: remove the link" >&2; exit 1; }
+	$(RUN) -m venv --clear $(1)
+endef
+
 $(PEERS)/.stamp-peers: $(VENV)/.stamp-environment bench/peers/requirements.txt
 	@echo "installing the peers: about 3 minutes, 2 GB"
-	$(RUN) -m venv --clear $(PEERS)
+	$(call own_environment,$(PEERS))
 	@$(PEERS)/bin/python -m pip install --quiet --requirement bench/peers/requirements.txt
 	@$(PEERS)/bin/python -c '$(ON_TOP)' "$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
 
 $(CONVERTER)/.stamp-converter: $(VENV)/.stamp-environment bench/peers/convert-requirements.txt
-	$(RUN) -m venv --clear $(CONVERTER)
+	$(call own_environment,$(CONVERTER))
 	@$(CONVERTER)/bin/python -m pip install --quiet --requirement bench/peers/convert-requirements.txt
 	@touch $@
 
