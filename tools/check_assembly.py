@@ -81,12 +81,6 @@ ALLOWED: dict[str, tuple[Allowed, ...]] = {
         Allowed("depthwise_3x3_stride2", 0, 2, BOUNDS),
         Allowed("depthwise_5x5", 0, 2, BOUNDS),
         Allowed("depthwise_7x7", 0, 2, BOUNDS),
-        Allowed(
-            "depthwise_7_stride2",
-            2,
-            2,
-            "two of 8 sums, which 7 taps and 1 input leave no registers for",
-        ),
         Allowed("lines_symmetric_1", 1, 2, DIVISOR),
         Allowed("lines_symmetric_2", 1, 2, DIVISOR),
         Allowed("lines_symmetric_3", 1, 2, DIVISOR),
@@ -114,7 +108,7 @@ ALLOWED: dict[str, tuple[Allowed, ...]] = {
         Allowed("depthwise_5_stride2", 3, 5, "inputs of both rows, read ahead; doubles alone"),
         Allowed("depthwise_7_stride2", 6, 9, "inputs of both rows, read ahead; doubles alone"),
         Allowed("elementwise", 18, 10, BLOCK),
-        Allowed("activate_rows", 1, 1, "two vectors of a curve and its constants: one more than 32 registers"),
+        Allowed("activate_rows", 1, 1, "two vectors of a curve and its constants: 33 registers"),
         Allowed("fma_burst", 15, 0, "GCC keeps the sums of each repetition for what follows the loop"),
         Allowed("clock_burst", 15, 0, "as fma_burst, whose FMAs it runs"),
     ),
@@ -149,7 +143,8 @@ def hot_failures(loops: dict[str, list[Loop]], isa: str) -> list[str]:
     hot += [f"{kernel}_i16_{isa}" for kernel in HOT_SHORT[isa]]
     print(f"{'kernel':<32} {'FMAs':>5} {'products':>9} {'loads':>6} {'broadcasts':>11} {'scalars':>8}")
     for symbol in hot:
-        busiest = max(loops.get(symbol, []), key=lambda loop: loop.fmas, default=Loop())
+        # Of as many FMAs the one of whole vectors inside the image: borders and masks load more.
+        busiest = max(loops.get(symbol, []), key=lambda loop: (loop.fmas, -loop.loads), default=Loop())
         print(
             f"{symbol:<32} {busiest.fmas:>5} {busiest.products:>9} {busiest.loads:>6} "
             f"{busiest.broadcasts:>11} {busiest.scalars:>8}"
