@@ -264,6 +264,14 @@ def test_empty_begins_at_a_cache_line(shape: tuple[int, ...], dtype: Any) -> Non
         assert array.ctypes.data % 64 == 0
 
 
+@pytest.mark.parametrize("shape", [(-100_000, -100_000), -1, (2, -3), (-1, 0)])
+def test_empty_refuses_negative_sizes_as_numpy_does(shape: Any) -> None:
+    with pytest.raises(ValueError, match="negative dimensions are not allowed"):
+        np.empty(shape)
+    with pytest.raises(ValueError, match="negative dimensions are not allowed"):
+        fastsep.empty(shape)
+
+
 @pytest.mark.parametrize("size", [3, 5000, 100_000])
 def test_empty_of_objects_holds_none(size: int) -> None:
     """They are references: NumPy lets them begin as None."""
