@@ -7,7 +7,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from threadpoolctl import threadpool_limits
 
 import fastsep
-from bench.filters import FILTER_ROWS, FilterRow
+from bench.filters import FILTER_ROWS, StoryFilter
 from bench.measure import measure, measure_call, thread_counts
 from bench.network_story import NETWORK_WAYS, ROW, NetworkWay
 from bench.network_story import check as check_network
@@ -24,7 +24,7 @@ def test_story(benchmark: BenchmarkFixture, row: Row, threads: int) -> None:
 
 @pytest.mark.parametrize("threads", thread_counts())
 @pytest.mark.parametrize("row", FILTER_ROWS, ids=lambda row: row.name)
-def test_filters(benchmark: BenchmarkFixture, row: FilterRow, threads: int) -> None:
+def test_filters(benchmark: BenchmarkFixture, row: StoryFilter, threads: int) -> None:
     benchmark.group = row.step
     benchmark.extra_info.update(step=row.step, label=row.label, **row.work)
     call = row.call(threads)

@@ -132,13 +132,14 @@ def stored_runs(folder: Path) -> list[Path]:
 
 
 def choose(paths: list[Path], earlier: str | None) -> tuple[Path, Path]:
-    """Return the run to compare with, and the newest; `earlier` is the begin of a file's name."""
+    """Return the run to compare with, and the newest; `earlier` is a number or the begin of a file's name."""
     if len(paths) < 2:
         raise ValueError(f"{len(paths)} stored runs; a comparison needs two: run `make bench-peers` again")
     *others, newest = paths
     if not earlier:
         return others[-1], newest
-    matching = [path for path in others if path.name.startswith(earlier)]
+    begin = f"{int(earlier):04}_" if earlier.isdecimal() else earlier  # as pytest-benchmark writes numbers
+    matching = [path for path in others if path.name.startswith(begin)]
     if len(matching) != 1:
         names = ", ".join(path.stem for path in others)
         raise ValueError(f"{earlier!r} begins the name of {len(matching)} earlier runs; there are {names}")

@@ -35,6 +35,18 @@ FLOAT32_TOLERANCE, FLOAT64_TOLERANCE = 1e-4, 1e-10
 COUNTS = 1
 
 
+def lane_operations(function: Function, radius: int, axes: int, dtype: str) -> int:
+    """Return twice the vector operations a pixel that nobody gets around, one axis after the other.
+
+    A symmetric kernel of 2·radius + 1 taps takes radius additions and radius + 1 multiply-adds; Sobel has
+    3 + 2 taps that are not 0; a running sum adds, subtracts and scales, whatever its length. Of lanes of
+    float32 a double takes two; of 8 and 16 bits, two products fit into one.
+    """
+    along = {"gaussian_filter": 2 * radius + 1, "uniform_filter": 3, "sobel": 0}[function]
+    operations = 5 if function == "sobel" else along * axes
+    return operations * {"float32": 2, "float64": 4}.get(dtype, 1)
+
+
 @dataclass(frozen=True)
 class FilterRow:
     """One filter on one image, beside one library.
@@ -121,20 +133,9 @@ class FilterRow:
         return int(np.prod(self.shape))
 
     @property
-    def operations(self) -> int:
-        """Vector operations a pixel that nobody gets around, one axis after the other, counted as FMAs.
-
-        A symmetric kernel of 2r + 1 taps takes r additions and r + 1 multiply-adds; Sobel has 3 + 2 taps
-        that are not 0; a running sum adds, subtracts and scales, whatever its length.
-        """
-        along = {"gaussian_filter": 2 * self.radius + 1, "uniform_filter": 3, "sobel": 0}[self.function]
-        return 5 if self.function == "sobel" else along * len(self.shape)
-
-    @property
     def multiply_adds(self) -> int:
-        """Operations in lanes of float32: a double takes two; of 8 and 16 bits, two products fit into one."""
-        arithmetic = {"float32": 2, "float64": 4}.get(self.dtype, 1)
-        return self.pixels * self.operations * arithmetic // 2
+        """Operations in lanes of float32."""
+        return self.pixels * lane_operations(self.function, self.radius, len(self.shape), self.dtype) // 2
 
     @property
     def compulsory_bytes(self) -> int:

@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[1]
 RUN = ROOT / "build" / "bench" / "peers.json"
 DIRECTORY = ROOT / "build" / "bench" / "peers"
 INVALID = 3
+# Cliffs, and slow choices, that the README names.
+NAMED = 8
 
 TITLE = "fastsep beside its peers"
 COMMAND = "make bench-peers"
@@ -559,8 +561,7 @@ def cliff_table(cliffs: Sequence[Cliff]) -> Table:
 def sweep_section(results: Results) -> Iterator[Block]:
     """Yield cliffs and slow choices first, then the figures."""
     findings = results.findings
-    cliffs = sorted(findings.cliffs, key=lambda cliff: cliff.allowed / cliff.factor)
-    choices = sorted(findings.choices, key=lambda choice: -choice.lost)
+    cliffs, choices = findings.worst_cliffs, findings.worst_choices
     yield Paragraph(
         f"{findings.points} points in {len(results.walks)} walks: {plural(len(cliffs), 'cliff')}, "
         f"{plural(len(choices), 'slow choice')} of threads."
@@ -753,11 +754,15 @@ def readme_block(results: Results) -> str:
     findings = results.findings
     if findings.points:
         parts.append(
-            f"The sweep of {findings.points} shapes found "
+            f"The sweep of {findings.points} points found "
             f"{plural(len(findings.cliffs), 'cliff')} (more than twice "
             f"a neighbour's cost per multiply-add) and {plural(len(findings.choices), 'slow choice')} by "
-            "`threads=None`."
+            "`threads=None` (more than 5 % and 2 µs behind the better of one and all threads)."
         )
+        if worst := [
+            f"- {found}" for found in (*findings.worst_cliffs[:NAMED], *findings.worst_choices[:NAMED])
+        ]:
+            parts.append("The worst of them:\n\n" + "\n".join(worst))
     full = " at the full pace" if results.pace is not None and results.pace.name == "quick" else ""
     parts.append(
         f"{pace_text(results)} `{COMMAND}` measures all of it again{full} and writes tables, "

@@ -182,8 +182,9 @@ def markdown(report: Report) -> str:
         f"{report.machine}.",
         "Measured roofline, the best of three: " + "; ".join(report.rooflines) + ".",
         "Medians. Layers: float32, batch 1, fed with feature maps of the photograph; filters: the photograph "
-        "itself, parameters are taps. The speed-up is over the first row of each table on as many threads; "
-        "SciPy has one.",
+        "itself, parameters are taps, one multiply-add each and pixel; their roofline counts what nobody "
+        "gets around (docs/benchmarks.md, Filters). The speed-up is over the first row of each table on as "
+        "many threads; SciPy has one.",
     ]
     threads = report.thread_counts
     for step, rows in report.steps():

@@ -259,7 +259,14 @@ def walks() -> list[Walk]:
             walk(replace(base, kernel=kernel), "stride", STRIDES)
             for stride in STRIDES:
                 walk(replace(base, kernel=kernel, stride=stride), "dilation", DILATIONS)
+    first = [replace(base, data_format="channels_first") for base in (depthwise, separable)]
+    for base in first:
+        for stride in STRIDES:
+            walk(replace(base, stride=stride), "kernel", KERNELS)
+        walk(base, "stride", STRIDES)
+        walk(base, "dilation", DILATIONS)
     for base in (
+        *(replace(base, size=14) for base in first),
         replace(depthwise, size=14),
         replace(depthwise, size=7, channels=9),
         replace(pointwise, size=7, channels=128, outputs=128),
@@ -527,10 +534,19 @@ class Findings:
         self.cliffs += cliffs_of(walk, points)
         self.choices += slow_choices(walk, points)
 
+    @property
+    def worst_cliffs(self) -> list[Cliff]:
+        """The cliffs, worst first."""
+        return sorted(self.cliffs, key=lambda cliff: cliff.allowed / cliff.factor)
+
+    @property
+    def worst_choices(self) -> list[ThreadChoice]:
+        """The slow choices, worst first."""
+        return sorted(self.choices, key=lambda choice: -choice.lost)
+
     def __str__(self) -> str:
         """Say everything, worst first."""
-        cliffs = sorted(self.cliffs, key=lambda cliff: cliff.allowed / cliff.factor)
-        choices = sorted(self.choices, key=lambda choice: -choice.lost)
+        cliffs, choices = self.worst_cliffs, self.worst_choices
         return "\n".join(
             [
                 f"{self.points} points, {len(cliffs)} cliffs, {len(choices)} slow choices of threads",

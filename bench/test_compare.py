@@ -106,10 +106,14 @@ def test_the_previous_run_is_taken_unless_one_is_named() -> None:
     paths = [Path(f"{number:04}_x.json") for number in (1, 2, 3)]
     assert compare.choose(paths, None) == (paths[1], paths[2])
     assert compare.choose(paths, "0001") == (paths[0], paths[2])
+    assert compare.choose(paths, "1") == (paths[0], paths[2])
+    assert compare.choose(paths, paths[0].stem) == (paths[0], paths[2])
     with pytest.raises(
         ValueError, match="'0004' begins the name of 0 earlier runs; there are 0001_x, 0002_x"
     ):
         compare.choose(paths, "0004")
+    with pytest.raises(ValueError, match="'0003' begins the name of 0 earlier runs"):
+        compare.choose(paths, "0003")  # the newest is what is compared
     with pytest.raises(ValueError, match="1 stored runs; a comparison needs two"):
         compare.choose(paths[:1], None)
 

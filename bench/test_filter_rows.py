@@ -22,6 +22,7 @@ from bench.filter_rows import (
     expected_of,
     image_of,
 )
+from bench.filters import FILTER_ROWS, StoryFilter
 from bench.peers import scipy_ndimage
 from bench.peers.form import Form
 
@@ -147,3 +148,11 @@ def test_work_counts_lanes_and_bytes() -> None:
     assert replace(single, dtype="uint8").multiply_adds == single.multiply_adds // 2
     assert single.compulsory_bytes == pixels * 8
     assert FilterRow("sobel", "uint8", HD).compulsory_bytes == pixels * 3
+
+
+@pytest.mark.parametrize("story", FILTER_ROWS, ids=lambda row: row.name)
+def test_the_storys_roofline_is_that_of_the_same_filter_beside_peers(story: StoryFilter) -> None:
+    peer = FilterRow(story.function, story.dtype, HD, "SciPy", story.arguments.get("sigma", 0))
+    assert story.work["roofline_multiply_adds"] == peer.multiply_adds
+    # No more than what the textbook counts, which GFLOP/s are of: doubles are not in the story.
+    assert story.work["roofline_multiply_adds"] <= story.work["multiply_adds"]
