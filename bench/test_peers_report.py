@@ -489,7 +489,7 @@ def test_a_run_says_so_if_nothing_disturbed_it_or_nobody_looked() -> None:
 @pytest.mark.parametrize(
     ("pace", "sentence", "again"),
     [
-        (FULL, "These figures are of a full run: 3 rounds of blocks of 15 ms.", "all of it again and"),
+        (FULL, "These figures are of a full run: 5 rounds of blocks of 15 ms.", "all of it again and"),
         (
             QUICK,
             "These figures are of `make bench-peers ARGS=--quick`, whose blocks of calls are short (6 ms): "
