@@ -49,10 +49,11 @@ cdef extern from *:
 # curves, staging and the generic kernels take several times as long; the others by how long the last one took.
 SLAB_SECONDS = 0.04
 FIRST_SLAB = 0.25
-# A parallel region costs 1 to 4 µs with spinning workers (44 with sleeping ones): below this much serial time a second
-# thread wins less than 2 µs. The constants of the predictions were measured on Zen 4 and Zen 3 with AVX2: on the latter
+# A parallel region costs 1 to 2 µs with spinning workers on cores side by side, 7 where the host places them badly (44
+# with sleeping ones). At 8 µs of serial time a second thread wins 2 µs in the first case and loses 3 in the second, below
+# it wins less and loses more. The constants of the predictions were measured on Zen 4 and Zen 3 with AVX2: on the latter
 # nine tenths of the sweep's calls of 4 to 30 µs are predicted at 0.72 to 1.44 of their time, half at less than 0.95.
-cdef double PARALLEL_SECONDS = 6e-6
+cdef double PARALLEL_SECONDS = 8e-6
 # A worker wakes a microsecond or two after its caller; if the caller then takes a tile of a short call from it, the
 # tile's output changes caches in every call. Depthwise 3×3 at 14² × 256, two threads: 14 µs without help, 14 to 31 with
 # it; at 8² × 128: 5 and 6.
