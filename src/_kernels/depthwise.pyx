@@ -316,7 +316,7 @@ cdef int busiest_rows(int height, int rows, int step, int threads) noexcept nogi
     return each * whole + (4 * last + last % step if over == 1 else whole)
 
 
-cdef int64_t even_rows(int64_t height, int64_t rows, int64_t most, int64_t step, int threads) noexcept nogil:
+cdef int64_t balanced_rows(int64_t height, int64_t rows, int64_t most, int64_t step, int threads) noexcept nogil:
     """About `rows` rows a block and at most `most`, such that threads end together: of 28 rows on two threads 2 blocks of
     14, not 7 of 4, of which one thread would get four (Zen 3, 28² × 256 43 → 38 µs); of 56 rows 4 of 14, not 8 of 7,
     whose last rows have no partner (56² × 144, stride 2 of 112²: 37 → 33). Half a microsecond at most: only numbers of
@@ -402,7 +402,7 @@ cdef void lay_out(depthwise_call *call, int threads) noexcept nogil:
     if threads > 1 and call.out.shape[0] * call.out.shape[1] * call.column_blocks % threads != 0:
         # What is staged was bounded above.
         most = call.block_rows if staged else 4 * call.block_rows
-        call.block_rows = even_rows(call.out.shape[2], call.block_rows, most, blocks, threads)
+        call.block_rows = balanced_rows(call.out.shape[2], call.block_rows, most, blocks, threads)
     call.block_rows = min(call.block_rows, max(call.out.shape[2], 1))
     call.row_blocks = (call.out.shape[2] + call.block_rows - 1) // call.block_rows
 

@@ -53,7 +53,7 @@ cdef enum:
     MOST_PIXELS = 1024
 
 
-cdef int64_t even_rows(int64_t height, int64_t blocks) noexcept nogil:
+cdef int64_t rows_in_pairs(int64_t height, int64_t blocks) noexcept nogil:
     """Rows of a tile when `height` rows make `blocks` tiles: even, unless one tile has them all."""
     cdef int64_t rows = max(1, (height + blocks - 1) // blocks)
     return rows if blocks <= 1 else (rows + 1) // 2 * 2
@@ -108,7 +108,7 @@ cdef void share_out(separable_call *call, int threads) noexcept nogil:
         tried[0] = tried[1] = 0
         for blocks in range((most + 1) // 2, min(height, max(most, 8 * threads)) + 1):
             for odd in range(2):
-                rows = (height + blocks - 1) // blocks if odd else even_rows(height, blocks)
+                rows = (height + blocks - 1) // blocks if odd else rows_in_pairs(height, blocks)
                 pixels = rows * call.block_columns
                 if rows == tried[odd] or (blocks < most and pixels * pixel > room):
                     continue
@@ -159,10 +159,10 @@ cdef void lay_out(separable_call *call, int threads) noexcept nogil:
 
     # Equal heights: seven rows are one tile of 7, not 6 + 1.
     blocks = max(1, (height + call.block_rows // 2) // call.block_rows)
-    call.block_rows = even_rows(height, blocks)
+    call.block_rows = rows_in_pairs(height, blocks)
     while tile_bytes(call) > most_scratch() and call.block_rows > 2:
         blocks += 1
-        call.block_rows = even_rows(height, blocks)
+        call.block_rows = rows_in_pairs(height, blocks)
     while tile_bytes(call) > most_scratch() and call.block_columns > 1:
         call.block_columns = (call.block_columns + 1) // 2
     call.column_blocks = (width + call.block_columns - 1) // call.block_columns
