@@ -266,6 +266,34 @@ def test_any_cut_has_the_same_bits(shape: tuple[int, ...], kind: str, mode: str)
                 assert_same_bits(out, passes_by_scipy(x, passes, kind))
 
 
+@pytest.mark.parametrize("mode", [*MODES, "valid"])
+@pytest.mark.parametrize(("kind", "arithmetic"), [("u2", "scipy"), ("f4", "float32")])
+@pytest.mark.parametrize(
+    ("shape", "size"), [((33, 7000), 801), ((33, 8100, 3), 81), ((33, 280_000), 3), ((9, 2500), 6001)]
+)
+def test_long_rows_are_cut_with_the_bits_of_a_row_alone(
+    shape: tuple[int, ...], size: int, kind: str, arithmetic: str, mode: str
+) -> None:
+    """Rows that go along alone are cut into tiles of some milliseconds: fewer rows in other places."""
+    rng = np.random.default_rng(4)
+    x = image(shape, kind, rng)
+    for kernel in ("symmetric", "box"):
+        weights = None if kernel == "box" else taps(kernel, size, rng)
+        before = 0 if mode == "valid" else size // 3
+        one = Pass(1, "box" if weights is None else "correlate", weights, size, before, mode, 2.0)
+        length = shape[1] - (size - 1) * (mode == "valid")
+        if length < 1:
+            continue
+        out = np.empty((shape[0], length, *shape[2:]), kind)
+        filter_passes(x, out, [one], arithmetic=arithmetic, threads=2)
+        for row in (0, shape[0] - 1):
+            alone = np.empty((1, *out.shape[1:]), kind)
+            filter_passes(x[row : row + 1], alone, [one], arithmetic=arithmetic)
+            assert_same_bits(out[row : row + 1], alone)
+        if arithmetic == "scipy" and mode != "valid":
+            assert_same_bits(out[:2], passes_by_scipy(x[:2], [one], kind))
+
+
 @pytest.mark.parametrize("caches", ["L1=4K,L2=48K,L3=64K", "L1=4K,L2=128K,L3=64K", "L1=16K,L2=1M,L3=4M"])
 @pytest.mark.parametrize("mode", [*MODES, "valid"])
 @pytest.mark.parametrize("kinds", [("f4", "f4"), ("u1", "f4"), ("f8", "f8"), (">f4", "f4")])
