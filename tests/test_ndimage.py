@@ -173,13 +173,24 @@ def test_complex_weights_sum_in_the_type_of_the_output(function: Any) -> None:
     call=filters.correlate1d_calls("fdiFD") | filters.convolve1d_calls("fdiFD"),
     imaginary=filters.kernels(),
     cval=st.sampled_from([0.0, 1.0, 2 - 1j]),
+    output=st.sampled_from([None, np.complex64, np.complex128]),
 )
-def test_complex_weights(call: filters.Call, imaginary: Any, cval: complex) -> None:
+def test_complex_weights(call: filters.Call, imaginary: Any, cval: complex, output: Any) -> None:
     array, taps, axis = call.arguments
     weights = taps + 1j * np.resize(imaginary, len(taps))
-    keywords = call.keywords | {"cval": cval if array.dtype.kind == "c" else 1.0}
+    keywords = call.keywords | {"cval": cval if array.dtype.kind == "c" else 1.0, "output": output}
     both = filters.Call(call.name, (array, weights, axis), keywords)
     assert_same_bits(both(ndi, precision="double"), both.scipy())
+
+
+@pytest.mark.parametrize("name", ["correlate", "convolve"])
+@pytest.mark.parametrize("kinds", list(itertools.product("FD", repeat=2)))
+def test_complex_weights_of_as_many_axes_between_widths(kinds: tuple[str, str], name: str) -> None:
+    rng = np.random.default_rng(9)
+    x = (rng.standard_normal((30, 40)) + 1j * rng.standard_normal((30, 40))).astype(kinds[0])
+    weights = rng.standard_normal((3, 4)) + 1j * rng.standard_normal((3, 4))
+    call = filters.Call(name, (x, weights), {"output": np.dtype(kinds[1])})
+    assert_same_bits(call(ndi, precision="double"), call.scipy())
 
 
 @given(

@@ -236,7 +236,7 @@ def _correlate(
         _factored.correlate(values, taps, found, before, extension, beyond, into, chosen)
 
     if complex_weights:
-        return with_complex_weights(part, array, kernel, target, constant)
+        return with_complex_weights(part, array, kernel, target, constant, chosen.precision)
     if complex_input:
         if np.may_share_memory(array, target):
             array = array.copy()
