@@ -173,11 +173,15 @@ shapes = st.lists(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33]), min_siz
 ) | (
     st.sampled_from([(70,), (300,), (2, 3, 4, 5), (1, 1, 3, 1, 2), (0,), (3, 0), (0, 2), (5, 130), (130, 5)])
 )
+# Three and four axes, of which the rows are so short that pixels of several channels may be meant.
+volumes = st.tuples(*[st.integers(1, 9)] * 2, st.integers(1, 17)) | st.tuples(
+    *[st.integers(1, 5)] * 3, st.integers(1, 17)
+)
 seeds = st.integers(0, 2**32 - 1)
 
 
 @st.composite
-def arrays(draw: st.DrawFn, dtypes: str) -> Array:
+def arrays(draw: st.DrawFn, dtypes: str, shapes: st.SearchStrategy[tuple[int, ...]] = shapes) -> Array:
     array = values(draw(seeds), draw(shapes), draw(st.sampled_from(dtypes)))
     layout = draw(st.sampled_from(["C", "C", "C", "F", "reversed", "sliced", "swapped", "unaligned"]))
     if layout == "F":
@@ -258,8 +262,10 @@ def per_axis(draw: st.DrawFn, choices: st.SearchStrategy[Any], count: int) -> tu
 
 
 @st.composite
-def gaussian_filter_calls(draw: st.DrawFn, dtypes: str) -> Call:
-    array = draw(arrays(dtypes))
+def gaussian_filter_calls(
+    draw: st.DrawFn, dtypes: str, shapes: st.SearchStrategy[tuple[int, ...]] = shapes
+) -> Call:
+    array = draw(arrays(dtypes, shapes))
     axes, along = some_axes(draw, array)
     count = len(along)
     sigma, sigmas = per_axis(draw, st.sampled_from([0.0, 0.4, 1, 1.0, 2.3, 6.0]), count)
@@ -305,8 +311,10 @@ def _box_origin(draw: st.DrawFn, size: int) -> int:
 
 
 @st.composite
-def uniform_filter_calls(draw: st.DrawFn, dtypes: str) -> Call:
-    array = draw(arrays(dtypes))
+def uniform_filter_calls(
+    draw: st.DrawFn, dtypes: str, shapes: st.SearchStrategy[tuple[int, ...]] = shapes
+) -> Call:
+    array = draw(arrays(dtypes, shapes))
     axes, along = some_axes(draw, array)
     size, lengths = per_axis(draw, sizes, len(along))
     mode, mode_names = per_axis(draw, modes, len(along))
@@ -333,8 +341,8 @@ def uniform_filter1d_calls(draw: st.DrawFn, dtypes: str) -> Call:
 
 
 @st.composite
-def edge_calls(draw: st.DrawFn, dtypes: str) -> Call:
-    array = draw(arrays(dtypes))
+def edge_calls(draw: st.DrawFn, dtypes: str, shapes: st.SearchStrategy[tuple[int, ...]] = shapes) -> Call:
+    array = draw(arrays(dtypes, shapes))
     axis = draw(st.integers(-array.ndim, array.ndim - 1))
     mode, mode_names = per_axis(draw, modes, array.ndim)
     cval, name = draw(cvals), draw(st.sampled_from(["sobel", "prewitt"]))
@@ -357,6 +365,15 @@ def one_traversal_calls(dtypes: str) -> st.SearchStrategy[Call]:
         uniform_filter1d_calls(dtypes),
         uniform_filter_calls(dtypes),
         edge_calls(dtypes),
+    )
+
+
+def volume_calls(dtypes: str) -> st.SearchStrategy[Call]:
+    """Calls of several passes over volumes of short rows, of which there are few among all calls."""
+    return st.one_of(
+        uniform_filter_calls(dtypes, volumes),
+        gaussian_filter_calls(dtypes, volumes),
+        edge_calls(dtypes, volumes),
     )
 
 

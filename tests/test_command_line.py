@@ -170,6 +170,14 @@ def test_factorize_a_layer(tmp_path: Path) -> None:
         (["sobel", "--size", "3"], "--size goes with binomial, box; got sobel"),
         (["box", "--sigma", "2"], "--sigma goes with gaussian; got box"),
         (["empty.txt", "--axis", "0"], "--axis goes with named kernels; got the file empty.txt"),
+        (["sobel", "--dimensions", "40"], "may have 1048576 elements; --dimensions 40 makes more"),
+        (
+            ["gaussian", "--sigma", "1e308"],
+            "may have 1048576 elements; --sigma 1e\\+308 and --dim.* 2 make more",
+        ),
+        (["box", "--size", "2000"], "may have 1048576 elements; --size 2000 and --dimensions 2 make more"),
+        (["binomial", "--size", "40"], "int64 does not hold .* of --size 40 and --dimensions 2"),
+        (["box", "--size", "1", "--dimensions", "70"], "--dimensions must be at most 32; got 70"),
         (["sobel", "--conv"], "kernel must have dtype float32 or float64"),
     ],
 )

@@ -286,6 +286,12 @@ def test_examples_of_docstrings(module: str) -> None:
     [
         (("mobilenet",), {}, ValueError, "one of .*mobilenet_v1.*; got 'mobilenet'"),
         (("mobilenet_v1",), {"form": "fast"}, ValueError, "form must be None or one of standard.*got 'fast'"),
+        (
+            ("12x12x3", 3, 4),
+            {},
+            ValueError,
+            r"shape of an image, such as \(12, 12, 3\), or .*; got '12x12x3'",
+        ),
         (("mobilenet_v1",), {"kernel_size": 3}, TypeError, "is a network.* without kernel_size$"),
         (("mobilenet_v1",), {"rank": 2, "bias": True}, TypeError, "is a network.* without rank, bias$"),
         (((8, 8, 3),), {}, TypeError, "kernel_size and outputs are needed"),

@@ -531,3 +531,11 @@ def test_bad_options(arguments: dict[str, Any], error: type[Exception], message:
 def test_bad_images(image: Any, options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         factorize(SOBEL).apply(image, **options)
+
+
+def test_the_rank_that_is_enough_is_that_of_the_integers() -> None:
+    """The second singular value is below the rounding of the first."""
+    kernel = [[2**62, 2**62], [2**62, 2**62 - 1]]
+    with pytest.raises(NotSeparableError, match="rank=2 is enough"):
+        factorize(kernel)
+    assert factorize(kernel, 2).rank == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -264,6 +265,59 @@ def test_any_cut_has_the_same_bits(shape: tuple[int, ...], kind: str, mode: str)
             assert_same_bits(out, expected)
             if arithmetic == "scipy" and mode != "valid":
                 assert_same_bits(out, passes_by_scipy(x, passes, kind))
+
+
+@pytest.mark.parametrize("mode", [*MODES, "valid"])
+@pytest.mark.parametrize(("kind", "arithmetic"), [("u2", "scipy"), ("f4", "float32")])
+@pytest.mark.parametrize(
+    ("shape", "size"), [((33, 7000), 801), ((33, 8100, 3), 81), ((33, 280_000), 3), ((9, 2500), 6001)]
+)
+def test_long_rows_are_cut_with_the_bits_of_a_row_alone(
+    shape: tuple[int, ...], size: int, kind: str, arithmetic: str, mode: str
+) -> None:
+    """Rows that go along alone are cut into tiles of some milliseconds: fewer rows in other places."""
+    rng = np.random.default_rng(4)
+    x = image(shape, kind, rng)
+    for kernel in ("symmetric", "box"):
+        weights = None if kernel == "box" else taps(kernel, size, rng)
+        before = 0 if mode == "valid" else size // 3
+        one = Pass(1, "box" if weights is None else "correlate", weights, size, before, mode, 2.0)
+        length = shape[1] - (size - 1) * (mode == "valid")
+        if length < 1:
+            continue
+        out = np.empty((shape[0], length, *shape[2:]), kind)
+        filter_passes(x, out, [one], arithmetic=arithmetic, threads=2)
+        for row in (0, shape[0] - 1):
+            alone = np.empty((1, *out.shape[1:]), kind)
+            filter_passes(x[row : row + 1], alone, [one], arithmetic=arithmetic)
+            assert_same_bits(out[row : row + 1], alone)
+        if arithmetic == "scipy" and mode != "valid":
+            assert_same_bits(out[:2], passes_by_scipy(x[:2], [one], kind))
+
+
+@pytest.mark.usefixtures("small_caches")
+@pytest.mark.parametrize("shape", [(9, 1900), (9, 700, 3)])
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+def test_wrapped_ends_of_cut_rows_come_from_other_blocks(kind: str, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(6)
+    x = image(shape, kind, rng)
+    for size, kernel, place in itertools.product((2, 5, 9, 21), ("symmetric", "any", "box"), (0.0, 0.4, 1.0)):
+        weights = None if kernel == "box" else taps(kernel, size, rng)
+        before = int(place * (size - 1))
+        passes = [
+            Pass(axis, "box" if weights is None else "correlate", weights, size, before, "wrap", 0.0)
+            for axis in (0, 1)
+        ]
+        out, expected = np.empty(shape, kind), np.empty(shape, kind)
+        arithmetic = "float32" if kind == "f4" else "nearest"
+        filter_passes(x, out, passes, arithmetic=arithmetic, threads=2)
+        set_caches(None)
+        filter_passes(x, expected, passes, arithmetic=arithmetic)
+        set_caches("L1=1K,L2=4K,L3=16K")
+        assert_same_bits(out, expected)
+        if kind != "f4":
+            filter_passes(x, out, passes, arithmetic="scipy")
+            assert_same_bits(out, passes_by_scipy(x, passes, kind))
 
 
 @pytest.mark.parametrize("caches", ["L1=4K,L2=48K,L3=64K", "L1=4K,L2=128K,L3=64K", "L1=16K,L2=1M,L3=4M"])

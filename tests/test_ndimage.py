@@ -15,6 +15,7 @@ import scipy.ndimage
 from bounds import Bounded, assert_same_bits, assert_within
 from hypothesis import given
 from hypothesis import strategies as st
+from pixels import values
 
 import fastsep.ndimage as ndi
 from fastsep._isa import set_caches
@@ -26,6 +27,34 @@ pytestmark = pytest.mark.usefixtures("isa")
 @given(call=filters.one_traversal_calls(filters.INTEGERS))
 def test_integers_have_the_bits_of_scipy(call: filters.Call) -> None:
     assert_same_bits(call(ndi), call.scipy())
+
+
+@pytest.mark.parametrize("kind", "bBhH")
+@given(data=st.data())
+def test_volumes_of_narrow_integers_have_the_bits_of_scipy(kind: str, data: st.DataObject) -> None:
+    call = data.draw(filters.volume_calls(kind))
+    assert_same_bits(call(ndi), call.scipy())
+
+
+@pytest.mark.parametrize("kind", filters.INTEGERS)
+@pytest.mark.parametrize("shape", [(2, 16), (9, 5), (3, 2, 4)])
+def test_every_width_of_short_rows_has_the_bits_of_scipy(shape: tuple[int, ...], kind: str) -> None:
+    """Up to 16 pixels may be channels: the stages are others, and integers lie between them."""
+    for last in range(1, 18):
+        # A seed that 3 divides: of 64 bits, too, from a wide range.
+        x = values(3, (*shape, last), kind)
+        actual: list[Any] = []
+        expected: list[Any] = []
+        for module, results in ((ndi, actual), (scipy.ndimage, expected)):
+            results += [module.uniform_filter(x, size) for size in range(2, 10)]
+            results += [module.gaussian_filter(x, sigma) for sigma in (0.4, 1, 2)]
+            results += [module.sobel(x), module.prewitt(x, 0)]
+            one = x
+            for axis in range(x.ndim):
+                one = module.correlate1d(one, [0.25, 0.5, 0.25], axis)
+            results.append(one)
+        for mine, theirs in zip(actual, expected, strict=True):
+            assert_same_bits(mine, theirs)
 
 
 @given(
@@ -144,13 +173,24 @@ def test_complex_weights_sum_in_the_type_of_the_output(function: Any) -> None:
     call=filters.correlate1d_calls("fdiFD") | filters.convolve1d_calls("fdiFD"),
     imaginary=filters.kernels(),
     cval=st.sampled_from([0.0, 1.0, 2 - 1j]),
+    output=st.sampled_from([None, np.complex64, np.complex128]),
 )
-def test_complex_weights(call: filters.Call, imaginary: Any, cval: complex) -> None:
+def test_complex_weights(call: filters.Call, imaginary: Any, cval: complex, output: Any) -> None:
     array, taps, axis = call.arguments
     weights = taps + 1j * np.resize(imaginary, len(taps))
-    keywords = call.keywords | {"cval": cval if array.dtype.kind == "c" else 1.0}
+    keywords = call.keywords | {"cval": cval if array.dtype.kind == "c" else 1.0, "output": output}
     both = filters.Call(call.name, (array, weights, axis), keywords)
     assert_same_bits(both(ndi, precision="double"), both.scipy())
+
+
+@pytest.mark.parametrize("name", ["correlate", "convolve"])
+@pytest.mark.parametrize("kinds", list(itertools.product("FD", repeat=2)))
+def test_complex_weights_of_as_many_axes_between_widths(kinds: tuple[str, str], name: str) -> None:
+    rng = np.random.default_rng(9)
+    x = (rng.standard_normal((30, 40)) + 1j * rng.standard_normal((30, 40))).astype(kinds[0])
+    weights = rng.standard_normal((3, 4)) + 1j * rng.standard_normal((3, 4))
+    call = filters.Call(name, (x, weights), {"output": np.dtype(kinds[1])})
+    assert_same_bits(call(ndi, precision="double"), call.scipy())
 
 
 @given(

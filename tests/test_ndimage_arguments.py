@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.ndimage
+from bounds import assert_same_bits
 
 import fastsep.ndimage as ndi
 
@@ -28,6 +30,9 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "output of many objects": (lambda m: m.correlate1d(np.zeros(9000), [1], output=object), "output"),
     "objects": (lambda m: m.correlate1d(LINE.astype(object), [1]), "input"),
     "text": (lambda m: m.correlate1d(np.array(["a"]), [1]), "input"),
+    "text to floats": (lambda m: m.correlate1d(np.array(["a"]), [1], output=float), "input"),
+    "output of text": (lambda m: m.gaussian_filter(LINE, 1, output=np.dtype("U3")), "output"),
+    "output of records": (lambda m: m.correlate(LINE, [1.0], output=np.zeros(5, "V8")), "output"),
     "dates": (lambda m: m.uniform_filter(LINE.astype("M8[s]")), "input"),
     "empty float16": (lambda m: m.correlate1d(np.zeros(0, "f2"), [1]), "input"),
     "float16 to n-d": (lambda m: m.correlate(SQUARE.astype("f2"), SQUARE), "input"),
@@ -331,3 +336,9 @@ def test_an_output_of_a_failed_sum_is_left_alone() -> None:
     with pytest.raises(ValueError, match="mode must leave"):
         ndi.gaussian_gradient_magnitude(SQUARE, 0.3, output, mode=["valid", "reflect"])
     assert (output == 7).all()
+
+
+def test_axes_and_widths_that_scipy_does_not_take() -> None:
+    expected = ndi.gaussian_filter(SQUARE, 1.5, axes=(0,))
+    assert_same_bits(ndi.gaussian_filter(SQUARE, Decimal("1.5"), axes=(i for i in (0,))), expected)
+    assert_same_bits(ndi.correlate(SQUARE, [1, 2, 1], axes=-1), ndi.correlate1d(SQUARE, [1, 2, 1]))

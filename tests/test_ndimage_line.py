@@ -1,4 +1,4 @@
-"""Long signals of one dimension: cut into pieces, with SciPy's bits, the bits of a row, and at both ends."""
+"""Long signals, one or few: cut into pieces, with SciPy's bits, the bits of a row, and at both ends."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ lengths = st.sampled_from([32_767, 32_768, 32_769, 40_000, 70_001])
     place=st.floats(0, 1),
     mode=st.sampled_from(MODES),
     box=st.booleans(),
-    layout=st.sampled_from(["plain", "reversed", "sliced", "column", "in place"]),
+    layout=st.sampled_from(["plain", "reversed", "sliced", "column", "in place", "rows", "channels"]),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_a_line_has_the_bits_of_a_row(
     length: int, kind: str, size: int, place: float, mode: str, box: bool, layout: str, seed: int
 ) -> None:
-    """Integers and floats in double have SciPy's; floats those of two equal rows, which are not cut."""
+    """Integers and floats in double have SciPy's; floats those of seven equal rows, which are not cut."""
     rng = np.random.default_rng(seed)
     x: Any = rng.integers(0, 2 if kind == "?" else 100, length).astype(kind)
     if kind[0] == "f":
@@ -53,7 +53,11 @@ def test_a_line_has_the_bits_of_a_row(
     more: dict[str, Any] = {"threads": 2}
     if layout == "column":
         ours = by(ndi, x[:, np.newaxis], axis=0, **more)[:, 0]
-        double = None
+    elif layout == "rows":
+        both = np.stack([x[::-1], x])
+        ours = by(ndi, both, output=both, **more)[1]
+    elif layout == "channels":
+        ours = by(ndi, np.stack([x[::-1], x], 1), axis=0, **more)[:, 1]
     elif layout == "in place":
         ours = x.copy()
         by(ndi, ours, output=ours, **more)
@@ -62,16 +66,15 @@ def test_a_line_has_the_bits_of_a_row(
     if kind[0] != "f":
         assert_same_bits(ours, by(scipy.ndimage, x))
         return
-    assert_same_bits(ours, by(ndi, np.stack([x, x]), threads=1)[1])
-    double = by(ndi, x, precision="double", **more)
-    assert_same_bits(double, by(scipy.ndimage, x))
+    assert_same_bits(ours, by(ndi, np.stack([x] * 7), threads=1)[1])
+    assert_same_bits(by(ndi, x, precision="double", **more), by(scipy.ndimage, x))
 
 
 @pytest.mark.parametrize("kind", ["u1", "u2"])
 @pytest.mark.parametrize("mode", [*MODES, "valid"])
 def test_rounding_and_valid(kind: str, mode: str) -> None:
     x = np.random.default_rng(1).integers(0, 255, 40_000).astype(kind)
-    rows = np.stack([x, x])
+    rows = np.stack([x] * 7)
     for function, size in ((ndi.gaussian_filter1d, 3), (ndi.uniform_filter1d, 9)):
         for rounding in ("nearest", "truncate"):
             line: Any = function(x, size, mode=mode, rounding=rounding)

@@ -283,3 +283,25 @@ def test_interrupt_stops_a_long_call(family: str, options: dict[str, int], threa
         print("usable")
     """
     assert output_of(program, timeout=200) == "interrupted True\nusable\n"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_interrupt_stops_a_filter_of_few_long_rows(threads: int) -> None:
+    program = f"""
+        import numpy as np
+        import fastsep
+        import fastsep.ndimage as ndi
+        from interrupting import interrupt_once_written
+        fastsep.set_isa("generic")
+        x = np.ones((2, 500_000))
+        out = np.full(x.shape, np.nan)
+        watcher = interrupt_once_written(out[0])
+        try:
+            ndi.gaussian_filter1d(x, 300, output=out, threads={threads})
+        except KeyboardInterrupt:
+            print("interrupted", np.isnan(out).any())
+        else:
+            print("not interrupted")
+        watcher.join()
+    """
+    assert output_of(program, timeout=200) == "interrupted True\n"

@@ -21,6 +21,10 @@ cdef enum:
     # Rows of a block: what a block reads beyond its own rows, taps - 1 of them, is read twice.
     BLOCK_ROWS = 64
     BLOCK_DOWN_ALONE = 16
+    # Vectors times taps of a tile of long rows that go along alone, some 2 ms: between tiles Ctrl-C is heard, and threads
+    # share them. What comes before a block is only loaded and turned again, or is added up again for a mean.
+    TILE_PRODUCTS = 12000000
+    SHORTEST_PART = 1024
 
 
 cdef void fill_constant(const lines_call *c, int64_t rows, int64_t first, int64_t count, char *to,
@@ -242,7 +246,7 @@ cdef void lay_out_turned(lines_call *c) noexcept nogil:
     cdef int64_t halo = max(0, c.along.taps - 1) * c.channels, extra = max(0, c.down.taps - 1)
     cdef int64_t planes = c.outer.rows if c.down.taps else 1
     cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
-    cdef int64_t rows, groups, strip
+    cdef int64_t rows, groups, strip, products
     # Blocks of even heights, in whole squares where there are squares to turn.
     rows = BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS
     # Nothing to turn: few rows and long strips, as memory likes it, unless too many rows were read again, from L3 where they
@@ -259,6 +263,11 @@ cdef void lay_out_turned(lines_call *c) noexcept nogil:
     if c.down.taps > 1 and not c.in_place:
         rows = c.block_rows + extra
         c.block_columns = max(16 * halo, caches().level2 * 3 // 4 // (rows * c.x.item), 512)
+    elif c.down.taps == 0 and not c.along.running:
+        # A mean's sums double.
+        products = c.along.taps if c.along.weights != NULL else 8
+        c.block_columns = max(SHORTEST_PART if c.along.weights != NULL else 16 * halo + SHORTEST_PART,
+                              TILE_PRODUCTS // ((c.block_rows + lanes - 1) // lanes * (products + 4)))
     c.column_blocks = max(1, (c.out_columns + c.block_columns // 2) // c.block_columns)
     c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
     c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns

@@ -162,11 +162,13 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const 
     cdef int64_t left = max(0, begin), right = min(end, c.columns)
     cdef lines_block rows_at = rows_of(c, block, first, x, scratch)
     cdef int64_t row = rows_at.row, rows = rows_at.count, x_row = rows_at.x_row
-    cdef int64_t i, at, count, whole, done = first, ready, down_taps = max(1, c.down.taps)
+    cdef int64_t i, at, count, whole, done = first, ready, down_taps = max(1, c.down.taps), ahead
     cdef char **x_rows = rows_at.x
     cdef char **out_rows = rows_at.out
     cdef char *middle = scratch + c.middle_at
     cdef bint x_in_place = False, whole_rows
+    # The other end of the row lies in another block: filtered once more, instead of copied.
+    cdef bint wraps = c.along.taps != 0 and c.along.mode == WRAP and c.column_blocks > 1
     cdef fs_transfer load, put
     cdef fs_lines down, along
 
@@ -203,15 +205,25 @@ cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const 
             load.ahead_bytes = min(c.strip_columns, right - left) * c.x_step
         if c.x_step != c.x.item or not c.down.taps or x_in_place:
             load.ahead_bytes = 0
+        if wraps and at == left and begin < left:
+            # Whole vectors: before the columns that the last one reaches into.
+            ahead = load.ahead_bytes
+            load.ahead_bytes = 0
+            go_down(c, &load, &down, NULL, x_row, begin, left - begin, scratch, middle)
+            load.ahead_bytes = ahead
         go_down(c, &load, &down, x_rows[0] if x_in_place else NULL, x_row, at, count, scratch,
                 middle + (at - begin) * item)
         if c.along.taps:
-            if at == left:
+            if wraps and at + count == right and right < end:
+                load.ahead_bytes = 0
+                go_down(c, &load, &down, NULL, x_row, right, end - right, scratch, middle + (right - begin) * item)
+            if at == left and not wraps:
                 fill_middle(c, rows, begin, left, begin, middle)
             # The last outputs of a strip need the next one, or the border.
             ready = first + max(0, at + count - begin - halo) // lanes * lanes
             if at + count == right:
-                fill_middle(c, rows, right, end, begin, middle)
+                if not wraps:
+                    fill_middle(c, rows, right, end, begin, middle)
                 if item > 2:
                     whole = (last - first + lanes - 1) // lanes * lanes
                     clear_columns(middle, rows, c.middle_stride, end - begin, whole + halo, item)
@@ -255,8 +267,8 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
     # Borders are copied from columns of the same block; a mirror's lie one pixel further in than there are of it.
     if c.in_place or c.along.taps and (
-            c.along.mode == WRAP
-            or c.out_columns - (c.column_blocks - 1) * c.block_columns < halo + c.channels):
+            c.along.mode != WRAP
+            and c.out_columns - (c.column_blocks - 1) * c.block_columns < halo + c.channels):
         c.column_blocks = 1
         c.block_columns = c.out_columns
     # Twice L1, as in `lay_out_turned`, in even strips of whole vectors.
@@ -265,7 +277,7 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
         width = c.block_columns + halo if item == 2 else STRIP_BYTES // item
     # What stands at the left of the first strip, mirrored or not, must be in it.
     width = max(width, 2 * halo + 2 * lanes)
-    if c.along.taps and c.along.mode == WRAP:
+    if c.along.taps and c.along.mode == WRAP and c.column_blocks == 1:
         width = c.block_columns + halo
     c.strip_columns = (c.block_columns + halo) // max(1, (c.block_columns + halo + width // 2) // width) + lanes
     c.strip_columns = whole_lines(c.strip_columns * item) // item

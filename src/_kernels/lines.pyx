@@ -260,11 +260,12 @@ cdef FilterPlan plan_passes(input, output, passes, str arithmetic, bint paired=F
             set_rounding(&call.down, factors[stage], divisions[stage], working, output.itemsize, once, stage + 1 == count)
             set_rounding(&call.along, factors[last - 1], divisions[last - 1], working, output.itemsize, once,
                          last == count)
-            if working == 2:
-                call.low, call.high = limits(stored)
-            # Whole sums that fit 16 bits with a sign are stored as such, in an output of uint16 too.
-            if last == count and not (working == 2 and output.dtype.itemsize == 2):
-                call.low, call.high = limits(output.dtype)
+            # What lies between stages is of integers, too, and how those are packed depends on their limits.
+            if working == 2 and target.dtype.itemsize == 2:
+                # Whole sums that fit 16 bits with a sign are stored as such, in an output of uint16 too.
+                call.low, call.high = limits(numpy.dtype("i2"))
+            elif target.dtype.kind != "f":
+                call.low, call.high = limits(target.dtype)
         call.settle = (not nearest and working == 8 and kernels != NULL and call.down.taps != 0 and call.along.taps != 0
                        and (out.elements.dtype < FS_F32 or out.elements.item != kernels.bytes))
         call.in_place = source is output

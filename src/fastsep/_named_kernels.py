@@ -15,6 +15,10 @@ Array = NDArray[Any]
 # Smoothing across the derivative: Sobel and Feldman (1968), Prewitt (1970), Scharr (2000).
 _ACROSS = {"sobel": (1, 2, 1), "prewitt": (1, 1, 1), "scharr": (3, 10, 3)}
 NAMES = (*_ACROSS, "laplace", "binomial", "box", "gaussian")
+# A kernel of a million elements takes some seconds to write as factors: 1000×1000 takes 14.
+_MOST_ELEMENTS = 2**20
+# Of an array of NumPy 1.
+_MOST_AXES = 32
 
 
 def named_kernel(name: str, dimensions: int, axis: int, size: int, sigma: float) -> Array:
@@ -45,6 +49,7 @@ def named_kernel(name: str, dimensions: int, axis: int, size: int, sigma: float)
         raise ValueError(f"--axis must be from {-dimensions} to {dimensions - 1}; got {axis}")
     if not (sigma > 0 and math.isfinite(sigma)):
         raise ValueError(f"--sigma must be greater than 0; got {sigma}")
+    _refuse_large(name, dimensions, size, sigma)
     if name in _ACROSS:
         vectors = [np.array(_ACROSS[name])] * dimensions
         vectors[axis] = np.array((-1, 0, 1))
@@ -64,6 +69,28 @@ def named_kernel(name: str, dimensions: int, axis: int, size: int, sigma: float)
     profile = profiles[name]()
     product = _product([profile] * dimensions)
     return product / product.size if name == "box" else product
+
+
+def _refuse_large(name: str, dimensions: int, size: int, sigma: float) -> None:
+    """Before anything of such a kernel is made."""
+    given, length = "", 3.0
+    if name in ("binomial", "box"):
+        given, length = f"--size {size} and ", size
+    elif name == "gaussian":
+        given, length = f"--sigma {sigma:g} and ", 8 * sigma + 1
+    # Not the power, which may have billions of digits.
+    if length > 1 and dimensions * math.log2(length) > math.log2(_MOST_ELEMENTS):
+        raise ValueError(
+            f"a named kernel may have {_MOST_ELEMENTS} elements; "
+            f"{given}--dimensions {dimensions} make{'' if given else 's'} more"
+        )
+    if dimensions > _MOST_AXES:
+        raise ValueError(f"--dimensions must be at most {_MOST_AXES}; got {dimensions}")
+    if name == "binomial" and math.comb(size - 1, (size - 1) // 2) ** dimensions >= 2**63:
+        raise ValueError(
+            f"int64 does not hold the largest element of a binomial kernel of --size {size} and "
+            f"--dimensions {dimensions}; make them smaller"
+        )
 
 
 def _gaussian(sigma: float) -> Array:

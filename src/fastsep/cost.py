@@ -126,7 +126,7 @@ def cost(
             "rank": rank != 1,
             "bias": bias is not False,
         }
-        if any(given.values()):
+        if what in networks() and any(given.values()):
             names = ", ".join(name for name, is_given in given.items() if is_given)
             raise TypeError(f"what={what!r} is a network, whose layers are known; it goes without {names}")
         return _network(what, form, kind)
@@ -174,7 +174,10 @@ def _network(name: str, form: str | None, dtype: str) -> Cost:
 
     known = _networks.variants()
     if name not in known:
-        raise ValueError(f"what must be the shape of an image or one of {', '.join(known)}; got {name!r}")
+        raise ValueError(
+            f"what must be the shape of an image, such as (12, 12, 3), or one of {', '.join(known)}; "
+            f"got {name!r}"
+        )
     variant, rows = known[name]
     layers = _networks.build(variant, rows)
     if form is None:

@@ -291,6 +291,10 @@ def factorize(kernel: ArrayLike, rank: int | None = None, *, tolerance: float | 
     return factors
 
 
+# Elements of a matrix whose rank is found in fractions, for a message: of 64×64 some seconds would go by.
+_EXACT_RANK = 2**10
+
+
 def _refusal(factors: Factors, limit: float, tolerance: float | None) -> str:
     norm = float(np.linalg.norm(factors.singular_values))
     tails = [
@@ -298,6 +302,15 @@ def _refusal(factors: Factors, limit: float, tolerance: float | None) -> str:
         for terms in range(len(factors.singular_values) + 1)
     ]
     enough = next((terms for terms, tail in enumerate(tails) if tail <= max(limit, 1e-15)), len(tails) - 1)
+    kernel = factors.kernel
+    if (
+        enough <= factors.rank
+        and kernel.ndim == 2
+        and kernel.dtype.kind in "iu"
+        and kernel.size <= _EXACT_RANK
+    ):
+        # Not what float64 tells of it: of large integers the rest may be below its rounding.
+        enough = len(exact_sum(kernel, min(kernel.shape)) or ())
     asked = "rounding" if tolerance is None and limit else "0" if tolerance is None else f"{limit:.3g}"
     what = (
         "not separable: the best single term"

@@ -142,11 +142,9 @@ def numbers_of(weights: Array, name: str = "weights") -> Array:
         raise type(error)(f"{name} must hold numbers; got {weights.tolist()!r}") from None
 
 
-def real_array(array: Array, name: str) -> None:
+def real_array(array: Array, name: str, error: type[Exception] = RuntimeError) -> None:
     """SciPy's own refusal of other types."""
     if array.dtype.char not in _REAL:
-        # Strings and records have no number in them at all.
-        error = TypeError if array.dtype.kind in "SUV" else RuntimeError
         raise error(
             f"array type dtype({str(array.dtype)!r}) not supported: {name} must be bool, an integer, float32 "
             "or float64 (or complex64, complex128 with complex input or weights); convert it with astype"
@@ -172,6 +170,9 @@ def output(
     if shape is None:
         shape = given.shape
     if value is None:
+        # Of text and records SciPy makes no output: there its error is another.
+        if given.dtype.kind in "SUV":
+            real_array(given, "input", TypeError)
         if complex_output:
             return _new(shape, np.promote_types(given.dtype, np.complex64))
         # By its name, so that the byte order is the machine's.

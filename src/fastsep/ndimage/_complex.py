@@ -17,6 +17,7 @@ def with_complex_weights(
     weights: Array,
     output: Array,
     cval: Any,
+    precision: str | None,
 ) -> Array:
     """Filter the parts of the input with the parts of the weights.
 
@@ -28,12 +29,16 @@ def with_complex_weights(
     weights : ndarray of complex128
     output : complex ndarray
     cval : number
+    precision : str or None
+        "double": half of the parts are stored in the input's type before they are added, as by SciPy; else in
+        the output's.
     """
     real, imaginary = weights.real.copy(), weights.imag.copy()
     if np.may_share_memory(array, output):
         array = array.copy()
     if array.dtype.kind == "c":
-        scratch = np.empty(output.shape, output.real.dtype)
+        kept = array if precision == "double" else output
+        scratch = np.empty(output.shape, kept.real.dtype.newbyteorder("="))
         filter_part(array.real, real, output.real, float(np.real(cval)))
         filter_part(array.imag, imaginary, scratch, float(np.imag(cval)))
         np.subtract(output.real, scratch, out=output.real)

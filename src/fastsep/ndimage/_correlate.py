@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastsep.ndimage import _arguments, _direct, _factored, _nan
+from fastsep.ndimage import _arguments, _factored, _nan
 from fastsep.ndimage._complex import check_constant, with_complex_weights
 from fastsep.ndimage._factored import Choice, choose, counted, factors_of
 from fastsep.ndimage._run import Options, options
@@ -43,7 +43,7 @@ def correlate(
     weights : array_like
         One axis for each filtered axis of the input, in ascending order. Complex weights are conjugated.
     output, cval, threads, nan_policy, precision
-        As in `correlate1d`; nan_policy="omit" sums tap by tap, whatever the method.
+        As in `correlate1d`.
     mode : str
         As in `correlate1d`, one for all axes.
     origin : int or one per filtered axis
@@ -218,18 +218,17 @@ def _correlate(
         _arguments.real_array(into, "output")
         beyond = constant if extension == "constant" else 0.0
         how = method
-        if method == "auto" and chosen.nan_policy != "omit":
+        if chosen.nan_policy == "omit":
+            _nan.check(into, taps)
+        if method == "auto":
             how = choose(kernel, values.dtype, into.dtype, beyond, chosen).method
         if values.dtype.char == "?":
             values = values.view(np.uint8)
         if into.dtype.char == "?":
             into = into.view(np.uint8)
-        if chosen.nan_policy == "omit":
-            _nan.correlate_omitting(values, taps, tuple(before), extension, beyond, into, chosen)
-            return
         # Of complex weights one part may have no taps.
         if how == "direct" or (complex_weights and not taps.any()):
-            _direct.correlate(values, taps, tuple(before), extension, beyond, into, chosen)
+            _factored.direct(values, taps, tuple(before), extension, beyond, into, chosen)
             return
         found = factors_of(taps)
         if isinstance(found, str):
@@ -237,7 +236,7 @@ def _correlate(
         _factored.correlate(values, taps, found, before, extension, beyond, into, chosen)
 
     if complex_weights:
-        return with_complex_weights(part, array, kernel, target, constant)
+        return with_complex_weights(part, array, kernel, target, constant, chosen.precision)
     if complex_input:
         if np.may_share_memory(array, target):
             array = array.copy()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastsep._passes import Pass
 from fastsep.factor import Factors, NotSeparableError, factorize
-from fastsep.ndimage import _direct
+from fastsep.ndimage import _direct, _nan
 from fastsep.ndimage._run import Options, run
 
 Array = NDArray[Any]
@@ -218,6 +218,20 @@ def _replace_not_finite(
 ) -> None:
     wrong = ~np.isfinite(output)
     if wrong.any():
-        direct = np.empty(output.shape, output.dtype)
-        _direct.correlate(array, kernel, before, mode, cval, direct, chosen)
-        np.copyto(output, direct, where=wrong)
+        summed = np.empty(output.shape, output.dtype)
+        direct(array, kernel, before, mode, cval, summed, chosen)
+        np.copyto(output, summed, where=wrong)
+
+
+def direct(
+    array: Array,
+    kernel: Array,
+    before: tuple[int, ...],
+    mode: str,
+    cval: float,
+    output: Array,
+    chosen: Options,
+) -> None:
+    """Tap by tap."""
+    how = _nan.correlate_omitting if chosen.nan_policy == "omit" else _direct.correlate
+    how(array, kernel, before, mode, cval, output, chosen)

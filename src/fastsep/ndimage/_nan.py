@@ -68,10 +68,8 @@ def correlate_omitting(
     output: Array,
     chosen: _run.Options,
 ) -> None:
-    """The same for an n-d kernel, tap by tap."""
+    """The same for an n-d kernel, tap by tap; `check` has been asked."""
     plain = chosen._replace(nan_policy="propagate")
-    _check_output(output)
-    _check_weights(kernel)
     nothing_beyond = mode == "constant" and np.isnan(cval)
     if not nothing_beyond and not _has_missing(array):
         _direct.correlate(array, kernel, before, mode, cval, output, plain)
@@ -84,6 +82,12 @@ def correlate_omitting(
     _direct.correlate(np.ones_like(whole), kernel, before, "constant", 1.0, whole, plain)
     _direct.correlate(values, kernel, before, mode, 0.0 if nothing_beyond else cval, output, plain)
     _normalise(output, weight, whole.flat[0])
+
+
+def check(output: Array, kernel: Array) -> None:
+    """Refuse what does not average, or has no room for NaN."""
+    _check_output(output)
+    _check_weights(kernel)
 
 
 def _is_plain(array: Array) -> bool:

@@ -14,7 +14,7 @@ from fastsep._lines import FilterPlan, filter_pair, filter_passes
 from fastsep._passes import Pass
 from fastsep._usual_filter import UsualFilters, key_of
 from fastsep.ndimage import _arguments
-from fastsep.ndimage._line import filter_line, is_long_line
+from fastsep.ndimage._line import are_long_lines, filter_lines
 
 Array = NDArray[Any]
 
@@ -179,7 +179,7 @@ def run_pair(
     if output.size == 0 or np.may_share_memory(array, output) or not output.dtype.isnative:
         return None
     how = arithmetic(array.dtype, output.dtype, chosen)
-    if len(passes) == 1 and is_long_line(array, output, passes[0], how):
+    if len(passes) == 1 and are_long_lines(array, output, passes[0], how):
         return None
     return filter_pair(
         array.view(np.uint8) if array.dtype.char == "?" else array,
@@ -202,8 +202,8 @@ def _run_passes(
     threads: int | None,
     missing: str | None = None,
 ) -> FilterPlan | None:
-    if len(passes) == 1 and is_long_line(array, output, passes[0], how):
-        filter_line(
+    if len(passes) == 1 and are_long_lines(array, output, passes[0], how):
+        filter_lines(
             array,
             output,
             passes[0],

@@ -111,7 +111,7 @@ def _correlate_complex(array: Array, output: Any, arguments: tuple[Any, ...], ch
     def part(part_of: Array, weights: Array, into: Array, constant: Any) -> None:
         run(part_of, into, [one._replace(weights=weights, cval=constant)], chosen)
 
-    return with_complex_weights(part, array, taps.conj(), target, cval)
+    return with_complex_weights(part, array, taps.conj(), target, cval, chosen.precision)
 
 
 def _correlation(
