@@ -180,6 +180,34 @@ def test_out_receives_the_outputs(session: InferenceSession) -> None:
         session.run(None, {"x": X}, out=[np.zeros((1, 10), ">f4")])
 
 
+class Subclass(np.ndarray[Any, Any]):
+    """An array that somebody else's library makes."""
+
+
+def test_subclasses_are_taken_for_the_arrays_they_are(session: InferenceSession, tmp_path: Any) -> None:
+    (wanted,) = session.run(None, {"x": X})
+    mapped = np.memmap(tmp_path / "x.bin", np.float32, "w+", shape=X.shape)
+    mapped[:] = X
+    for x in (mapped, X.view(np.recarray), X.view(Subclass)):
+        assert np.array_equal(session.run(None, {"x": x})[0], wanted)
+        (first, second) = session.run(["logits", "logits"], {"x": x})
+        assert type(first) is type(second) is np.ndarray
+    outs = [
+        np.memmap(tmp_path / "out.bin", np.float32, "w+", shape=(1, 10)),
+        np.empty((1, 10), np.float32).view(np.recarray),
+        np.empty((1, 10), np.float32).view(Subclass),
+    ]
+    for out in outs:
+        (got,) = session.run(None, {"x": mapped}, out=[out])
+        assert got is out and np.array_equal(np.asarray(out), wanted)
+        with pytest.raises(ValueError, match="out for 'logits' must not share memory with out for"):
+            session.run(["logits", "logits"], {"x": X}, out=[out, out])
+    assert np.array_equal(np.fromfile(tmp_path / "out.bin", np.float32), wanted[0])
+    frozen = np.memmap(tmp_path / "out.bin", np.float32, "r", shape=(1, 10))
+    with pytest.raises(ValueError, match="out for 'logits' is read-only"):
+        session.run(None, {"x": X}, out=[frozen])
+
+
 def test_out_shares_no_memory_with_itself_another_or_an_input() -> None:
     nodes = [helper.make_node("Relu", ["x"], ["a"]), helper.make_node("Neg", ["x"], ["b"])]
     session = InferenceSession(

@@ -101,9 +101,7 @@ def _fed(port: Port, value: object, open_sizes: dict[str, tuple[int, str]]) -> A
         raise TypeError(
             f"input {port.name!r} must be a np.ndarray of {port.dtype}; got {type(value).__name__}"
         )
-    # To ask for np.ma imports it: 1 MB, 10 ms.
-    if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"input {port.name!r} must be a plain np.ndarray; got a MaskedArray")
+    value = _plain(value, f"input {port.name!r}")
     if value.dtype.newbyteorder("=") != port.dtype:
         raise TypeError(f"input {port.name!r} must be of {port.dtype}; got {value.dtype}")
     if port.shape is not None:
@@ -127,6 +125,22 @@ def _fed(port: Port, value: object, open_sizes: dict[str, tuple[int, str]]) -> A
     return value if value.dtype.isnative else value.astype(port.dtype)
 
 
+def _plain(value: Array, what: str) -> Array:
+    """Return an array without its subclass, such as np.memmap, in the same memory; kernels take no other.
+
+    Raises
+    ------
+    TypeError
+        It is masked: its mask would be ignored.
+    """
+    if type(value) is np.ndarray:
+        return value
+    # To ask for np.ma imports it: 1 MB, 10 ms.
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{what} must be a plain np.ndarray; got a MaskedArray, whose mask would be ignored")
+    return value.view(np.ndarray)
+
+
 def results(
     names: Sequence[str],
     specs: Mapping[str, Spec],
@@ -134,6 +148,8 @@ def results(
     inputs: Mapping[str, Array],
 ) -> list[Array]:
     """Return the arrays that receive the outputs: those of `out`, new ones for the rest.
+
+    All are plain arrays; of a subclass in `out`, such as np.memmap, it is one in the same memory.
 
     Raises
     ------
@@ -154,8 +170,7 @@ def results(
             continue
         if not isinstance(target, np.ndarray):
             raise TypeError(f"out for {name!r} must be a np.ndarray; got {type(target).__name__}")
-        if type(target) is not np.ndarray and isinstance(target, np.ma.MaskedArray):
-            raise TypeError(f"out for {name!r} must be a plain np.ndarray; got a MaskedArray")
+        target = _plain(target, f"out for {name!r}")
         if target.shape != spec.shape or target.dtype != spec.dtype:
             raise ValueError(
                 f"out for {name!r} must be of {spec.dtype} and shape {spec.shape}; "

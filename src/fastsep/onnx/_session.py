@@ -157,7 +157,8 @@ class InferenceSession:
         output_names : sequence of str or None
             None is all, in the model's order.
         input_feed : dict of ndarray
-            By name, of the model's dtypes and shapes; never written.
+            By name, of the model's dtypes and shapes; never written. Subclasses such as np.memmap are taken,
+            masked arrays are not.
         run_options : onnxruntime.RunOptions or None
         out : sequence of ndarray or None
             Receives the outputs, one for each name, of the output's shape and dtype. None of their elements
@@ -166,6 +167,7 @@ class InferenceSession:
         Returns
         -------
         list of ndarray
+            Those of `out` where they were given.
 
         Raises
         ------
@@ -188,7 +190,9 @@ class InferenceSession:
             # Asked for twice, made once.
             if result is not made[name]:
                 np.copyto(result, made[name])
-        return results
+        if out is None:
+            return results
+        return [result if given is None else given for result, given in zip(results, out, strict=True)]
 
     def summary(self, shapes: Mapping[str, Sequence[int]] | None = None) -> Summary:
         """Run a few times on random inputs, and say what became of each node.
