@@ -556,6 +556,31 @@ def test_saving_over_the_file_that_is_in_use(session: InferenceSession, tmp_path
     assert np.array_equal(loaded.run(None, {"x": X})[0], session.run(None, {"x": X})[0])
 
 
+@pytest.mark.parametrize("batch", [1, "n"])
+def test_a_saved_file_may_change_in_place_once_it_is_loaded(batch: int | str, tmp_path: Any) -> None:
+    path = tmp_path / "net.fastsep"
+    session = InferenceSession(small_network(batch).SerializeToString())
+    (wanted,) = session.run(None, {"x": X})
+    session.save(path)
+    data = path.read_bytes()
+    before, later = fastsep.load(path), fastsep.load(path)
+    before.run(None, {"x": X})
+    with path.open("r+b") as file:
+        file.write(bytes(len(data)))
+    for loaded in (before, later):
+        assert np.array_equal(loaded.run(None, {"x": X})[0], wanted)
+    path.write_bytes(data)
+    last = fastsep.load(path)
+    # What reads a page that is gone is killed by the system.
+    os.truncate(path, 0)
+    for loaded in (last, later):
+        assert np.array_equal(loaded.run(None, {"x": X})[0], wanted)
+        again = pickle.loads(pickle.dumps(loaded))
+        assert np.array_equal(again.run(None, {"x": X})[0], wanted)
+        loaded.save(tmp_path / "again.fastsep")
+        assert (tmp_path / "again.fastsep").read_bytes() == data
+
+
 def test_a_saved_file_may_be_read_by_whom_the_umask_says(
     session: InferenceSession, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ import numpy as np
 
 from fastsep.onnx._errors import ModelError
 from fastsep.onnx._graph import Array, Graph, Node, Port, in_order
+from fastsep.onnx._mapped import mapped, recycle
 from fastsep.onnx._operators import OPERATORS
 
 _MAGIC = b"fastsep\n"
@@ -72,7 +73,7 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> Graph:
-    """Read a graph; its constants are read-only views of the mapped file.
+    """Read a graph; its constants are read-only views of the mapped file, not for long: see `Weights.own`.
 
     Raises
     ------
@@ -82,10 +83,10 @@ def read(path: str | os.PathLike[str]) -> Graph:
         It cannot be read.
     """
     path = Path(path)
-    size = path.stat().st_size
+    data = np.frombuffer(mapped(path), np.uint8)
+    size = data.size
     if size < _PREFIX.size:
         raise ModelError(f"{path}: {size} bytes are too few for a file that session.save wrote")
-    data = np.memmap(path, np.uint8, "r")
     magic, version, length, digest = _PREFIX.unpack(data[: _PREFIX.size].tobytes())
     if magic != _MAGIC:
         raise ModelError(f"{path} was not written by session.save; ONNX files: fastsep.onnx.InferenceSession")
@@ -99,6 +100,8 @@ def read(path: str | os.PathLike[str]) -> Graph:
         raise ModelError(f"{path} is damaged: no header has {length} bytes")
     if _digest(data) != digest:
         raise ModelError(f"{path} is damaged: its checksum does not fit")
+    # Not before: what is no network of ours may be large.
+    recycle(2 * size)
     weights = data[_PREFIX.size + length :]
     try:
         header = json.loads(data[_PREFIX.size : _PREFIX.size + length].tobytes())
@@ -209,7 +212,7 @@ def _constant(entry: Mapping[str, Any], weights: Array) -> Array:
     size = math.prod(shape) * dtype.itemsize
     if offset + size > weights.size:
         raise ValueError(f"a constant of {size} bytes at {offset} is not within the file")
-    stored = weights[offset : offset + size].view(np.ndarray).view(dtype.newbyteorder("<")).reshape(shape)
+    stored = weights[offset : offset + size].view(dtype.newbyteorder("<")).reshape(shape)
     return stored if stored.dtype.isnative else stored.astype(dtype)
 
 

@@ -44,7 +44,8 @@ class InferenceSession:
     Parameters
     ----------
     path_or_bytes : str, path, bytes or onnx.ModelProto
-        An ONNX model, opset 11 or newer. External data lie beside the file.
+        An ONNX model, opset 11 or newer; the file may change once it is loaded. External data lie beside it
+        and stay mapped: they must not be changed in place as long as the session lives.
     sess_options : SessionOptions of fastsep.onnx or of onnxruntime, or None
         `intra_op_num_threads` is honoured; an option that would change results is refused.
     providers : sequence or None
