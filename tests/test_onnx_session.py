@@ -125,12 +125,111 @@ def test_session_options_are_those_of_onnx_runtime() -> None:
     assert options <= set(SessionOptions.__slots__)
     with pytest.raises(ValueError, match="register_custom_ops_library: operators are those"):
         ours.register_custom_ops_library("ops.so")
-    with pytest.raises(ValueError, match="add_free_dimension_override_by_name: fix the sizes in the model"):
-        ours.add_free_dimension_override_by_name("n", 1)
+    with pytest.raises(ValueError, match="by_denotation: use add_free_dimension_override_by_name"):
+        ours.add_free_dimension_override_by_denotation("DATA_BATCH", 1)
     with pytest.raises(AttributeError, match="intra_op_threads"):
         ours.intra_op_threads = 4  # type: ignore[attr-defined]
     with pytest.raises(AttributeError, match="no option 'optimise'"):
         _ = ours.optimise
+
+
+def test_a_size_that_is_left_open_may_be_fixed() -> None:
+    data = small_network("n", "s").SerializeToString()
+    shapes = []
+    for runtime in (onnxruntime, fastsep.onnx):
+        options = runtime.SessionOptions()
+        for name, size in (("n", 1), ("s", 32)):
+            options.add_free_dimension_override_by_name(name, size)
+        session = runtime.InferenceSession(data, options, providers=[])
+        shapes.append(session.get_inputs()[0].shape)
+        assert session.run(None, {"x": X})[0].shape == (1, 10)
+        with pytest.raises(Exception, match=r"[xX]"):
+            session.run(None, {"x": np.zeros((2, 3, 32, 32), np.float32)})
+    assert shapes == [[1, 3, 32, 32]] * 2
+    options = SessionOptions()
+    options.add_free_dimension_override_by_name("batch", 1)
+    with pytest.raises(ValueError, match=r"add_free_dimension_override_by_name\('batch', 1\).*\['n', 's'\]"):
+        InferenceSession(data, options)
+    for wrong in (-1, 1.5, "1"):
+        with pytest.raises(ValueError, match="size must be"):
+            options.add_free_dimension_override_by_name("n", wrong)  # type: ignore[arg-type]
+
+
+def test_what_a_session_says_of_itself_is_what_onnx_runtime_says(tmp_path: Any) -> None:
+    proto = small_network()
+    proto.producer_name, proto.domain, proto.doc_string, proto.model_version = "by hand", "org", "text", 7
+    proto.graph.doc_string = "a graph"
+    helper.set_model_props(proto, {"classes": "ten", "größe": "32"})
+    data = proto.SerializeToString()
+    theirs = onnxruntime.InferenceSession(data)
+    ours = InferenceSession(data)
+    ours.save(tmp_path / "net.fastsep")
+    for session in (ours, fastsep.load(tmp_path / "net.fastsep"), pickle.loads(pickle.dumps(ours))):
+        wanted, got = theirs.get_modelmeta(), session.get_modelmeta()
+        for name in (name for name in dir(wanted) if not name.startswith("_")):
+            assert getattr(got, name) == getattr(wanted, name)
+        assert session.get_provider_options() == theirs.get_provider_options()
+        assert session.end_profiling() == theirs.end_profiling() == ""
+        assert session.get_session_options().intra_op_num_threads == 0
+    options = onnxruntime.SessionOptions()
+    assert InferenceSession(data, options).get_session_options() is options
+    assert InferenceSession(data, threads=2).get_session_options().intra_op_num_threads == 2
+
+
+def test_run_options_are_those_of_onnx_runtime(session: InferenceSession) -> None:
+    theirs, ours = onnxruntime.RunOptions(), fastsep.onnx.RunOptions()
+    for name in (name for name in dir(theirs) if not name.startswith("_")):
+        if callable(getattr(theirs, name)):
+            assert callable(getattr(ours, name))
+        else:
+            assert getattr(ours, name) == getattr(theirs, name)
+    ours.add_run_config_entry("key", "value")
+    assert ours.get_run_config_entry("key") == "value"
+    with pytest.raises(RuntimeError, match="'other'"):
+        ours.get_run_config_entry("other")
+    with pytest.raises(ValueError, match="add_active_adapter"):
+        ours.add_active_adapter(None)
+    assert session.run(None, {"x": X}, ours)[0].shape == (1, 10)
+    for options in (theirs, ours):
+        options.terminate = True
+        with pytest.raises(RuntimeError, match="terminate"):
+            session.run(None, {"x": X}, options)
+
+
+def test_a_run_that_does_not_wait(session: InferenceSession) -> None:
+    (wanted,) = session.run(None, {"x": X})
+    said: list[Any] = []
+    done = threading.Event()
+
+    def callback(*arguments: Any) -> None:
+        said.append(arguments)
+        done.set()
+
+    session.run_async(None, {"x": X}, callback, "mine")
+    assert done.wait(60)
+    (results, user_data, error) = said.pop()
+    assert np.array_equal(results[0], wanted) and (user_data, error) == ("mine", "")
+    done.clear()
+    session.run_async(None, {"x": X[0]}, callback, None)
+    assert done.wait(60)
+    assert said[0][:2] == ([], None) and "4 axes" in said[0][2]
+    with pytest.raises(TypeError, match="callback"):
+        session.run_async(None, {"x": X}, 5, None)  # type: ignore[arg-type]
+
+
+def test_arguments_of_a_wrong_type_are_named(proto: onnx.ModelProto, session: InferenceSession) -> None:
+    data = proto.SerializeToString()
+    given: Any = 5
+    with pytest.raises(TypeError, match=r"run_options must be a RunOptions.*int"):
+        session.run(None, {"x": X}, given)
+    with pytest.raises(TypeError, match="output_names must be a list of names or None; got 5"):
+        session.run(given, {"x": X})
+    with pytest.raises(TypeError, match="provider_options must be a list of dicts; got 5"):
+        InferenceSession(data, providers=["CPUExecutionProvider"], provider_options=given)
+    for names in ([], None):
+        with pytest.raises(ValueError, match="provider_options needs providers"):
+            InferenceSession(data, providers=names, provider_options=[{}])
+    InferenceSession(data, providers=[], disabled_optimizers=["ConstantFolding"], enable_fallback=False)
 
 
 def test_wrong_inputs_are_named(session: InferenceSession) -> None:

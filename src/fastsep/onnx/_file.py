@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from fastsep.onnx._errors import ModelError
-from fastsep.onnx._graph import Array, Graph, Node, Port, in_order
+from fastsep.onnx._graph import Array, Graph, ModelMetadata, Node, Port, in_order
 from fastsep.onnx._mapped import mapped, recycle
 from fastsep.onnx._operators import OPERATORS
 
@@ -111,13 +111,14 @@ def read(path: str | os.PathLike[str]) -> Graph:
         outputs = tuple(_port(entry) for entry in header["outputs"])
         known = {*constants, *(port.name for port in inputs)}
         ordered = in_order(nodes, known)
+        metadata = _metadata(header.get("metadata", {}))
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} does not make sense: {error}") from None
     made = known.union(name for node in ordered for name in node.outputs)
     for port in outputs:
         if port.name not in made:
             raise ModelError(f"{path} does not make sense: nothing makes output {port.name!r}")
-    return Graph(ordered, inputs, outputs, constants)
+    return Graph(ordered, inputs, outputs, constants, metadata=metadata)
 
 
 def _digest(data: Any) -> bytes:
@@ -145,6 +146,7 @@ def _header(graph: Graph, entries: Mapping[str, Any]) -> bytes:
             for node in graph.nodes
         ],
         "constants": entries,
+        "metadata": graph.metadata._asdict(),
     }
     return json.dumps(description, default=_plain, separators=(",", ":")).encode()
 
@@ -201,6 +203,16 @@ def _node(entry: Mapping[str, Any]) -> Node:
         _text(entry["name"]),
         tuple(map(_text, entry["origin"])),
     )
+
+
+def _metadata(entry: Mapping[str, Any]) -> ModelMetadata:
+    """Return what the model says of itself; files of the first days say nothing."""
+    found = ModelMetadata(**entry)
+    for value in (*found[:5], *found.custom_metadata_map, *found.custom_metadata_map.values()):
+        _text(value)
+    if type(found.version) is not int:
+        raise TypeError(f"the model has version {found.version!r}")
+    return found
 
 
 def _constant(entry: Mapping[str, Any], weights: Array) -> Array:

@@ -72,6 +72,18 @@ class Spec(NamedTuple):
     value: Array | None = None
 
 
+class ModelMetadata(NamedTuple):
+    """What a model says of itself, by ONNX Runtime's names."""
+
+    producer_name: str = ""
+    graph_name: str = ""
+    domain: str = ""
+    description: str = ""
+    graph_description: str = ""
+    version: int = 0
+    custom_metadata_map: Mapping[str, str] = {}  # nobody writes to it
+
+
 class _Parts(NamedTuple):
     """No dataclass, whose module and whose decorator take 2 ms."""
 
@@ -80,6 +92,10 @@ class _Parts(NamedTuple):
     outputs: tuple[Port, ...]
     constants: Mapping[str, Array]
     facts: dict[str, Any]
+    metadata: ModelMetadata
+
+
+_UNKNOWN = ModelMetadata()
 
 
 class Graph(_Parts):
@@ -98,9 +114,11 @@ class Graph(_Parts):
         outputs: tuple[Port, ...],
         constants: Mapping[str, Array],
         facts: dict[str, Any] | None = None,
+        metadata: ModelMetadata = _UNKNOWN,
     ) -> Self:
         """Return a graph; a new one knows no facts."""
-        return super().__new__(cls, nodes, inputs, outputs, constants, {} if facts is None else facts)
+        facts = {} if facts is None else facts
+        return super().__new__(cls, nodes, inputs, outputs, constants, facts, metadata)
 
     def producers(self) -> dict[str, Node]:
         """Return the node that makes each value."""

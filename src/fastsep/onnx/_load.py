@@ -10,7 +10,7 @@ import numpy as np
 
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._forms import Forms
-from fastsep.onnx._graph import Array, Graph, Node, Port, in_order
+from fastsep.onnx._graph import Array, Graph, ModelMetadata, Node, Port, in_order
 from fastsep.onnx._mapped import mapped, recycle
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._package import Package, package
@@ -137,7 +137,20 @@ def _graph_of(onnx: Package, model: Any, files: ExternalFiles, raw: Sequence[mem
     )
     raised = [forms.raised(proto) for proto in light.graph.node]
     nodes = tuple(node for node in raised if node is not None)
-    return Graph(nodes, tuple(ports.values()), outputs, forms.constants)
+    graph = Graph(nodes, tuple(ports.values()), outputs, forms.constants)
+    return graph._replace(metadata=_metadata(model))
+
+
+def _metadata(model: Any) -> ModelMetadata:
+    return ModelMetadata(
+        model.producer_name,
+        model.graph.name,
+        model.domain,
+        model.doc_string,
+        model.graph.doc_string,
+        model.model_version,
+        {entry.key: entry.value for entry in model.metadata_props},
+    )
 
 
 def _check_texts(model: Any) -> None:
@@ -150,6 +163,9 @@ def _check_texts(model: Any) -> None:
 def _texts(model: Any) -> Iterator[Any]:
     """Return the names of a model."""
     graph = model.graph
+    yield from (model.producer_name, model.domain, model.doc_string, graph.name, graph.doc_string)
+    for prop in model.metadata_props:
+        yield from (prop.key, prop.value)
     yield from (entry.domain for entry in model.opset_import)
     yield from (tensor.name for tensor in graph.initializer)
     for value in (*graph.input, *graph.output):

@@ -1,6 +1,6 @@
 """What goes in and comes out of a run, checked; every message names the input or output."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +61,11 @@ def output_names(graph: Graph, names: Sequence[str] | None) -> list[str]:
     there = [port.name for port in graph.outputs]
     if names is None:
         return there
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    if (
+        isinstance(names, str)
+        or not isinstance(names, Iterable)
+        or not all(isinstance(name, str) for name in names)
+    ):
         raise TypeError(f"output_names must be a list of names or None; got {names!r}")
     # ONNX Runtime takes an empty list for all.
     if not names:
