@@ -64,13 +64,15 @@ def add_run(commands: Any) -> None:
 
 
 def _size(text: str) -> tuple[int, int]:
-    sizes = [int(item) for item in text.split(",")]
-    if len(sizes) > 2 or min(sizes) < 1:
-        raise ValueError(text)
+    try:
+        sizes = [int(item) for item in text.split(",")]
+    except ValueError:
+        sizes = []
+    if not 1 <= len(sizes) <= 2 or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be one number of at least 1, or height,width, such as 224 or 224,320; got {text!r}"
+        )
     return sizes[0], sizes[-1]
-
-
-_size.__name__ = "size: 224, or height,width"
 
 
 def _joined(values: Sequence[float]) -> str:
@@ -86,7 +88,7 @@ def run_network(options: argparse.Namespace) -> str:
         An argument, the model or the image is wrong, or a package of an extra is missing.
     """
     _check(options)
-    labels = None if options.labels is None else options.labels.read_text(encoding="utf-8").splitlines()
+    labels = None if options.labels is None else _lines(options.labels)
     begun = time.perf_counter()
     with _progress(f"loading {options.model.name}"):
         session = _session(options.model, options.threads)
@@ -121,6 +123,15 @@ def run_network(options: argparse.Namespace) -> str:
     if options.profile:
         lines += ["", str(session.summary({name: value.shape for name, value in feeds.items()}))]
     return "\n".join(lines)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"--labels must be a text file in UTF-8, one class a line; {path}: {error}"
+        ) from None
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -185,6 +196,14 @@ def _form(given: NodeArg, options: argparse.Namespace) -> tuple[str, tuple[int, 
         assumed.append(f"assumed --layout {layout}: {given.name!r} has shape {shape}")
     high, wide = (shape[1], shape[2]) if layout == "nhwc" else (shape[2], shape[3])
     if options.size is not None:
+        # Now: what is resized may be large.
+        if any(
+            isinstance(own, int) and own != size for own, size in zip((high, wide), options.size, strict=True)
+        ):
+            raise ValueError(
+                f"--size {options.size[0]},{options.size[1]}: the model fixes its sizes; "
+                f"{given.name!r} is {shape}"
+            )
         return layout, options.size, assumed
     if not isinstance(high, int) or not isinstance(wide, int):
         assumed.append(f"assumed --size {_SIZE}: the model leaves it open")
@@ -287,9 +306,13 @@ def _classes(output: Array, top: int, labels: list[str] | None) -> list[str]:
         raise ValueError(f"--labels holds {len(labels)} lines; the model has {scores.size} classes")
     lines = []
     if np.any(scores < 0) or abs(scores.sum() - 1) > 1e-3:
-        scores = np.exp(scores - scores.max())
-        scores /= scores.sum()
+        with np.errstate(invalid="ignore"):
+            scores = np.exp(scores - scores.max())
+            scores /= scores.sum()
         lines.append("assumed that the outputs are logits: softmax applied")
+    # Also where a logit is infinite.
+    if np.isnan(scores).any():
+        return ["no class is likeliest: outputs are NaN or infinite"]
     for index in np.argsort(-scores, kind="stable")[:top]:
         name = f"class {index}" if labels is None else f"{labels[index]} ({index})"
         lines.append(f"  {scores[index]:7.2%}  {name}")
