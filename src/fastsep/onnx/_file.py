@@ -195,14 +195,19 @@ def _port(entry: Mapping[str, Any]) -> Port:
 def _node(entry: Mapping[str, Any]) -> Node:
     if entry["op"] not in OPERATORS:
         raise ValueError(f"operator {entry['op']!r} is not known")
-    return Node(
+    node = Node(
         entry["op"],
-        tuple(map(_text, entry["inputs"])),
-        tuple(map(_text, entry["outputs"])),
+        _texts(entry["inputs"]),
+        _texts(entry["outputs"]),
         {_text(name): _attribute(value) for name, value in entry["attributes"].items()},
         _text(entry["name"]),
-        tuple(map(_text, entry["origin"])),
+        _texts(entry["origin"]),
     )
+    # The first of each, no operator can be without.
+    for name, values in (("inputs", node.inputs), ("outputs", node.outputs)):
+        if not values or not values[0]:
+            raise ValueError(f"a {node.op} node has {name} {values}")
+    return node
 
 
 def _metadata(entry: Mapping[str, Any]) -> ModelMetadata:
@@ -233,6 +238,13 @@ def _dtype(name: object) -> np.dtype[Any]:
     if dtype.kind not in "fiub":
         raise ValueError(f"dtype {name!r} is not one of numbers")
     return dtype
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    # A text is a sequence of texts, too.
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} should be a list of texts")
+    return tuple(map(_text, value))
 
 
 def _text(value: object) -> str:
