@@ -357,6 +357,27 @@ def test_inputs_of_any_layout_give_the_same_bits_and_stay(session: InferenceSess
         assert np.array_equal(x, before)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    "op", ["ReduceMean", "ReduceSum", "ReduceL2", "ReduceLogSumExp", "Softmax", "LogSoftmax", "GlobalLpPool"]
+)
+def test_what_numpy_sums_has_the_same_bits_for_any_layout(op: str, turned: bool) -> None:
+    x = RNG.standard_normal((2, 7, 9, 33)).astype(np.float32)
+    nodes = [helper.make_node(op, ["t" if turned else "x"], ["y"])]
+    if turned:
+        nodes.insert(0, helper.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]))
+    session = InferenceSession(model(nodes, {"x": x.shape}, {"y": None}, {}).SerializeToString())
+    (wanted,) = session.run(None, {"x": x})
+    channels_last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    shifted = np.empty(x.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(x.shape)
+    shifted[...] = x
+    for other in (channels_last, np.asfortranarray(x), x[:, :, ::-1].copy()[:, :, ::-1], shifted):
+        assert np.array_equal(session.run(None, {"x": other})[0], wanted)
+        out = np.empty(wanted.shape[::-1], np.float32).T
+        session.run(None, {"x": other}, out=[out])
+        assert np.array_equal(out, wanted)
+
+
 def test_the_bits_do_not_depend_on_threads_nor_on_the_batch() -> None:
     network = small_network("n", "s").SerializeToString()
     batch = RNG.standard_normal((5, 3, 33, 33)).astype(np.float32)
@@ -625,6 +646,19 @@ def test_summary_needs_the_sizes_that_the_model_leaves_open() -> None:
     with pytest.raises(ValueError, match="shapes must hold input 'x'"):
         session.summary()
     assert session.summary({"x": (2, 3, 32, 32)}).steps[0].shape == (2, 16, 16, 16)
+    wrong: Any
+    for wrong in ([(1, 3, 32, 32)], "x", 5):
+        with pytest.raises(TypeError, match="shapes must be a dict of shapes by input name"):
+            session.summary(wrong)
+    for wrong in ((1, 3, -8, 32), 5, "1332", (1, 3, 8.0, 32), (1, 3, "n", 32), None):
+        with pytest.raises(ValueError, match=r"shapes\['x'\] must be a tuple of whole numbers"):
+            session.summary({"x": wrong})
+    with pytest.raises(ValueError, match="shapes holds 'image'; the model takes 'x'"):
+        session.summary({"image": (1, 3, 32, 32)})
+    with pytest.raises(ValueError, match="input 'x' must be of shape"):
+        session.summary({"x": (1, 3, 32, 33)})
+    with pytest.raises(ValueError, match="input 'x' would have shape"):
+        session.summary({"x": (10**12, 3, 32, 32)})
 
 
 def test_the_arena_is_reused(session: InferenceSession) -> None:

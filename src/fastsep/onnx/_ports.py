@@ -8,6 +8,7 @@ import numpy as np
 from fastsep import _validate
 from fastsep._plan import overlap
 from fastsep.onnx._graph import Array, Graph, Port, Spec
+from fastsep.onnx._specialise import input_spec
 
 _TYPES = {
     "float16": "float16",
@@ -201,25 +202,46 @@ def random_feeds(graph: Graph, shapes: Mapping[str, Sequence[int]] | None) -> di
 
     Raises
     ------
-    ValueError
-        An input has open sizes, and no shape is given for it.
+    TypeError, ValueError
+        An input has open sizes, and no shape is given for it; `shapes` is no mapping of shapes by name.
     """
     shapes = {} if shapes is None else shapes
+    if not isinstance(shapes, Mapping):
+        raise TypeError(f"shapes must be a dict of shapes by input name, or None; got {shapes!r}")
+    there = [port.name for port in graph.inputs]
+    for name, sizes in shapes.items():
+        if name not in there:
+            raise ValueError(f"shapes holds {name!r}; the model takes {_listed(there)}")
+        if not _is_shape(sizes):
+            raise ValueError(
+                f"shapes[{name!r}] must be a tuple of whole numbers of at least 0; got {sizes!r}"
+            )
     generator = np.random.default_rng(0)
     made: dict[str, Array] = {}
     for port in graph.inputs:
-        sizes = shapes.get(port.name, port.shape)
+        sizes: Any = shapes[port.name] if port.name in shapes else port.shape
         if sizes is None or not all(isinstance(size, int | np.integer) for size in sizes):
             raise ValueError(
                 f"shapes must hold input {port.name!r}, whose size the model leaves open: {port.shape}; "
                 f"such as shapes={{{port.name!r}: (1, 3, 224, 224)}}"
             )
         size = tuple(int(each) for each in sizes if each is not None)
+        # Of its shape, not yet of its memory.
+        _fed(port, np.broadcast_to(np.zeros((), port.dtype), size), {})
+        input_spec(port, size)
         if port.dtype.kind == "f":
             made[port.name] = generator.standard_normal(size).astype(port.dtype)
         else:
             made[port.name] = np.ones(size, port.dtype)
     return feeds(graph, made)
+
+
+def _is_shape(sizes: object) -> bool:
+    return (
+        isinstance(sizes, Sequence)
+        and not isinstance(sizes, str)
+        and all(isinstance(size, int | np.integer) and size >= 0 for size in sizes)
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -128,7 +128,9 @@ def check_size(node: Node, specs: Sequence[Spec]) -> None:
         size = math.prod(spec.shape) * spec.dtype.itemsize
         if isinstance(size, float):
             # Of an attribute in a saved file that was changed.
-            raise ValueError(f"{node.describe()}: {name!r} would have shape {spec.shape}, not of whole numbers")
+            raise ValueError(
+                f"{node.describe()}: {name!r} would have shape {spec.shape}, not of whole numbers"
+            )
         if size > MOST_BYTES:
             raise ValueError(
                 f"{node.describe()}: {name!r} would have shape {spec.shape}, more than {MOST_BYTES} bytes"
