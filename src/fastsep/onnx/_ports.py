@@ -209,12 +209,12 @@ def random_feeds(graph: Graph, shapes: Mapping[str, Sequence[int]] | None) -> di
     if not isinstance(shapes, Mapping):
         raise TypeError(f"shapes must be a dict of shapes by input name, or None; got {shapes!r}")
     there = [port.name for port in graph.inputs]
-    for name, sizes in shapes.items():
+    for name, shape in shapes.items():
         if name not in there:
             raise ValueError(f"shapes holds {name!r}; the model takes {_listed(there)}")
-        if not _is_shape(sizes):
+        if not _is_shape(shape):
             raise ValueError(
-                f"shapes[{name!r}] must be a tuple of whole numbers of at least 0; got {sizes!r}"
+                f"shapes[{name!r}] must be a tuple of whole numbers of at least 0; got {shape!r}"
             )
     generator = np.random.default_rng(0)
     made: dict[str, Array] = {}
