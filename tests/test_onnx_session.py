@@ -18,7 +18,7 @@ import onnxruntime
 import pytest
 from numpy.lib.stride_tricks import as_strided
 from onnx import helper
-from onnx_models import assert_close, expected, model, small_network, weight
+from onnx_models import assert_close, every_kind, expected, model, small_network, weight
 
 import fastsep
 from fastsep.onnx import InferenceSession, ModelError, SessionOptions
@@ -639,6 +639,58 @@ def test_summary_accounts_for_every_node(proto: onnx.ModelProto, session: Infere
     text = str(summary)
     assert "InvertedResidual" in text and "arena" in text
     assert summary.to_dict()["steps"][0]["op"] == "Conv"
+
+
+def test_summary_says_of_each_node_what_became_of_it(tmp_path: Any) -> None:
+    def node(op: str, name: str, *inputs: str, **attributes: Any) -> onnx.NodeProto:
+        return helper.make_node(op, inputs, [f"{name}.y"], name=name, **attributes)
+
+    nodes = [
+        node("Identity", "same", "x"),
+        node("Conv", "conv", "same.y", "k", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        node("Relu", "relu", "conv.y"),
+        node("Abs", "dead", "conv.y"),
+        node("Transpose", "there", "relu.y", perm=[0, 2, 3, 1]),
+        node("Transpose", "back", "there.y", perm=[0, 3, 1, 2]),
+        node("Constant", "one", value_floats=[1.0]),
+        node("Neg", "minus", "one.y"),
+        node("Exp", "exp", "back.y"),
+        node("Add", "added", "exp.y", "minus.y"),
+        node("Shape", "shape", "x"),
+        node("Gather", "batch", "shape.y", "zero"),
+        node("Concat", "wanted", "batch.y", "rest", axis=0),
+        node("Reshape", "flat", "added.y", "wanted.y"),
+        helper.make_node("Softmax", ["flat.y"], ["y"]),
+    ]
+    weights = {"k": weight(0, 4, 3, 3, 3), "zero": np.array([0]), "rest": np.array([-1])}
+    proto = model(nodes, {"x": ["n", 3, 8, 8]}, {"y": ["n", None]}, weights)  # type: ignore[list-item]
+    session = InferenceSession(proto.SerializeToString())
+    session.save(tmp_path / "net.fastsep")
+    for each in (session, fastsep.load(tmp_path / "net.fastsep"), pickle.loads(pickle.dumps(session))):
+        summary = each.summary({"x": (2, 3, 8, 8)})
+        assert list(summary.nodes) == [each.name or "y" for each in nodes]
+        found = dict(summary.nodes)
+        assert found["same"] == "left out: it changes nothing"
+        assert found["conv"] == found["relu"] == "step 1, Conv"
+        assert found["dead"] == "left out: no output needs it"
+        assert found["there"] == found["back"] == "left out: it undoes another, or is part of one"
+        assert found["one"] == found["minus"] == "folded into a constant"
+        for name in ("shape", "batch", "wanted"):
+            assert found[name] == "computed once, from shapes alone"
+        assert found["flat"] == "a view of its input" or found["flat"].startswith("step ")
+        for index, step in enumerate(summary.steps, 1):
+            assert all(found[name].startswith(f"step {index}, {step.op}") for name in step.stands_for)
+        assert summary.to_dict()["nodes"] == found
+        assert f"{len(nodes)} nodes: " in str(summary) and "folded into a constant: 2" in str(summary)
+        lines = summary.account().splitlines()
+        assert len(lines) == len(nodes) + 2 and lines[3].split() == ["conv", "step", "1,", "Conv"]
+
+
+@pytest.mark.parametrize("opset", [11, 21])
+def test_summary_leaves_no_node_out(opset: int) -> None:
+    proto = every_kind(opset)
+    nodes = InferenceSession(proto.SerializeToString()).summary({"x": (1, 3, 8, 8)}).nodes
+    assert list(nodes) == [node.name or node.output[0] for node in proto.graph.node] and all(nodes.values())
 
 
 def test_summary_needs_the_sizes_that_the_model_leaves_open() -> None:

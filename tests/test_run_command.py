@@ -106,6 +106,13 @@ def test_random_inputs_and_profile(folder: Path, capsys: pytest.CaptureFixture[s
     for line in rows:
         found = re.search(r" kernel +(\d+\.\d{3}) +(\d+\.\d) +(\d+)%$", line)
         assert found is not None, line
+    assert "nodes: part of the steps: " in text and "\nnode " not in text
+    code, text, _ = run(capsys, folder / "net.onnx", "--nodes", "--size", 32)
+    assert code == 0 and "\nstep " not in text
+    account = text[text.index("\nnode ") :].splitlines()[3:]
+    names = [node.name or node.output[0] for node in onnx.load(folder / "net.onnx").graph.node]
+    assert [line.split()[0] for line in account] == names
+    assert all(re.search(r" step \d+, \w+$", line) for line in account)
     # The stem: 27 multiply-adds for each of 16 channels of 20² pixels of 2 images.
     assert float(rows[0].split()[-2]) == pytest.approx(2 * 27 * 16 * 400 * 2 / 1e6, abs=0.05)
     assert sum(float(line.split()[-3]) for line in rows) > 0

@@ -40,7 +40,8 @@ def add_run(commands: Any) -> None:
         "run",
         help="run a network from an ONNX file, or from one that session.save wrote",
         description="With --image, classifies it and says what was assumed about the input; without, runs on "
-        "random inputs. --profile shows what became of each node, with its time and share of the roofline.",
+        "random inputs. --profile shows the steps with their times and shares of the roofline, --nodes what "
+        "became of each node.",
     )
     parser.add_argument("model", type=Path, help=f".onnx, or {_SUFFIX}")
     parser.add_argument("--image", type=Path, help="what to classify")
@@ -57,6 +58,9 @@ def add_run(commands: Any) -> None:
         "--layout", choices=("nchw", "nhwc"), help="of the input (default: by where it has 1 or 3 channels)"
     )
     parser.add_argument("--profile", action="store_true", help="a table of all steps")
+    parser.add_argument(
+        "--nodes", action="store_true", help="a table of all nodes of the model, and what became of each"
+    )
     parser.add_argument(
         "--batch", type=int, help="of random inputs, where the model leaves it open (default: 1)"
     )
@@ -120,8 +124,10 @@ def run_network(options: argparse.Namespace) -> str:
             f"{port.name} {value.shape}, mean {value.mean():.4g}, standard deviation {value.std():.4g}"
             for port, value in zip(session.get_outputs(), outputs, strict=True)
         ]
-    if options.profile:
-        lines += ["", str(session.summary({name: value.shape for name, value in feeds.items()}))]
+    if options.profile or options.nodes:
+        summary = session.summary({name: value.shape for name, value in feeds.items()})
+        lines += ["", str(summary)] if options.profile else []
+        lines += ["", summary.account()] if options.nodes else []
     return "\n".join(lines)
 
 

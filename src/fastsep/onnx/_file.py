@@ -112,13 +112,14 @@ def read(path: str | os.PathLike[str]) -> Graph:
         known = {*constants, *(port.name for port in inputs)}
         ordered = in_order(nodes, known)
         metadata = _metadata(header.get("metadata", {}))
+        became = {_text(name): _text(what) for name, what in header.get("became", {}).items()}
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} does not make sense: {error}") from None
     made = known.union(name for node in ordered for name in node.outputs)
     for port in outputs:
         if port.name not in made:
             raise ModelError(f"{path} does not make sense: nothing makes output {port.name!r}")
-    return Graph(ordered, inputs, outputs, constants, metadata=metadata)
+    return Graph(ordered, inputs, outputs, constants, metadata=metadata, became=became)
 
 
 def _digest(data: Any) -> bytes:
@@ -147,6 +148,7 @@ def _header(graph: Graph, entries: Mapping[str, Any]) -> bytes:
         ],
         "constants": entries,
         "metadata": graph.metadata._asdict(),
+        "became": graph.became,
     }
     return json.dumps(description, default=_plain, separators=(",", ":")).encode()
 

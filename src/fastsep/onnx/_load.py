@@ -10,7 +10,7 @@ import numpy as np
 
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._forms import Forms
-from fastsep.onnx._graph import Array, Graph, ModelMetadata, Node, Port, in_order
+from fastsep.onnx._graph import FOLDED, Array, Graph, ModelMetadata, Node, Port, in_order
 from fastsep.onnx._mapped import mapped, recycle
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._package import Package, package
@@ -137,8 +137,12 @@ def _graph_of(onnx: Package, model: Any, files: ExternalFiles, raw: Sequence[mem
     )
     raised = [forms.raised(proto) for proto in light.graph.node]
     nodes = tuple(node for node in raised if node is not None)
+    became = {
+        proto.name or proto.output[0]: FOLDED if node is None else ""
+        for proto, node in zip(light.graph.node, raised, strict=True)
+    }
     graph = Graph(nodes, tuple(ports.values()), outputs, forms.constants)
-    return graph._replace(metadata=_metadata(model))
+    return graph._replace(metadata=_metadata(model), became=became)
 
 
 def _metadata(model: Any) -> ModelMetadata:

@@ -209,7 +209,8 @@ def random_feeds(graph: Graph, shapes: Mapping[str, Sequence[int]] | None) -> di
     if not isinstance(shapes, Mapping):
         raise TypeError(f"shapes must be a dict of shapes by input name, or None; got {shapes!r}")
     there = [port.name for port in graph.inputs]
-    for name, shape in shapes.items():
+    asked: Mapping[str, Any] = shapes
+    for name, shape in asked.items():
         if name not in there:
             raise ValueError(f"shapes holds {name!r}; the model takes {_listed(there)}")
         if not _is_shape(shape):
@@ -219,7 +220,7 @@ def random_feeds(graph: Graph, shapes: Mapping[str, Sequence[int]] | None) -> di
     generator = np.random.default_rng(0)
     made: dict[str, Array] = {}
     for port in graph.inputs:
-        sizes: Any = shapes[port.name] if port.name in shapes else port.shape
+        sizes = asked.get(port.name, port.shape)
         if sizes is None or not all(isinstance(size, int | np.integer) for size in sizes):
             raise ValueError(
                 f"shapes must hold input {port.name!r}, whose size the model leaves open: {port.shape}; "
