@@ -196,6 +196,21 @@ def test_run_options_are_those_of_onnx_runtime(session: InferenceSession) -> Non
             session.run(None, {"x": X}, options)
 
 
+@pytest.mark.parametrize("start", [5, -1, 100, 2**63 - 1, -(2**63), 2])
+@pytest.mark.parametrize("step", [-1, -2, 1, 2])
+@pytest.mark.parametrize("held", [True, False])
+def test_slices_end_where_onnx_runtimes_do(start: int, step: int, held: bool) -> None:
+    x = np.arange(12, dtype=np.float32).reshape(2, 6)
+    for end in (2**63 - 1, 2**31 - 1, 2**31, -(2**63), -(2**31), 0, -1, -7, 3, 100):
+        weights = {"start": [start], "end": [end], "axis": [1], "step": [step]}
+        constants = {name: np.array(value) for name, value in weights.items()}
+        nodes = [helper.make_node("Slice", ["x", *constants], ["s"]), helper.make_node("Relu", ["s"], ["y"])]
+        proto = model(nodes, {"x": [2, 6] if held else ["a", "b"]}, {"y": None}, constants)
+        (wanted,) = expected(proto, {"x": x})
+        (got,) = InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+        assert got.shape == wanted.shape and np.array_equal(got, wanted), end
+
+
 def test_a_run_that_does_not_wait(session: InferenceSession) -> None:
     (wanted,) = session.run(None, {"x": X})
     said: list[Any] = []
