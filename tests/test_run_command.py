@@ -149,6 +149,7 @@ def test_what_is_wrong_is_said(folder: Path, tmp_path: Path, capsys: pytest.Capt
             [net, "--image", photo, "--labels", photo],
             f"--labels must be a text file in UTF-8, one class a line; {photo}: ",
         ),
+        ([net, "--image", photo, "--size", "100000"], "--size 100000,100000: an image of so many pixels"),
         ([net, "--image", photo, "--mean", "1,2"], "--mean must hold 1 or 3"),
         ([net, "--image", photo, "--std", "0"], "--std must be positive"),
         ([net, "--top", "0"], "--top"),

@@ -32,6 +32,8 @@ _TOP = 5
 # What says how an image becomes an input, or what to show of its classes.
 _OF_IMAGES = ("top", "labels", "mean", "std", "layout")
 _SUFFIX = ".fastsep"
+# Of an image in float64; what is larger is a mistake, and some systems end a process that asks for it.
+_MOST_BYTES = 1 << 32
 
 
 def add_run(commands: Any) -> None:
@@ -230,6 +232,10 @@ def _prepared(
     channels = channels if isinstance(channels, int) else 3
     if channels not in (1, 3):
         raise ValueError(f"--image needs an input of 1 or 3 channels; {given.name!r} has {channels}")
+    if 8 * channels * math.prod(size) > _MOST_BYTES:
+        raise ValueError(
+            f"--size {size[0]},{size[1]}: an image of so many pixels is more than {_MOST_BYTES} bytes"
+        )
     values, seen = _resized(path, size, channels)
     lines.append(
         f"{path.name}: scaled so that its middle {seen[1]}×{seen[0]} becomes {size[1]}×{size[0]}, bilinear"

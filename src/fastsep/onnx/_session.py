@@ -51,7 +51,7 @@ class InferenceSession:
         change results or write files is refused, except what an object of onnxruntime keeps to itself:
         initialisers, external ones, and sizes that were added to it are not seen.
     providers : sequence or None
-        Must hold "CPUExecutionProvider".
+        Must hold "CPUExecutionProvider", or nothing.
     provider_options : sequence of dict or None
         For the CPU there are none.
     threads : int or None
