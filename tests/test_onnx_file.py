@@ -74,6 +74,25 @@ CHANGES: dict[str, tuple[Any, str]] = {
         lambda header: a_node(header, "fastsep.Conv")["inputs"].__setitem__(0, header["outputs"][0]["name"]),
         "cycle",
     ),
+    "outputs that are a text": (
+        lambda header: a_node(header, "fastsep.Conv").update(outputs="xy"), "'xy' should be a list of texts",
+    ),
+    "an output that is no text": (
+        lambda header: a_node(header, "fastsep.Conv").update(outputs=[3]), "3 should be text",
+    ),
+    "no outputs": (
+        lambda header: a_node(header, "fastsep.Conv").update(outputs=[]), r"Conv node has outputs \(\)",
+    ),
+    "no inputs": (
+        lambda header: a_node(header, "fastsep.Conv").update(inputs=[]), r"Conv node has inputs \(\)",
+    ),
+    "no first input": (
+        lambda header: a_node(header, "fastsep.InvertedResidual")["inputs"].__setitem__(0, ""), "has inputs",
+    ),
+    "too many outputs": (
+        lambda header: a_node(header, "fastsep.Conv")["outputs"].extend(["more", "than"]),
+        "makes 1 values, not 3",
+    ),
     "an unknown output": (lambda header: header["outputs"][0].update(name="none"), "'none'"),
     "a negative size": (lambda header: header["inputs"][0]["shape"].__setitem__(1, -3), "-3"),
     "a dtype": (lambda header: first(header).update(dtype="object"), "object"),

@@ -18,7 +18,7 @@ import onnxruntime
 import pytest
 from numpy.lib.stride_tricks import as_strided
 from onnx import helper
-from onnx_models import assert_close, expected, model, small_network, weight
+from onnx_models import assert_close, every_kind, expected, model, small_network, weight
 
 import fastsep
 from fastsep.onnx import InferenceSession, ModelError, SessionOptions
@@ -125,12 +125,126 @@ def test_session_options_are_those_of_onnx_runtime() -> None:
     assert options <= set(SessionOptions.__slots__)
     with pytest.raises(ValueError, match="register_custom_ops_library: operators are those"):
         ours.register_custom_ops_library("ops.so")
-    with pytest.raises(ValueError, match="add_free_dimension_override_by_name: fix the sizes in the model"):
-        ours.add_free_dimension_override_by_name("n", 1)
+    with pytest.raises(ValueError, match="by_denotation: use add_free_dimension_override_by_name"):
+        ours.add_free_dimension_override_by_denotation("DATA_BATCH", 1)
     with pytest.raises(AttributeError, match="intra_op_threads"):
         ours.intra_op_threads = 4  # type: ignore[attr-defined]
     with pytest.raises(AttributeError, match="no option 'optimise'"):
         _ = ours.optimise
+
+
+def test_a_size_that_is_left_open_may_be_fixed() -> None:
+    data = small_network("n", "s").SerializeToString()
+    shapes = []
+    for runtime in (onnxruntime, fastsep.onnx):
+        options = runtime.SessionOptions()
+        for name, size in (("n", 1), ("s", 32)):
+            options.add_free_dimension_override_by_name(name, size)
+        session = runtime.InferenceSession(data, options, providers=[])
+        shapes.append(session.get_inputs()[0].shape)
+        assert session.run(None, {"x": X})[0].shape == (1, 10)
+        with pytest.raises(Exception, match=r"[xX]"):
+            session.run(None, {"x": np.zeros((2, 3, 32, 32), np.float32)})
+    assert shapes == [[1, 3, 32, 32]] * 2
+    options = SessionOptions()
+    options.add_free_dimension_override_by_name("batch", 1)
+    with pytest.raises(ValueError, match=r"add_free_dimension_override_by_name\('batch', 1\).*\['n', 's'\]"):
+        InferenceSession(data, options)
+    for wrong in (-1, 1.5, "1"):
+        with pytest.raises(ValueError, match="size must be"):
+            options.add_free_dimension_override_by_name("n", wrong)  # type: ignore[arg-type]
+
+
+def test_what_a_session_says_of_itself_is_what_onnx_runtime_says(tmp_path: Any) -> None:
+    proto = small_network()
+    proto.producer_name, proto.domain, proto.doc_string, proto.model_version = "by hand", "org", "text", 7
+    proto.graph.doc_string = "a graph"
+    helper.set_model_props(proto, {"classes": "ten", "größe": "32"})
+    data = proto.SerializeToString()
+    theirs = onnxruntime.InferenceSession(data)
+    ours = InferenceSession(data)
+    ours.save(tmp_path / "net.fastsep")
+    for session in (ours, fastsep.load(tmp_path / "net.fastsep"), pickle.loads(pickle.dumps(ours))):
+        wanted, got = theirs.get_modelmeta(), session.get_modelmeta()
+        for name in (name for name in dir(wanted) if not name.startswith("_")):
+            assert getattr(got, name) == getattr(wanted, name)
+        assert session.get_provider_options() == theirs.get_provider_options()
+        assert session.end_profiling() == theirs.end_profiling() == ""
+        assert session.get_session_options().intra_op_num_threads == 0
+    options = onnxruntime.SessionOptions()
+    assert InferenceSession(data, options).get_session_options() is options
+    assert InferenceSession(data, threads=2).get_session_options().intra_op_num_threads == 2
+
+
+def test_run_options_are_those_of_onnx_runtime(session: InferenceSession) -> None:
+    theirs, ours = onnxruntime.RunOptions(), fastsep.onnx.RunOptions()
+    for name in (name for name in dir(theirs) if not name.startswith("_")):
+        if callable(getattr(theirs, name)):
+            assert callable(getattr(ours, name))
+        else:
+            assert getattr(ours, name) == getattr(theirs, name)
+    ours.add_run_config_entry("key", "value")
+    assert ours.get_run_config_entry("key") == "value"
+    with pytest.raises(RuntimeError, match="'other'"):
+        ours.get_run_config_entry("other")
+    with pytest.raises(ValueError, match="add_active_adapter"):
+        ours.add_active_adapter(None)
+    assert session.run(None, {"x": X}, ours)[0].shape == (1, 10)
+    for options in (theirs, ours):
+        options.terminate = True
+        with pytest.raises(RuntimeError, match="terminate"):
+            session.run(None, {"x": X}, options)
+
+
+@pytest.mark.parametrize("start", [5, -1, 100, 2**63 - 1, -(2**63), 2])
+@pytest.mark.parametrize("step", [-1, -2, 1, 2])
+@pytest.mark.parametrize("held", [True, False])
+def test_slices_end_where_onnx_runtimes_do(start: int, step: int, held: bool) -> None:
+    x = np.arange(12, dtype=np.float32).reshape(2, 6)
+    for end in (2**63 - 1, 2**31 - 1, 2**31, -(2**63), -(2**31), 0, -1, -7, 3, 100):
+        weights = {"start": [start], "end": [end], "axis": [1], "step": [step]}
+        constants = {name: np.array(value) for name, value in weights.items()}
+        nodes = [helper.make_node("Slice", ["x", *constants], ["s"]), helper.make_node("Relu", ["s"], ["y"])]
+        proto = model(nodes, {"x": [2, 6] if held else ["a", "b"]}, {"y": None}, constants)
+        (wanted,) = expected(proto, {"x": x})
+        (got,) = InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+        assert got.shape == wanted.shape and np.array_equal(got, wanted), end
+
+
+def test_a_run_that_does_not_wait(session: InferenceSession) -> None:
+    (wanted,) = session.run(None, {"x": X})
+    said: list[Any] = []
+    done = threading.Event()
+
+    def callback(*arguments: Any) -> None:
+        said.append(arguments)
+        done.set()
+
+    session.run_async(None, {"x": X}, callback, "mine")
+    assert done.wait(60)
+    (results, user_data, error) = said.pop()
+    assert np.array_equal(results[0], wanted) and (user_data, error) == ("mine", "")
+    done.clear()
+    session.run_async(None, {"x": X[0]}, callback, None)
+    assert done.wait(60)
+    assert said[0][:2] == ([], None) and "4 axes" in said[0][2]
+    with pytest.raises(TypeError, match="callback"):
+        session.run_async(None, {"x": X}, 5, None)  # type: ignore[arg-type]
+
+
+def test_arguments_of_a_wrong_type_are_named(proto: onnx.ModelProto, session: InferenceSession) -> None:
+    data = proto.SerializeToString()
+    given: Any = 5
+    with pytest.raises(TypeError, match=r"run_options must be a RunOptions.*int"):
+        session.run(None, {"x": X}, given)
+    with pytest.raises(TypeError, match="output_names must be a list of names or None; got 5"):
+        session.run(given, {"x": X})
+    with pytest.raises(TypeError, match="provider_options must be a list of dicts; got 5"):
+        InferenceSession(data, providers=["CPUExecutionProvider"], provider_options=given)
+    for names in ([], None):
+        with pytest.raises(ValueError, match="provider_options needs providers"):
+            InferenceSession(data, providers=names, provider_options=[{}])
+    InferenceSession(data, providers=[], disabled_optimizers=["ConstantFolding"], enable_fallback=False)
 
 
 def test_wrong_inputs_are_named(session: InferenceSession) -> None:
@@ -178,6 +292,34 @@ def test_out_receives_the_outputs(session: InferenceSession) -> None:
         session.run(None, {"x": X}, out=[np.ma.zeros((1, 10), np.float32)])
     with pytest.raises(ValueError, match=">f4"):
         session.run(None, {"x": X}, out=[np.zeros((1, 10), ">f4")])
+
+
+class Subclass(np.ndarray[Any, Any]):
+    """An array that somebody else's library makes."""
+
+
+def test_subclasses_are_taken_for_the_arrays_they_are(session: InferenceSession, tmp_path: Any) -> None:
+    (wanted,) = session.run(None, {"x": X})
+    mapped = np.memmap(tmp_path / "x.bin", np.float32, "w+", shape=X.shape)
+    mapped[:] = X
+    for x in (mapped, X.view(np.recarray), X.view(Subclass)):
+        assert np.array_equal(session.run(None, {"x": x})[0], wanted)
+        (first, second) = session.run(["logits", "logits"], {"x": x})
+        assert type(first) is type(second) is np.ndarray
+    outs = [
+        np.memmap(tmp_path / "out.bin", np.float32, "w+", shape=(1, 10)),
+        np.empty((1, 10), np.float32).view(np.recarray),
+        np.empty((1, 10), np.float32).view(Subclass),
+    ]
+    for out in outs:
+        (got,) = session.run(None, {"x": mapped}, out=[out])
+        assert got is out and np.array_equal(np.asarray(out), wanted)
+        with pytest.raises(ValueError, match="out for 'logits' must not share memory with out for"):
+            session.run(["logits", "logits"], {"x": X}, out=[out, out])
+    assert np.array_equal(np.fromfile(tmp_path / "out.bin", np.float32), wanted[0])
+    frozen = np.memmap(tmp_path / "out.bin", np.float32, "r", shape=(1, 10))
+    with pytest.raises(ValueError, match="out for 'logits' is read-only"):
+        session.run(None, {"x": X}, out=[frozen])
 
 
 def test_out_shares_no_memory_with_itself_another_or_an_input() -> None:
@@ -228,6 +370,27 @@ def test_inputs_of_any_layout_give_the_same_bits_and_stay(session: InferenceSess
         before = x.copy()
         assert np.array_equal(session.run(None, {"x": x})[0], wanted)
         assert np.array_equal(x, before)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    "op", ["ReduceMean", "ReduceSum", "ReduceL2", "ReduceLogSumExp", "Softmax", "LogSoftmax", "GlobalLpPool"]
+)
+def test_what_numpy_sums_has_the_same_bits_for_any_layout(op: str, turned: bool) -> None:
+    x = RNG.standard_normal((2, 7, 9, 33)).astype(np.float32)
+    nodes = [helper.make_node(op, ["t" if turned else "x"], ["y"])]
+    if turned:
+        nodes.insert(0, helper.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]))
+    session = InferenceSession(model(nodes, {"x": x.shape}, {"y": None}, {}).SerializeToString())
+    (wanted,) = session.run(None, {"x": x})
+    channels_last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    shifted = np.empty(x.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(x.shape)
+    shifted[...] = x
+    for other in (channels_last, np.asfortranarray(x), x[:, :, ::-1].copy()[:, :, ::-1], shifted):
+        assert np.array_equal(session.run(None, {"x": other})[0], wanted)
+        out = np.empty(wanted.shape[::-1], np.float32).T
+        session.run(None, {"x": other}, out=[out])
+        assert np.array_equal(out, wanted)
 
 
 def test_the_bits_do_not_depend_on_threads_nor_on_the_batch() -> None:
@@ -493,11 +656,76 @@ def test_summary_accounts_for_every_node(proto: onnx.ModelProto, session: Infere
     assert summary.to_dict()["steps"][0]["op"] == "Conv"
 
 
+def test_summary_says_of_each_node_what_became_of_it(tmp_path: Any) -> None:
+    def node(op: str, name: str, *inputs: str, **attributes: Any) -> onnx.NodeProto:
+        return helper.make_node(op, inputs, [f"{name}.y"], name=name, **attributes)
+
+    nodes = [
+        node("Identity", "same", "x"),
+        node("Conv", "conv", "same.y", "k", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        node("Relu", "relu", "conv.y"),
+        node("Abs", "dead", "conv.y"),
+        node("Transpose", "there", "relu.y", perm=[0, 2, 3, 1]),
+        node("Transpose", "back", "there.y", perm=[0, 3, 1, 2]),
+        node("Constant", "one", value_floats=[1.0]),
+        node("Neg", "minus", "one.y"),
+        node("Exp", "exp", "back.y"),
+        node("Add", "added", "exp.y", "minus.y"),
+        node("Shape", "shape", "x"),
+        node("Gather", "batch", "shape.y", "zero"),
+        node("Concat", "wanted", "batch.y", "rest", axis=0),
+        node("Reshape", "flat", "added.y", "wanted.y"),
+        helper.make_node("Softmax", ["flat.y"], ["y"]),
+    ]
+    weights = {"k": weight(0, 4, 3, 3, 3), "zero": np.array([0]), "rest": np.array([-1])}
+    proto = model(nodes, {"x": ["n", 3, 8, 8]}, {"y": ["n", None]}, weights)  # type: ignore[list-item]
+    session = InferenceSession(proto.SerializeToString())
+    session.save(tmp_path / "net.fastsep")
+    for each in (session, fastsep.load(tmp_path / "net.fastsep"), pickle.loads(pickle.dumps(session))):
+        summary = each.summary({"x": (2, 3, 8, 8)})
+        assert list(summary.nodes) == [each.name or "y" for each in nodes]
+        found = dict(summary.nodes)
+        assert found["same"] == "left out: it changes nothing"
+        assert found["conv"] == found["relu"] == "step 1, Conv"
+        assert found["dead"] == "left out: no output needs it"
+        assert found["there"] == found["back"] == "left out: it undoes another, or is part of one"
+        assert found["one"] == found["minus"] == "folded into a constant"
+        for name in ("shape", "batch", "wanted"):
+            assert found[name] == "computed once, from shapes alone"
+        assert found["flat"] == "a view of its input" or found["flat"].startswith("step ")
+        for index, step in enumerate(summary.steps, 1):
+            assert all(found[name].startswith(f"step {index}, {step.op}") for name in step.stands_for)
+        assert summary.to_dict()["nodes"] == found
+        assert f"{len(nodes)} nodes: " in str(summary) and "folded into a constant: 2" in str(summary)
+        lines = summary.account().splitlines()
+        assert len(lines) == len(nodes) + 2 and lines[3].split() == ["conv", "step", "1,", "Conv"]
+
+
+@pytest.mark.parametrize("opset", [11, 21])
+def test_summary_leaves_no_node_out(opset: int) -> None:
+    proto = every_kind(opset)
+    nodes = InferenceSession(proto.SerializeToString()).summary({"x": (1, 3, 8, 8)}).nodes
+    assert list(nodes) == [node.name or node.output[0] for node in proto.graph.node] and all(nodes.values())
+
+
 def test_summary_needs_the_sizes_that_the_model_leaves_open() -> None:
     session = InferenceSession(small_network("n", 32).SerializeToString())
     with pytest.raises(ValueError, match="shapes must hold input 'x'"):
         session.summary()
     assert session.summary({"x": (2, 3, 32, 32)}).steps[0].shape == (2, 16, 16, 16)
+    wrong: Any
+    for wrong in ([(1, 3, 32, 32)], "x", 5):
+        with pytest.raises(TypeError, match="shapes must be a dict of shapes by input name"):
+            session.summary(wrong)
+    for wrong in ((1, 3, -8, 32), 5, "1332", (1, 3, 8.0, 32), (1, 3, "n", 32), None):
+        with pytest.raises(ValueError, match=r"shapes\['x'\] must be a tuple of whole numbers"):
+            session.summary({"x": wrong})
+    with pytest.raises(ValueError, match="shapes holds 'image'; the model takes 'x'"):
+        session.summary({"image": (1, 3, 32, 32)})
+    with pytest.raises(ValueError, match="input 'x' must be of shape"):
+        session.summary({"x": (1, 3, 32, 33)})
+    with pytest.raises(ValueError, match="input 'x' would have shape"):
+        session.summary({"x": (10**12, 3, 32, 32)})
 
 
 def test_the_arena_is_reused(session: InferenceSession) -> None:
@@ -526,6 +754,31 @@ def test_saving_over_the_file_that_is_in_use(session: InferenceSession, tmp_path
     loaded = fastsep.load(path)
     loaded.save(path)
     assert np.array_equal(loaded.run(None, {"x": X})[0], session.run(None, {"x": X})[0])
+
+
+@pytest.mark.parametrize("batch", [1, "n"])
+def test_a_saved_file_may_change_in_place_once_it_is_loaded(batch: int | str, tmp_path: Any) -> None:
+    path = tmp_path / "net.fastsep"
+    session = InferenceSession(small_network(batch).SerializeToString())
+    (wanted,) = session.run(None, {"x": X})
+    session.save(path)
+    data = path.read_bytes()
+    before, later = fastsep.load(path), fastsep.load(path)
+    before.run(None, {"x": X})
+    with path.open("r+b") as file:
+        file.write(bytes(len(data)))
+    for loaded in (before, later):
+        assert np.array_equal(loaded.run(None, {"x": X})[0], wanted)
+    path.write_bytes(data)
+    last = fastsep.load(path)
+    # What reads a page that is gone is killed by the system.
+    os.truncate(path, 0)
+    for loaded in (last, later):
+        assert np.array_equal(loaded.run(None, {"x": X})[0], wanted)
+        again = pickle.loads(pickle.dumps(loaded))
+        assert np.array_equal(again.run(None, {"x": X})[0], wanted)
+        loaded.save(tmp_path / "again.fastsep")
+        assert (tmp_path / "again.fastsep").read_bytes() == data
 
 
 def test_a_saved_file_may_be_read_by_whom_the_umask_says(

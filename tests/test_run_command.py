@@ -106,6 +106,13 @@ def test_random_inputs_and_profile(folder: Path, capsys: pytest.CaptureFixture[s
     for line in rows:
         found = re.search(r" kernel +(\d+\.\d{3}) +(\d+\.\d) +(\d+)%$", line)
         assert found is not None, line
+    assert "nodes: part of the steps: " in text and "\nnode " not in text
+    code, text, _ = run(capsys, folder / "net.onnx", "--nodes", "--size", 32)
+    assert code == 0 and "\nstep " not in text
+    account = text[text.index("\nnode ") :].splitlines()[3:]
+    names = [node.name or node.output[0] for node in onnx.load(folder / "net.onnx").graph.node]
+    assert [line.split()[0] for line in account] == names
+    assert all(re.search(r" step \d+, \w+$", line) for line in account)
     # The stem: 27 multiply-adds for each of 16 channels of 20² pixels of 2 images.
     assert float(rows[0].split()[-2]) == pytest.approx(2 * 27 * 16 * 400 * 2 / 1e6, abs=0.05)
     assert sum(float(line.split()[-3]) for line in rows) > 0
@@ -138,6 +145,11 @@ def test_what_is_wrong_is_said(folder: Path, tmp_path: Path, capsys: pytest.Capt
         ([junk], "no ONNX model"),
         ([net, "--image", tmp_path / "none.png"], "none.png"),
         ([net, "--image", photo, "--labels", few], "2 lines; the model has 10"),
+        (
+            [net, "--image", photo, "--labels", photo],
+            f"--labels must be a text file in UTF-8, one class a line; {photo}: ",
+        ),
+        ([net, "--image", photo, "--size", "100000"], "--size 100000,100000: an image of so many pixels"),
         ([net, "--image", photo, "--mean", "1,2"], "--mean must hold 1 or 3"),
         ([net, "--image", photo, "--std", "0"], "--std must be positive"),
         ([net, "--top", "0"], "--top"),
@@ -158,6 +170,12 @@ def test_what_is_wrong_is_said(folder: Path, tmp_path: Path, capsys: pytest.Capt
         (["--batch", "0"], "--batch must be at least 1; got 0"),
         (["--batch", "2"], "--batch 2: the model fixes its batch; 'x' is (1, 3, 40, 40)"),
         (["--size", "41"], "--size 41,41: the model fixes its sizes; 'x' is (1, 3, 40, 40)"),
+        # None of these makes an image first, nor looks for one.
+        (
+            ["--image", "red.png", "--size", "100000"],
+            "--size 100000,100000: the model fixes its sizes; 'x' is",
+        ),
+        (["--image", "red.png", "--size", "40,41"], "--size 40,41: the model fixes its sizes; 'x' is"),
         (["--image", "red.png", "--batch", "2"], "--batch is for random inputs"),
         (["--image", "red.png", "--mean", "nan"], "--mean must be finite; got nan"),
         (["--image", "red.png", "--std", "inf"], "--std must be finite; got inf"),
@@ -177,6 +195,39 @@ def test_what_the_model_says_may_be_said_again(
 ) -> None:
     onnx.save(colour_means("nchw"), tmp_path / "means.onnx")
     assert run(capsys, tmp_path / "means.onnx", *arguments)[0] == 0
+
+
+@pytest.mark.parametrize("text", ["0", "224,0", "1,2,3", "many", ""])
+def test_what_a_size_must_be_is_said(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(capsys, "net.onnx", "--size", text)
+    wanted = "argument --size: must be one number of at least 1, or height,width, such as 224 or 224,320; got"
+    assert f"{wanted} {text!r}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("op", ["Log", "Reciprocal"])
+def test_no_class_is_likeliest_where_there_is_no_number(
+    op: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proto = colour_means("nchw")
+    proto.graph.node[0].output[0] = "mean"
+    proto.graph.node.append(helper.make_node(op, ["mean"], ["y"]))
+    onnx.save(proto, tmp_path / "net.onnx")
+    picture = np.zeros((40, 40, 3), np.uint8)
+    imageio.v3.imwrite(tmp_path / "black.png", picture)
+    arguments = ["--image", tmp_path / "black.png", "--std", "1", "--mean", "0.5" if op == "Log" else "0"]
+    code, text, _ = run(capsys, tmp_path / "net.onnx", *arguments)
+    assert code == 0 and "no class is likeliest: outputs are NaN or infinite" in text and "%" not in text
+
+
+def test_memory_that_is_not_there_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(options: object) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr("fastsep._run_command.run_network", none_left)
+    assert run(capsys, folder / "net.onnx") == (1, "", "fastsep run: MemoryError\n")
 
 
 def test_a_saved_network_needs_numpy_alone(folder: Path) -> None:

@@ -159,7 +159,7 @@ cdef View seen_as(object x, CompiledPlan plan, int64_t index, str name, bint wri
     cdef View result
     if type(x) is not NDARRAY or not (x.dtype is dtype or x.dtype == dtype):
         raise TypeError(f"step {index}: {name} must be a plain NumPy array of {dtype} in native byte order; got "
-                        f"{repr(x.dtype) if isinstance(x, NDARRAY) else type(x).__name__}")
+                        f"{repr(x.dtype) if type(x) is NDARRAY else type(x).__name__}")
     if writable and not x.flags.writeable:
         raise ValueError(f"step {index}: {name} must be writable")
     result = strided(x, writable)

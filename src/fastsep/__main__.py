@@ -87,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             print({"factorize": run_factorize, "cost": run_cost}[options.command](options))
     except (TypeError, ValueError, RuntimeError, OSError, ImportError, MemoryError) as error:
-        print(f"fastsep {options.command}: {error}", file=sys.stderr)
+        # Python's own MemoryError says nothing.
+        print(f"fastsep {options.command}: {str(error) or type(error).__name__}", file=sys.stderr)
         return 1
     return 0
 

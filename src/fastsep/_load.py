@@ -17,7 +17,8 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Inferen
     Parameters
     ----------
     path : str or path
-        The weights are mapped, not read: processes that load one file share its pages.
+        The file may change or go once it is loaded: the session has its weights in memory of its own, once,
+        packed for the kernels. Processes share none of it.
     threads : int or None
         As for a session.
 

@@ -32,6 +32,8 @@ _TOP = 5
 # What says how an image becomes an input, or what to show of its classes.
 _OF_IMAGES = ("top", "labels", "mean", "std", "layout")
 _SUFFIX = ".fastsep"
+# Of an image in float64; what is larger is a mistake, and some systems end a process that asks for it.
+_MOST_BYTES = 1 << 32
 
 
 def add_run(commands: Any) -> None:
@@ -40,7 +42,8 @@ def add_run(commands: Any) -> None:
         "run",
         help="run a network from an ONNX file, or from one that session.save wrote",
         description="With --image, classifies it and says what was assumed about the input; without, runs on "
-        "random inputs. --profile shows what became of each node, with its time and share of the roofline.",
+        "random inputs. --profile shows the steps with their times and shares of the roofline, --nodes what "
+        "became of each node.",
     )
     parser.add_argument("model", type=Path, help=f".onnx, or {_SUFFIX}")
     parser.add_argument("--image", type=Path, help="what to classify")
@@ -58,19 +61,24 @@ def add_run(commands: Any) -> None:
     )
     parser.add_argument("--profile", action="store_true", help="a table of all steps")
     parser.add_argument(
+        "--nodes", action="store_true", help="a table of all nodes of the model, and what became of each"
+    )
+    parser.add_argument(
         "--batch", type=int, help="of random inputs, where the model leaves it open (default: 1)"
     )
     parser.add_argument("--threads", type=int, default=None, help="-1 is all; default: OpenMP's limit")
 
 
 def _size(text: str) -> tuple[int, int]:
-    sizes = [int(item) for item in text.split(",")]
-    if len(sizes) > 2 or min(sizes) < 1:
-        raise ValueError(text)
+    try:
+        sizes = [int(item) for item in text.split(",")]
+    except ValueError:
+        sizes = []
+    if not 1 <= len(sizes) <= 2 or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be one number of at least 1, or height,width, such as 224 or 224,320; got {text!r}"
+        )
     return sizes[0], sizes[-1]
-
-
-_size.__name__ = "size: 224, or height,width"
 
 
 def _joined(values: Sequence[float]) -> str:
@@ -86,7 +94,7 @@ def run_network(options: argparse.Namespace) -> str:
         An argument, the model or the image is wrong, or a package of an extra is missing.
     """
     _check(options)
-    labels = None if options.labels is None else options.labels.read_text(encoding="utf-8").splitlines()
+    labels = None if options.labels is None else _lines(options.labels)
     begun = time.perf_counter()
     with _progress(f"loading {options.model.name}"):
         session = _session(options.model, options.threads)
@@ -118,9 +126,20 @@ def run_network(options: argparse.Namespace) -> str:
             f"{port.name} {value.shape}, mean {value.mean():.4g}, standard deviation {value.std():.4g}"
             for port, value in zip(session.get_outputs(), outputs, strict=True)
         ]
-    if options.profile:
-        lines += ["", str(session.summary({name: value.shape for name, value in feeds.items()}))]
+    if options.profile or options.nodes:
+        summary = session.summary({name: value.shape for name, value in feeds.items()})
+        lines += ["", str(summary)] if options.profile else []
+        lines += ["", summary.account()] if options.nodes else []
     return "\n".join(lines)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"--labels must be a text file in UTF-8, one class a line; {path}: {error}"
+        ) from None
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -185,6 +204,14 @@ def _form(given: NodeArg, options: argparse.Namespace) -> tuple[str, tuple[int, 
         assumed.append(f"assumed --layout {layout}: {given.name!r} has shape {shape}")
     high, wide = (shape[1], shape[2]) if layout == "nhwc" else (shape[2], shape[3])
     if options.size is not None:
+        # Now: what is resized may be large.
+        if any(
+            isinstance(own, int) and own != size for own, size in zip((high, wide), options.size, strict=True)
+        ):
+            raise ValueError(
+                f"--size {options.size[0]},{options.size[1]}: the model fixes its sizes; "
+                f"{given.name!r} is {shape}"
+            )
         return layout, options.size, assumed
     if not isinstance(high, int) or not isinstance(wide, int):
         assumed.append(f"assumed --size {_SIZE}: the model leaves it open")
@@ -205,6 +232,10 @@ def _prepared(
     channels = channels if isinstance(channels, int) else 3
     if channels not in (1, 3):
         raise ValueError(f"--image needs an input of 1 or 3 channels; {given.name!r} has {channels}")
+    if 8 * channels * math.prod(size) > _MOST_BYTES:
+        raise ValueError(
+            f"--size {size[0]},{size[1]}: an image of so many pixels is more than {_MOST_BYTES} bytes"
+        )
     values, seen = _resized(path, size, channels)
     lines.append(
         f"{path.name}: scaled so that its middle {seen[1]}×{seen[0]} becomes {size[1]}×{size[0]}, bilinear"
@@ -287,9 +318,13 @@ def _classes(output: Array, top: int, labels: list[str] | None) -> list[str]:
         raise ValueError(f"--labels holds {len(labels)} lines; the model has {scores.size} classes")
     lines = []
     if np.any(scores < 0) or abs(scores.sum() - 1) > 1e-3:
-        scores = np.exp(scores - scores.max())
-        scores /= scores.sum()
+        with np.errstate(invalid="ignore"):
+            scores = np.exp(scores - scores.max())
+            scores /= scores.sum()
         lines.append("assumed that the outputs are logits: softmax applied")
+    # Also where a logit is infinite.
+    if np.isnan(scores).any():
+        return ["no class is likeliest: outputs are NaN or infinite"]
     for index in np.argsort(-scores, kind="stable")[:top]:
         name = f"class {index}" if labels is None else f"{labels[index]} ({index})"
         lines.append(f"  {scores[index]:7.2%}  {name}")

@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING
 
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
+from fastsep.onnx._graph import ModelMetadata
 from fastsep.onnx._options import (
     ExecutionMode,
     GraphOptimizationLevel,
+    RunOptions,
     SessionOptions,
     get_available_providers,
     get_device,
@@ -31,7 +33,9 @@ __all__ = [
     "GraphOptimizationLevel",
     "InferenceSession",
     "ModelError",
+    "ModelMetadata",
     "NodeArg",
+    "RunOptions",
     "SessionOptions",
     "StepSummary",
     "Summary",

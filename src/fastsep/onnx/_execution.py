@@ -36,6 +36,7 @@ class Execution:
         self._fixed.update({name: place.array(arena) for name, place in schedule.places.items()})
         # Views of what the caller hands in are made anew in every run.
         self._views = _with_views(schedule.views, self._fixed)
+        self._in_order = _read_by_numpy(schedule)
         self._parts = [
             _CompiledPart(list(steps), self._fixed, threads) if compiled else _OperatorPart(list(steps))
             for compiled, steps in groupby(schedule.steps, key=lambda step: step.plan is not None)
@@ -65,6 +66,8 @@ class Execution:
 
     def _arrays(self, feeds: Mapping[str, Array], results: Mapping[str, Array]) -> dict[str, Array]:
         arrays = {**self._fixed, **feeds}
+        for name in self._in_order.intersection(feeds):
+            arrays[name] = np.require(feeds[name], requirements=["C", "A"])
         for name in self._schedule.direct:
             spec = self._schedule.specs[name]
             arrays[name] = results[name] if name in results else np.empty(spec.shape, spec.dtype)
@@ -88,6 +91,15 @@ def _with_views(views: Sequence[Node], arrays: dict[str, Array]) -> list[Node]:
         else:
             left.append(node)
     return left
+
+
+def _read_by_numpy(schedule: Schedule) -> set[str]:
+    """Return the values that NumPy's steps read: in which order it sums follows from how these lie."""
+    roots: dict[str, str] = {}
+    for node in schedule.views:
+        root = roots.get(node.inputs[0], node.inputs[0])
+        roots.update({name: root for name in node.outputs if name})
+    return {roots.get(name, name) for step in schedule.steps if step.plan is None for name in step.reads}
 
 
 class _Part(Protocol):

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from fastsep.onnx._errors import ModelError
-from fastsep.onnx._graph import Array, Graph, Node, Port, in_order
+from fastsep.onnx._graph import Array, Graph, ModelMetadata, Node, Port, in_order
+from fastsep.onnx._mapped import mapped, recycle
 from fastsep.onnx._operators import OPERATORS
 
 _MAGIC = b"fastsep\n"
@@ -72,7 +73,7 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> Graph:
-    """Read a graph; its constants are read-only views of the mapped file.
+    """Read a graph; its constants are read-only views of the mapped file, not for long: see `Weights.own`.
 
     Raises
     ------
@@ -82,10 +83,10 @@ def read(path: str | os.PathLike[str]) -> Graph:
         It cannot be read.
     """
     path = Path(path)
-    size = path.stat().st_size
+    data = np.frombuffer(mapped(path), np.uint8)
+    size = data.size
     if size < _PREFIX.size:
         raise ModelError(f"{path}: {size} bytes are too few for a file that session.save wrote")
-    data = np.memmap(path, np.uint8, "r")
     magic, version, length, digest = _PREFIX.unpack(data[: _PREFIX.size].tobytes())
     if magic != _MAGIC:
         raise ModelError(f"{path} was not written by session.save; ONNX files: fastsep.onnx.InferenceSession")
@@ -99,6 +100,8 @@ def read(path: str | os.PathLike[str]) -> Graph:
         raise ModelError(f"{path} is damaged: no header has {length} bytes")
     if _digest(data) != digest:
         raise ModelError(f"{path} is damaged: its checksum does not fit")
+    # Not before: what is no network of ours may be large.
+    recycle(2 * size)
     weights = data[_PREFIX.size + length :]
     try:
         header = json.loads(data[_PREFIX.size : _PREFIX.size + length].tobytes())
@@ -108,13 +111,15 @@ def read(path: str | os.PathLike[str]) -> Graph:
         outputs = tuple(_port(entry) for entry in header["outputs"])
         known = {*constants, *(port.name for port in inputs)}
         ordered = in_order(nodes, known)
+        metadata = _metadata(header.get("metadata", {}))
+        became = {_text(name): _text(what) for name, what in header.get("became", {}).items()}
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} does not make sense: {error}") from None
     made = known.union(name for node in ordered for name in node.outputs)
     for port in outputs:
         if port.name not in made:
             raise ModelError(f"{path} does not make sense: nothing makes output {port.name!r}")
-    return Graph(ordered, inputs, outputs, constants)
+    return Graph(ordered, inputs, outputs, constants, metadata=metadata, became=became)
 
 
 def _digest(data: Any) -> bytes:
@@ -142,6 +147,8 @@ def _header(graph: Graph, entries: Mapping[str, Any]) -> bytes:
             for node in graph.nodes
         ],
         "constants": entries,
+        "metadata": graph.metadata._asdict(),
+        "became": graph.became,
     }
     return json.dumps(description, default=_plain, separators=(",", ":")).encode()
 
@@ -190,14 +197,29 @@ def _port(entry: Mapping[str, Any]) -> Port:
 def _node(entry: Mapping[str, Any]) -> Node:
     if entry["op"] not in OPERATORS:
         raise ValueError(f"operator {entry['op']!r} is not known")
-    return Node(
+    node = Node(
         entry["op"],
-        tuple(map(_text, entry["inputs"])),
-        tuple(map(_text, entry["outputs"])),
+        _texts(entry["inputs"]),
+        _texts(entry["outputs"]),
         {_text(name): _attribute(value) for name, value in entry["attributes"].items()},
         _text(entry["name"]),
-        tuple(map(_text, entry["origin"])),
+        _texts(entry["origin"]),
     )
+    # The first of each, no operator can be without.
+    for name, values in (("inputs", node.inputs), ("outputs", node.outputs)):
+        if not values or not values[0]:
+            raise ValueError(f"a {node.op} node has {name} {values}")
+    return node
+
+
+def _metadata(entry: Mapping[str, Any]) -> ModelMetadata:
+    """Return what the model says of itself; files of the first days say nothing."""
+    found = ModelMetadata(**entry)
+    for value in (*found[:5], *found.custom_metadata_map, *found.custom_metadata_map.values()):
+        _text(value)
+    if type(found.version) is not int:
+        raise TypeError(f"the model has version {found.version!r}")
+    return found
 
 
 def _constant(entry: Mapping[str, Any], weights: Array) -> Array:
@@ -209,7 +231,7 @@ def _constant(entry: Mapping[str, Any], weights: Array) -> Array:
     size = math.prod(shape) * dtype.itemsize
     if offset + size > weights.size:
         raise ValueError(f"a constant of {size} bytes at {offset} is not within the file")
-    stored = weights[offset : offset + size].view(np.ndarray).view(dtype.newbyteorder("<")).reshape(shape)
+    stored = weights[offset : offset + size].view(dtype.newbyteorder("<")).reshape(shape)
     return stored if stored.dtype.isnative else stored.astype(dtype)
 
 
@@ -218,6 +240,13 @@ def _dtype(name: object) -> np.dtype[Any]:
     if dtype.kind not in "fiub":
         raise ValueError(f"dtype {name!r} is not one of numbers")
     return dtype
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    # A text is a sequence of texts, too.
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} should be a list of texts")
+    return tuple(map(_text, value))
 
 
 def _text(value: object) -> str:

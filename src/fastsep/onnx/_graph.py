@@ -54,6 +54,9 @@ class Node(NamedTuple):
 
 
 _INPUTS = attrgetter("inputs")
+_ORIGIN = attrgetter("origin")
+# What became of nodes that no node stands for any more.
+FOLDED = "folded into a constant"
 
 
 class Port(NamedTuple):
@@ -72,6 +75,18 @@ class Spec(NamedTuple):
     value: Array | None = None
 
 
+class ModelMetadata(NamedTuple):
+    """What a model says of itself, by ONNX Runtime's names."""
+
+    producer_name: str = ""
+    graph_name: str = ""
+    domain: str = ""
+    description: str = ""
+    graph_description: str = ""
+    version: int = 0
+    custom_metadata_map: Mapping[str, str] = {}  # nobody writes to it
+
+
 class _Parts(NamedTuple):
     """No dataclass, whose module and whose decorator take 2 ms."""
 
@@ -80,13 +95,19 @@ class _Parts(NamedTuple):
     outputs: tuple[Port, ...]
     constants: Mapping[str, Array]
     facts: dict[str, Any]
+    metadata: ModelMetadata
+    became: Mapping[str, str]
+
+
+_UNKNOWN = ModelMetadata()
 
 
 class Graph(_Parts):
     """Nodes in an order in which they can run, and the constants they read.
 
     `facts` is what the optimiser found out about values, by name. As values keep their meaning, all graphs
-    that are made of one share it.
+    that are made of one share it. `became` has the names of all nodes of the file, in order: with "" those
+    for which some node here stands, the others with what became of them.
     """
 
     __slots__ = ()
@@ -98,9 +119,13 @@ class Graph(_Parts):
         outputs: tuple[Port, ...],
         constants: Mapping[str, Array],
         facts: dict[str, Any] | None = None,
+        metadata: ModelMetadata = _UNKNOWN,
+        became: Mapping[str, str] | None = None,
     ) -> Self:
         """Return a graph; a new one knows no facts."""
-        return super().__new__(cls, nodes, inputs, outputs, constants, {} if facts is None else facts)
+        facts = {} if facts is None else facts
+        became = {} if became is None else became
+        return super().__new__(cls, nodes, inputs, outputs, constants, facts, metadata, became)
 
     def producers(self) -> dict[str, Node]:
         """Return the node that makes each value."""
@@ -127,6 +152,18 @@ class Graph(_Parts):
         """Return a graph of the same inputs and outputs; `constants` are added to those there are."""
         merged = self.constants if constants is None else {**self.constants, **constants}
         return self._replace(nodes=tuple(nodes), constants=merged)
+
+
+def with_account(after: Graph, before: Graph, reason: str) -> Graph:
+    """Return a graph that says why no node of it stands for nodes of the file that had one before."""
+    if after is before:
+        return after
+    gone = _stood_for(before) - _stood_for(after)
+    return after._replace(became={**after.became, **dict.fromkeys(gone, reason)}) if gone else after
+
+
+def _stood_for(graph: Graph) -> set[str]:
+    return set(chain.from_iterable(map(_ORIGIN, graph.nodes)))
 
 
 def without_dead_code(graph: Graph) -> Graph:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,8 +10,8 @@ import numpy as np
 
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._forms import Forms
-from fastsep.onnx._graph import Array, Graph, Node, Port, in_order
-from fastsep.onnx._mapped import ModelMap, recycle
+from fastsep.onnx._graph import FOLDED, Array, Graph, ModelMetadata, Node, Port, in_order
+from fastsep.onnx._mapped import mapped, recycle
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._package import Package, package
 from fastsep.onnx._tensors import ExternalFiles, element_type, to_array
@@ -75,7 +73,7 @@ def load(source: str | os.PathLike[str] | bytes | Any, folder: str | os.PathLike
                 f"a model must be a path, bytes or an onnx.ModelProto; got {type(source).__name__}"
             )
         folder = os.path.dirname(os.fspath(source)) or os.curdir if folder is None else folder
-        source = _mapped(source)
+        source = mapped(source)
     try:
         raw: Sequence[memoryview | None] = ()
         if isinstance(source, onnx.ModelProto):
@@ -91,15 +89,6 @@ def load(source: str | os.PathLike[str] | bytes | Any, folder: str | os.PathLike
         return _graph_of(onnx, model, ExternalFiles(None if folder is None else os.fspath(folder)), raw)
     except UnicodeDecodeError as error:
         raise ModelError(f"the model holds text that is not UTF-8: {error.object[:40]!r}") from None
-
-
-def _mapped(path: str | os.PathLike[str]) -> ModelMap | bytes:
-    """Map a file into memory; what cannot be mapped is read."""
-    with open(path, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
-            return file.read()
-        return ModelMap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _parse(onnx: Package, data: bytes, size: int) -> Any:
@@ -148,7 +137,24 @@ def _graph_of(onnx: Package, model: Any, files: ExternalFiles, raw: Sequence[mem
     )
     raised = [forms.raised(proto) for proto in light.graph.node]
     nodes = tuple(node for node in raised if node is not None)
-    return Graph(nodes, tuple(ports.values()), outputs, forms.constants)
+    became = {
+        proto.name or proto.output[0]: FOLDED if node is None else ""
+        for proto, node in zip(light.graph.node, raised, strict=True)
+    }
+    graph = Graph(nodes, tuple(ports.values()), outputs, forms.constants)
+    return graph._replace(metadata=_metadata(model), became=became)
+
+
+def _metadata(model: Any) -> ModelMetadata:
+    return ModelMetadata(
+        model.producer_name,
+        model.graph.name,
+        model.domain,
+        model.doc_string,
+        model.graph.doc_string,
+        model.model_version,
+        {entry.key: entry.value for entry in model.metadata_props},
+    )
 
 
 def _check_texts(model: Any) -> None:
@@ -161,6 +167,9 @@ def _check_texts(model: Any) -> None:
 def _texts(model: Any) -> Iterator[Any]:
     """Return the names of a model."""
     graph = model.graph
+    yield from (model.producer_name, model.domain, model.doc_string, graph.name, graph.doc_string)
+    for prop in model.metadata_props:
+        yield from (prop.key, prop.value)
     yield from (entry.domain for entry in model.opset_import)
     yield from (tensor.name for tensor in graph.initializer)
     for value in (*graph.input, *graph.output):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+import os
+import stat
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,15 @@ _LARGEST_MAPPING = (32 << 20) - (1 << 16)
 
 class ModelMap(mmap.mmap):
     """A mapped model file: whoever has it may change it, or cut it short, which to read is then fatal."""
+
+
+def mapped(path: str | os.PathLike[str]) -> ModelMap | bytes:
+    """Map a model file into memory; what cannot be mapped is read."""
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
+            return file.read()
+        return ModelMap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def owner_of(value: Array) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any
+
+from fastsep.onnx._graph import Graph, Port
 
 PROVIDERS = ("CPUExecutionProvider",)
 # What changes results or asks for files; the message says what to do instead.
@@ -12,7 +15,7 @@ _REFUSED_CONFIG = {
     "session.set_denormal_as_zero": "subnormal numbers are always kept",
 }
 
-_FIX_SIZES = "fix the sizes in the model; open ones are planned as they come"
+_FIX_SIZES = "use add_free_dimension_override_by_name, or fix the sizes in the model"
 _STORE = "write the values into the model, or beside it"
 _ONE_PROVIDER = "the CPU is all there is here"
 # What would change what a session computes, or is given; the message says what to do instead.
@@ -21,7 +24,6 @@ _REFUSED_CALLS = {
     "add_initializer": _STORE,
     "add_external_initializers": _STORE,
     "add_external_initializers_from_files_in_memory": _STORE,
-    "add_free_dimension_override_by_name": _FIX_SIZES,
     "add_free_dimension_override_by_denotation": _FIX_SIZES,
     "add_provider": _ONE_PROVIDER,
     "add_provider_for_devices": _ONE_PROVIDER,
@@ -75,10 +77,10 @@ class SessionOptions:
     """
 
     __slots__ = (
-        "_config", "enable_cpu_mem_arena", "enable_mem_pattern", "enable_mem_reuse", "enable_profiling",
-        "execution_mode", "execution_order", "graph_optimization_level", "inter_op_num_threads",
-        "intra_op_num_threads", "log_severity_level", "log_verbosity_level", "logid",
-        "optimized_model_filepath", "profile_file_prefix", "use_deterministic_compute",
+        "_config", "_sizes", "enable_cpu_mem_arena", "enable_mem_pattern", "enable_mem_reuse",
+        "enable_profiling", "execution_mode", "execution_order", "graph_optimization_level",
+        "inter_op_num_threads", "intra_op_num_threads", "log_severity_level", "log_verbosity_level",
+        "logid", "optimized_model_filepath", "profile_file_prefix", "use_deterministic_compute",
         "use_per_session_threads",
     )  # fmt: skip
 
@@ -100,6 +102,7 @@ class SessionOptions:
         self.optimized_model_filepath = ""
         self.enable_profiling = False
         self._config: dict[str, str] = {}
+        self._sizes: dict[str, int] = {}
 
     def __getattr__(self, name: str) -> Any:
         """Return a function that refuses what cannot be done here, by its name in ONNX Runtime."""
@@ -111,8 +114,14 @@ class SessionOptions:
 
         return refuse
 
+    def add_free_dimension_override_by_name(self, name: str, size: int) -> None:
+        """Fix a size that the model leaves open under a name: it is planned when the model is loaded."""
+        if not isinstance(name, str):
+            raise TypeError(f"name must be that of an open size; got {name!r}")
+        self._sizes[name] = _whole(size)
+
     def add_session_config_entry(self, key: str, value: str) -> None:
-        """Keep an entry; a session refuses those that would change results."""
+        """Keep an entry; a session refuses to flush subnormal numbers to zero, and ignores the others."""
         self._config[key] = value
 
     def get_session_config_entry(self, key: str) -> str:
@@ -126,6 +135,93 @@ class SessionOptions:
         if key not in self._config:
             raise RuntimeError(f"no session config entry {key!r}")
         return self._config[key]
+
+
+def _whole(size: object) -> int:
+    try:
+        found = operator.index(size)  # type: ignore[arg-type]
+    except TypeError:
+        found = -1
+    if found < 0:
+        raise ValueError(f"size must be a number of at least 0; got {size!r}")
+    return found
+
+
+class RunOptions:
+    """Options of a run, by ONNX Runtime's names.
+
+    Attributes
+    ----------
+    terminate : bool
+        A run with True is refused; one that is under way is not ended.
+    log_severity_level, log_verbosity_level, logid, only_execute_path_to_fetches
+        Have no effect.
+    """
+
+    __slots__ = (
+        "_config", "log_severity_level", "log_verbosity_level", "logid", "only_execute_path_to_fetches",
+        "terminate",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.log_severity_level = -1
+        self.log_verbosity_level = 0
+        self.logid = ""
+        self.only_execute_path_to_fetches = False
+        self.terminate = False
+        self._config: dict[str, str] = {}
+
+    def add_run_config_entry(self, key: str, value: str) -> None:
+        """Keep an entry; none has an effect."""
+        self._config[key] = value
+
+    def get_run_config_entry(self, key: str) -> str:
+        """Return an entry.
+
+        Raises
+        ------
+        RuntimeError
+            There is none, as in ONNX Runtime.
+        """
+        if key not in self._config:
+            raise RuntimeError(f"no run config entry {key!r}")
+        return self._config[key]
+
+    def add_active_adapter(self, adapter: Any) -> None:
+        """Refuse: an adapter would replace weights."""
+        raise ValueError("run_options.add_active_adapter: what a model stores is constant")
+
+
+def with_fixed_sizes(graph: Graph, options: Any) -> Graph:
+    """Return the graph with the sizes that `add_free_dimension_override_by_name` fixes.
+
+    Raises
+    ------
+    ValueError
+        No input has an open size of that name.
+    """
+    fixed = options._sizes if isinstance(options, SessionOptions) else {}
+    if not fixed:
+        return graph
+    there = {size for port in graph.inputs for size in port.shape or () if isinstance(size, str)}
+    for name in fixed:
+        if name not in there:
+            raise ValueError(
+                f"sess_options.add_free_dimension_override_by_name({name!r}, {fixed[name]}): "
+                f"the open sizes of the model's inputs are {sorted(there)}"
+            )
+    return graph._replace(
+        inputs=tuple(_with_sizes(port, fixed) for port in graph.inputs),
+        outputs=tuple(_with_sizes(port, fixed) for port in graph.outputs),
+    )
+
+
+def _with_sizes(port: Port, fixed: Mapping[str, int]) -> Port:
+    if port.shape is None:
+        return port
+    return port._replace(
+        shape=tuple(fixed.get(size, size) if isinstance(size, str) else size for size in port.shape)
+    )
 
 
 def threads_of(options: Any, threads: int | None) -> int | None:
@@ -174,9 +270,14 @@ def check_providers(
     ------
     TypeError, ValueError
     """
-    if providers is None:
+    if provider_options is not None and (
+        isinstance(provider_options, str) or not isinstance(provider_options, Sequence)
+    ):
+        raise TypeError(f"provider_options must be a list of dicts; got {provider_options!r}")
+    # ONNX Runtime takes an empty list for all there are.
+    if providers is None or (isinstance(providers, Sequence) and len(providers) == 0):
         if provider_options is not None:
-            raise ValueError("provider_options needs providers; got providers=None")
+            raise ValueError(f"provider_options needs providers; got providers={providers!r}")
         return
     if isinstance(providers, str) or not isinstance(providers, Sequence):
         raise TypeError(f"providers must be a list of names; got {providers!r}")
@@ -195,9 +296,14 @@ def check_run_options(options: Any) -> None:
 
     Raises
     ------
-    RuntimeError
+    TypeError, RuntimeError
     """
     if options is None:
         return
+    if not hasattr(options, "terminate"):
+        raise TypeError(
+            "run_options must be a RunOptions of fastsep.onnx or onnxruntime, or None; "
+            f"got {type(options).__name__}"
+        )
     if getattr(options, "terminate", False):
         raise RuntimeError("run_options.terminate is True: the run is not begun")

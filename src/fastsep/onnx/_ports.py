@@ -1,6 +1,6 @@
 """What goes in and comes out of a run, checked; every message names the input or output."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from fastsep import _validate
 from fastsep._plan import overlap
 from fastsep.onnx._graph import Array, Graph, Port, Spec
+from fastsep.onnx._specialise import input_spec
 
 _TYPES = {
     "float16": "float16",
@@ -61,7 +62,11 @@ def output_names(graph: Graph, names: Sequence[str] | None) -> list[str]:
     there = [port.name for port in graph.outputs]
     if names is None:
         return there
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    if (
+        isinstance(names, str)
+        or not isinstance(names, Iterable)
+        or not all(isinstance(name, str) for name in names)
+    ):
         raise TypeError(f"output_names must be a list of names or None; got {names!r}")
     # ONNX Runtime takes an empty list for all.
     if not names:
@@ -101,9 +106,7 @@ def _fed(port: Port, value: object, open_sizes: dict[str, tuple[int, str]]) -> A
         raise TypeError(
             f"input {port.name!r} must be a np.ndarray of {port.dtype}; got {type(value).__name__}"
         )
-    # To ask for np.ma imports it: 1 MB, 10 ms.
-    if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"input {port.name!r} must be a plain np.ndarray; got a MaskedArray")
+    value = _plain(value, f"input {port.name!r}")
     if value.dtype.newbyteorder("=") != port.dtype:
         raise TypeError(f"input {port.name!r} must be of {port.dtype}; got {value.dtype}")
     if port.shape is not None:
@@ -127,6 +130,22 @@ def _fed(port: Port, value: object, open_sizes: dict[str, tuple[int, str]]) -> A
     return value if value.dtype.isnative else value.astype(port.dtype)
 
 
+def _plain(value: Array, what: str) -> Array:
+    """Return an array without its subclass, such as np.memmap, in the same memory; kernels take no other.
+
+    Raises
+    ------
+    TypeError
+        It is masked: its mask would be ignored.
+    """
+    if type(value) is np.ndarray:
+        return value
+    # To ask for np.ma imports it: 1 MB, 10 ms.
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{what} must be a plain np.ndarray; got a MaskedArray, whose mask would be ignored")
+    return value.view(np.ndarray)
+
+
 def results(
     names: Sequence[str],
     specs: Mapping[str, Spec],
@@ -134,6 +153,8 @@ def results(
     inputs: Mapping[str, Array],
 ) -> list[Array]:
     """Return the arrays that receive the outputs: those of `out`, new ones for the rest.
+
+    All are plain arrays; of a subclass in `out`, such as np.memmap, it is one in the same memory.
 
     Raises
     ------
@@ -154,8 +175,7 @@ def results(
             continue
         if not isinstance(target, np.ndarray):
             raise TypeError(f"out for {name!r} must be a np.ndarray; got {type(target).__name__}")
-        if type(target) is not np.ndarray and isinstance(target, np.ma.MaskedArray):
-            raise TypeError(f"out for {name!r} must be a plain np.ndarray; got a MaskedArray")
+        target = _plain(target, f"out for {name!r}")
         if target.shape != spec.shape or target.dtype != spec.dtype:
             raise ValueError(
                 f"out for {name!r} must be of {spec.dtype} and shape {spec.shape}; "
@@ -182,25 +202,47 @@ def random_feeds(graph: Graph, shapes: Mapping[str, Sequence[int]] | None) -> di
 
     Raises
     ------
-    ValueError
-        An input has open sizes, and no shape is given for it.
+    TypeError, ValueError
+        An input has open sizes, and no shape is given for it; `shapes` is no mapping of shapes by name.
     """
     shapes = {} if shapes is None else shapes
+    if not isinstance(shapes, Mapping):
+        raise TypeError(f"shapes must be a dict of shapes by input name, or None; got {shapes!r}")
+    there = [port.name for port in graph.inputs]
+    asked: Mapping[str, Any] = shapes
+    for name, shape in asked.items():
+        if name not in there:
+            raise ValueError(f"shapes holds {name!r}; the model takes {_listed(there)}")
+        if not _is_shape(shape):
+            raise ValueError(
+                f"shapes[{name!r}] must be a tuple of whole numbers of at least 0; got {shape!r}"
+            )
     generator = np.random.default_rng(0)
     made: dict[str, Array] = {}
     for port in graph.inputs:
-        sizes = shapes.get(port.name, port.shape)
+        sizes = asked.get(port.name, port.shape)
         if sizes is None or not all(isinstance(size, int | np.integer) for size in sizes):
             raise ValueError(
                 f"shapes must hold input {port.name!r}, whose size the model leaves open: {port.shape}; "
                 f"such as shapes={{{port.name!r}: (1, 3, 224, 224)}}"
             )
         size = tuple(int(each) for each in sizes if each is not None)
+        # Of its shape, not yet of its memory.
+        _fed(port, np.broadcast_to(np.zeros((), port.dtype), size), {})
+        input_spec(port, size)
         if port.dtype.kind == "f":
             made[port.name] = generator.standard_normal(size).astype(port.dtype)
         else:
             made[port.name] = np.ones(size, port.dtype)
     return feeds(graph, made)
+
+
+def _is_shape(sizes: object) -> bool:
+    return (
+        isinstance(sizes, Sequence)
+        and not isinstance(sizes, str)
+        and all(isinstance(size, int | np.integer) and size >= 0 for size in sizes)
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

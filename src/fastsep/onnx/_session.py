@@ -7,7 +7,7 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from fastsep.onnx import _options, _ports
 from fastsep.onnx._compile import Order, compiled, plan_key, weights_of
 from fastsep.onnx._errors import DependsOnValuesError, reading
 from fastsep.onnx._execution import Execution
-from fastsep.onnx._graph import Array, Graph, Node, Spec
+from fastsep.onnx._graph import Array, Graph, ModelMetadata, Node, Spec
 from fastsep.onnx._ports import NodeArg
 from fastsep.onnx._schedule import Schedule, schedule
 from fastsep.onnx._specialise import specialise
@@ -44,15 +44,20 @@ class InferenceSession:
     Parameters
     ----------
     path_or_bytes : str, path, bytes or onnx.ModelProto
-        An ONNX model, opset 11 or newer. External data lie beside the file.
+        An ONNX model, opset 11 or newer; the file may change once it is loaded. External data lie beside it
+        and stay mapped: they must not be changed in place as long as the session lives.
     sess_options : SessionOptions of fastsep.onnx or of onnxruntime, or None
-        `intra_op_num_threads` is honoured; an option that would change results is refused.
+        `intra_op_num_threads` and, of ours, `add_free_dimension_override_by_name` are honoured. What would
+        change results or write files is refused, except what an object of onnxruntime keeps to itself:
+        initialisers, external ones, and sizes that were added to it are not seen.
     providers : sequence or None
-        Must hold "CPUExecutionProvider".
+        Must hold "CPUExecutionProvider", or nothing.
     provider_options : sequence of dict or None
         For the CPU there are none.
     threads : int or None
         None follows `intra_op_num_threads`, then OpenMP's limit; -1 is all CPUs.
+    disabled_optimizers, enable_fallback
+        Have no effect: a session is always optimised, by passes of its own, and there is one provider.
 
     Raises
     ------
@@ -77,10 +82,13 @@ class InferenceSession:
         provider_options: Sequence[Mapping[str, Any]] | None = None,
         *,
         threads: int | None = None,
+        disabled_optimizers: Any = None,
+        enable_fallback: Any = True,
     ) -> None:
         _options.check_providers(providers, provider_options)
         threads = _options.threads_of(sess_options, threads)
         check_threads(threads)
+        self._options: Any = sess_options
         with reading(path_or_bytes), _no_search_for_cycles():
             # What only a model needs: a saved network starts without it.
             from fastsep.onnx._check import check_shapes
@@ -88,6 +96,7 @@ class InferenceSession:
             from fastsep.onnx._optimise import optimise
 
             graph = load(path_or_bytes)
+            graph = _options.with_fixed_sizes(graph, sess_options)
             check_shapes(graph)
             self._begin(optimise(graph), threads)
 
@@ -95,6 +104,7 @@ class InferenceSession:
     def _of(cls, graph: Graph, threads: int | None) -> InferenceSession:
         """A session of a graph that is optimised already."""
         self = cls.__new__(cls)
+        self._options = None
         self._begin(graph, threads)
         return self
 
@@ -142,6 +152,58 @@ class InferenceSession:
         """Return ["CPUExecutionProvider"]."""
         return list(_options.PROVIDERS)
 
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        """Return what the providers were given: nothing."""
+        return {name: {} for name in _options.PROVIDERS}
+
+    def get_session_options(self) -> Any:
+        """Return the options the session was made with; new ones if there were none."""
+        if self._options is None:
+            self._options = _options.SessionOptions()
+            self._options.intra_op_num_threads = self._threads or 0
+        return self._options
+
+    def get_modelmeta(self) -> ModelMetadata:
+        """Return what the model says of itself: producer, names, texts, version, and its own entries."""
+        return self._graph.metadata
+
+    def end_profiling(self) -> str:
+        """Return "": nothing is written, and `summary` times the steps."""
+        return ""
+
+    def run_async(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Array],
+        callback: Callable[[list[Array], Any, str], object],
+        user_data: Any,
+        run_options: Any = None,
+    ) -> None:
+        """Run the network in a thread of its own, and return at once.
+
+        Parameters
+        ----------
+        output_names, input_feed, run_options
+            As for `run`; the arrays must not change until the callback is called.
+        callback : callable
+            Called by that thread with the list of outputs, `user_data`, and "". If something is wrong, the
+            list is empty, and the last says what.
+        user_data : object
+        """
+        if not callable(callback):
+            raise TypeError(f"callback must be callable; got {callback!r}")
+
+        def work() -> None:
+            error = ""
+            results: list[Array] = []
+            try:
+                results = self.run(output_names, input_feed, run_options)
+            except Exception as raised:
+                error = str(raised) or type(raised).__name__
+            callback(results, user_data, error)
+
+        threading.Thread(target=work, name="fastsep.run_async").start()
+
     def run(
         self,
         output_names: Sequence[str] | None,
@@ -157,8 +219,9 @@ class InferenceSession:
         output_names : sequence of str or None
             None is all, in the model's order.
         input_feed : dict of ndarray
-            By name, of the model's dtypes and shapes; never written.
-        run_options : onnxruntime.RunOptions or None
+            By name, of the model's dtypes and shapes; never written. Subclasses such as np.memmap are taken,
+            masked arrays are not.
+        run_options : RunOptions of fastsep.onnx or of onnxruntime, or None
         out : sequence of ndarray or None
             Receives the outputs, one for each name, of the output's shape and dtype. None of their elements
             shares memory with another or with an input. None where a new array is wanted.
@@ -166,6 +229,7 @@ class InferenceSession:
         Returns
         -------
         list of ndarray
+            Those of `out` where they were given.
 
         Raises
         ------
@@ -188,7 +252,9 @@ class InferenceSession:
             # Asked for twice, made once.
             if result is not made[name]:
                 np.copyto(result, made[name])
-        return results
+        if out is None:
+            return results
+        return [result if given is None else given for result, given in zip(results, out, strict=True)]
 
     def summary(self, shapes: Mapping[str, Sequence[int]] | None = None) -> Summary:
         """Run a few times on random inputs, and say what became of each node.

@@ -69,6 +69,8 @@ def infer(node: Node, given: Sequence[Spec | None]) -> list[Spec]:
     try:
         found = operator.infer(node, given)
         check_size(node, found)
+        if len(node.outputs) > len(found):
+            raise ValueError(f"it makes {len(found)} values, not {len(node.outputs)}")
         values = [None if spec is None else spec.value for spec in given]
         if node.op in WINDOWED or any(
             spec is not None and value is None for spec, value in zip(given, values, strict=True)

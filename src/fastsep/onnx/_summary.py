@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -14,7 +15,7 @@ from fastsep import _threads
 from fastsep._isa import get_isa
 from fastsep._table import sizes, table
 from fastsep.onnx._execution import Execution
-from fastsep.onnx._graph import Array, Graph
+from fastsep.onnx._graph import Array, Graph, Node
 from fastsep.onnx._schedule import Schedule
 from fastsep.onnx._work import work
 from fastsep.roofline import remembered
@@ -24,6 +25,9 @@ _WARM = 2
 _SECONDS = 0.5
 _LEAST_RUNS, _MOST_RUNS = 5, 50
 _MOST_LETTERS = 40
+# What became of a node that is no step.
+_VIEW = "a view of its input"
+_KNOWN = "computed once, from shapes alone"
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,9 @@ class Summary:
         In order.
     views : int
         Nodes that cost nothing: they only look at a value another way.
+    nodes : dict of str
+        Of every node of the model, by name, what became of it: the step, a view, a constant, or why it was
+        left out. A node without a name goes by its first output.
     seconds : float
         The least of several whole runs, which alternate with those whose steps are timed.
     arena_bytes, scratch_bytes, weight_bytes : int
@@ -80,6 +87,7 @@ class Summary:
 
     steps: tuple[StepSummary, ...]
     views: int
+    nodes: Mapping[str, str]
     seconds: float
     arena_bytes: int
     scratch_bytes: int
@@ -89,6 +97,10 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """The attributes as a dictionary."""
         return asdict(self)
+
+    def account(self) -> str:
+        """Return a table of all nodes of the model, and what became of each."""
+        return table(("node", "became"), list(self.nodes.items()), left=(0, 1))
 
     def __str__(self) -> str:
         rows = [
@@ -116,6 +128,7 @@ class Summary:
                 f"{flops / 1e9:.3f} GFLOP, {roofline / self.seconds:.0%} of the roofline",
                 f"arena {self.arena_bytes / 1e6:.2f} MB, scratch {self.scratch_bytes / 1e6:.2f} MB, "
                 f"weights {self.weight_bytes / 1e6:.2f} MB",
+                _counted(self.nodes),
             ]
         )
 
@@ -161,6 +174,7 @@ def summarise(
     return Summary(
         steps=tuple(steps),
         views=len(planned.views),
+        nodes=_accounted(graph, planned),
         seconds=min(whole),
         arena_bytes=planned.arena_bytes,
         scratch_bytes=execution.scratch_bytes,
@@ -173,6 +187,37 @@ def _origins(names: tuple[str, ...]) -> str:
     """Name the first of the nodes that a step stands for; of a long name the end, where names differ."""
     name = names[0] if len(names[0]) <= _MOST_LETTERS else f"…{names[0][1 - _MOST_LETTERS :]}"
     return name + (f" + {len(names) - 1}" if len(names) > 1 else "")
+
+
+def _accounted(graph: Graph, planned: Schedule) -> dict[str, str]:
+    """Return what became of each node of the model, in its order."""
+    found = dict(graph.became)
+    steps: dict[str, list[int]] = {}
+    for number, step in enumerate(planned.steps, 1):
+        for name in _stood_for(step.node):
+            steps.setdefault(name, []).append(number)
+    views = {name for node in planned.views for name in _stood_for(node)}
+    for node in graph.nodes:
+        for name in _stood_for(node):
+            if name in steps:
+                ops = " and ".join(
+                    f"step {number}, {planned.steps[number - 1].node.op.removeprefix('fastsep.')}"
+                    for number in steps[name]
+                )
+                found[name] = ops
+            else:
+                found[name] = _VIEW if name in views else _KNOWN
+    return found
+
+
+def _stood_for(node: Node) -> tuple[str, ...]:
+    return node.origin or (node.name or node.outputs[0],)
+
+
+def _counted(nodes: Mapping[str, str]) -> str:
+    """Return how many nodes became what, the steps in one."""
+    counts = Counter("part of the steps" if what.startswith("step ") else what for what in nodes.values())
+    return f"{len(nodes)} nodes: " + "; ".join(f"{what}: {count}" for what, count in counts.most_common())
 
 
 def _by_kind(steps: tuple[StepSummary, ...]) -> str:

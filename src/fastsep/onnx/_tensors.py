@@ -126,7 +126,10 @@ def _from_numbers(numbers: Array, dtype: np.dtype[Any], what: str) -> Array:
 
 
 class ExternalFiles:
-    """Data files beside the model, each mapped into memory once, so that processes share the pages.
+    """Data files beside the model, each mapped into memory once.
+
+    Processes share the pages of what is not packed: the weights of plans are each process's own, and read
+    here again for `save`, for pickles and for plans of other ranks alone.
 
     Parameters
     ----------

@@ -93,7 +93,7 @@ class Weights:
     def own(self, but: Collection[str] = ()) -> None:
         """Copy the constants that lie in the model's file or bytes, which others may change or drop.
 
-        External data files stay mapped, so that processes share their pages.
+        External data files stay mapped: processes share the pages of what no plan packs.
 
         Parameters
         ----------

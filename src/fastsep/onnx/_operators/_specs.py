@@ -125,7 +125,13 @@ def check_size(node: Node, specs: Sequence[Spec]) -> None:
         An output would be larger than 16 GiB.
     """
     for name, spec in zip(node.outputs, specs, strict=False):
-        if math.prod(spec.shape) * spec.dtype.itemsize > MOST_BYTES:
+        size = math.prod(spec.shape) * spec.dtype.itemsize
+        if isinstance(size, float):
+            # Of an attribute in a saved file that was changed.
+            raise ValueError(
+                f"{node.describe()}: {name!r} would have shape {spec.shape}, not of whole numbers"
+            )
+        if size > MOST_BYTES:
             raise ValueError(
                 f"{node.describe()}: {name!r} would have shape {spec.shape}, more than {MOST_BYTES} bytes"
             )

@@ -212,6 +212,10 @@ def _split(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return list(np.split(x, np.cumsum(sizes)[:-1], axis))
 
 
+# The largest numbers, with which exporters say that a slice has no end.
+_ALL_THE_WAY = (2**31 - 1, 2**63 - 1)
+
+
 def _slices(node: Node, shape: Shape, operands: Sequence[Any], numbers: Numbers) -> tuple[slice, ...]:
     """Python's slices: they clamp and count from the end as ONNX's do, but for starts of backward ones."""
     starts, ends = numbers(1, "starts"), numbers(2, "ends")
@@ -230,7 +234,9 @@ def _slices(node: Node, shape: Shape, operands: Sequence[Any], numbers: Numbers)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         # Python takes no element, where ONNX moves a start before the first element to it.
         first = 0 if step < 0 and start < -shape[axis] else start
-        result[axis] = slice(first, end, step)
+        # To the end of the way, as in ONNX Runtime; the standard would take no element.
+        last = None if step < 0 and end in _ALL_THE_WAY else end
+        result[axis] = slice(first, last, step)
     return tuple(result)
 
 

@@ -7,9 +7,11 @@ given.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
-from fastsep.onnx._graph import Graph, without_dead_code
+from fastsep.onnx._graph import FOLDED, Graph, with_account, without_dead_code
 from fastsep.onnx._optimise.activations import fuse_activations
 from fastsep.onnx._optimise.batch_norms import fold_batch_norms
 from fastsep.onnx._optimise.constants import Room, fold_constants
@@ -25,6 +27,7 @@ from fastsep.onnx._optimise.scales import fold_scales
 from fastsep.onnx._optimise.separable import fuse_separable
 from fastsep.onnx._optimise.transposes import sink_transposes
 
+Stage = Callable[[Graph], Graph]
 #: Repeated, after constants are folded, until nothing changes: each can make room for one before it.
 _REPEATED = (
     without_identities,
@@ -47,6 +50,13 @@ _LAST = (
     make_elementwise,
 )
 _MOST_ROUNDS = 8
+#: What became of a node that a stage leaves out: those of other stages are part of what is there instead.
+_REASONS: Mapping[Stage, str] = {
+    without_identities: "left out: it changes nothing",
+    sink_transposes: "left out: it undoes another, or is part of one",
+}
+_OTHERWISE = "taken up by what was fused"
+_UNUSED = "left out: no output needs it"
 
 
 def optimise(graph: Graph) -> Graph:
@@ -62,17 +72,21 @@ def optimise(graph: Graph) -> Graph:
     Graph
         Of the fused operators of `_operators.fused`, and of ONNX's where none fits.
     """
-    graph = without_dead_code(graph)
+    graph = with_account(without_dead_code(graph), graph, _UNUSED)
     room = Room()
     # Weights may be NaN, and variances negative: what comes of it is NaN, as it would be unfused.
     with np.errstate(all="ignore"):
         for _ in range(_MOST_ROUNDS):
             before = graph
-            graph = fold_constants(graph, room)
+            graph = with_account(fold_constants(graph, room), graph, FOLDED)
             for stage in _REPEATED:
-                graph = stage(graph)
+                graph = _staged(stage, graph)
             if graph is before:
                 break
         for stage in _LAST:
-            graph = stage(graph)
+            graph = _staged(stage, graph)
     return graph._replace(facts={})
+
+
+def _staged(stage: Stage, graph: Graph) -> Graph:
+    return with_account(stage(graph), graph, _REASONS.get(stage, _OTHERWISE))
