@@ -18,6 +18,7 @@ def interrupt_once_written(values: np.ndarray[Any, Any]) -> threading.Thread:
             pass
         os.kill(os.getpid(), signal.SIGINT)
 
-    watcher = threading.Thread(target=interrupt)
+    # A daemon: where a call fails before it writes anything, nobody waits for it.
+    watcher = threading.Thread(target=interrupt, daemon=True)
     watcher.start()
     return watcher
