@@ -13,6 +13,7 @@ import pytest
 from programs import run_command, run_program
 
 import fastsep
+from fastsep._named_kernels import named_kernel
 
 
 def command(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -175,6 +176,11 @@ def test_factorize_a_layer(tmp_path: Path) -> None:
             ["gaussian", "--sigma", "1e308"],
             "may have 1048576 elements; --sigma 1e\\+308 and --dim.* 2 make more",
         ),
+        (
+            ["gaussian", "--sigma", "0.38", "--dimensions", "9"],
+            "may have 1048576 elements; --sigma 0.38 and --dimensions 9 make more",
+        ),
+        (["sobel", "--dimensions", "1" + "0" * 400], "may have 1048576 elements; --dimensions 1000"),
         (["box", "--size", "2000"], "may have 1048576 elements; --size 2000 and --dimensions 2 make more"),
         (["binomial", "--size", "40"], "int64 does not hold .* of --size 40 and --dimensions 2"),
         (["box", "--size", "1", "--dimensions", "70"], "--dimensions must be at most 32; got 70"),
@@ -243,3 +249,7 @@ def test_cost_says_what_is_wrong(tmp_path: Path, arguments: list[str], message: 
     process = command(tmp_path, "cost", *arguments)
     assert process.returncode == 1
     assert re.search(message, process.stderr), process.stderr
+
+
+def test_a_narrow_gaussian_of_many_axes_is_one_element() -> None:
+    assert named_kernel("gaussian", 25, -1, 5, 0.1).shape == (1,) * 25

@@ -264,6 +264,11 @@ def test_empty_begins_at_a_cache_line(shape: tuple[int, ...], dtype: Any) -> Non
         assert array.ctypes.data % 64 == 0
 
 
+def test_empty_of_no_axes() -> None:
+    large = fastsep.empty((), "S20000")
+    assert large.shape == () and large.dtype == np.dtype("S20000")
+
+
 @pytest.mark.parametrize("shape", [(-100_000, -100_000), -1, (2, -3), (-1, 0)])
 def test_empty_refuses_negative_sizes_as_numpy_does(shape: Any) -> None:
     with pytest.raises(ValueError, match="negative dimensions are not allowed"):

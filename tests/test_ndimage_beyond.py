@@ -159,6 +159,19 @@ def test_omitting_has_the_bits_of_the_same_method(kind: str, mode: str, method: 
     assert np.isnan(ndi.correlate(image, kernel, nan_policy="omit", **keywords | {"mode": "reflect"})).all()
 
 
+def test_omitting_by_a_nearly_separable_kernel_with_a_row_of_zeros() -> None:
+    """Of a row of zeros an SVD leaves some 1e-17, which is no weight."""
+    across = np.array([0.1, 0.25, 0.3, 0.35])
+    kernel = np.outer([0, 0.3, 0.7, 0.11], across)
+    kernel[1:] *= 1 + np.array([[1, -1, 1, 0], [0, 1, -1, 1], [-1, 0, 1, 1]]) * 2.0**-52
+    image = np.full((6, 7), np.nan)
+    image[1] = 1
+    for method in ("direct", "separable"):
+        keywords: dict[str, Any] = {"mode": "constant", "method": method, "nan_policy": "omit"}
+        # Rows whose windows hold row 1 under the row of zeros alone have no pixel to go by.
+        assert np.isnan(ndi.correlate(image, kernel, **keywords)[3, 2:6]).all(), method
+
+
 def test_omitting_by_every_smoothing_filter() -> None:
     generator = np.random.default_rng(0)
     image = np.full((30, 40), 7.0, np.float32)

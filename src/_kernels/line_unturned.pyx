@@ -153,7 +153,8 @@ cdef void go_down(const lines_call *c, fs_transfer *load, fs_lines *down, const 
 
 cdef void run_unturned(const lines_call *c, int64_t block, int64_t first, const char *x, char *scratch) noexcept nogil:
     """A block of rows, its columns from `first` on, strip by strip, or whole rows where they are: down into the middle, and
-    along, four rows at a time, as far as the middle goes. What borders add is copied within the middle. `x`: as in `rows_of`."""
+    along, four rows at a time, as far as the middle goes. What borders add is copied within the middle, but for wrapped
+    ends of a row that is cut. `x`: as in `rows_of`."""
     cdef const fs_line_kernels *kernels = c.unturned
     cdef int64_t item = kernels.bytes, lanes = kernels.lanes
     cdef int64_t last = min(c.out_columns, first + c.block_columns)
@@ -265,10 +266,10 @@ cdef void lay_out_unturned(lines_call *c) noexcept nogil:
     c.column_blocks = max(1, (c.out_columns + c.block_columns // 2) // c.block_columns)
     c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
     c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
-    # Borders are copied from columns of the same block; a mirror's lie one pixel further in than there are of it.
-    if c.in_place or c.along.taps and (
-            c.along.mode != WRAP
-            and c.out_columns - (c.column_blocks - 1) * c.block_columns < halo + c.channels):
+    # Borders, unless wrapped, are copied from columns of the same block; a mirror's lie one pixel further in than there are
+    # of it.
+    if c.in_place or (c.along.taps and c.along.mode != WRAP
+                      and c.out_columns - (c.column_blocks - 1) * c.block_columns < halo + c.channels):
         c.column_blocks = 1
         c.block_columns = c.out_columns
     # Twice L1, as in `lay_out_turned`, in even strips of whole vectors.

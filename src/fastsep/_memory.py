@@ -64,7 +64,7 @@ def empty(shape: SupportsIndex | tuple[int, ...], dtype: DTypeLike = np.float32)
         shape = (shape.__index__(),)
     size = math.prod(shape) * kind.itemsize
     # Objects must begin as None, not as whatever memory holds; of negative sizes NumPy says what is wrong.
-    if size < _LEAST_BYTES or kind.hasobject or min(shape) < 0:
+    if size < _LEAST_BYTES or kind.hasobject or min(shape, default=0) < 0:
         return np.empty(shape, kind)
     if size < _LEAST_COLOURED_BYTES:
         grid, colour = LINE_BYTES, 0

@@ -77,9 +77,9 @@ def _refuse_large(name: str, dimensions: int, size: int, sigma: float) -> None:
     if name in ("binomial", "box"):
         given, length = f"--size {size} and ", size
     elif name == "gaussian":
-        given, length = f"--sigma {sigma:g} and ", 8 * sigma + 1
+        given, length = f"--sigma {sigma:g} and ", 2 * int(min(4 * sigma + 0.5, _MOST_ELEMENTS)) + 1
     # Not the power, which may have billions of digits.
-    if length > 1 and dimensions * math.log2(length) > math.log2(_MOST_ELEMENTS):
+    if length > 1 and min(dimensions, _MOST_ELEMENTS) * math.log2(length) > math.log2(_MOST_ELEMENTS):
         raise ValueError(
             f"a named kernel may have {_MOST_ELEMENTS} elements; "
             f"{given}--dimensions {dimensions} make{'' if given else 's'} more"

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from fastsep._passes import Pass, box_is_exact
 
 Array = NDArray[Any]
-# Below, the calls for the ends take longer than one lane does for all of it.
-_SHORTEST = 32768
+# Below, the calls for the ends take longer than one lane does for all of it; of rows, which share a vector, so much for
+# each of them: six of 32768 take 397 µs as rows and 531 one by one.
+_SHORTEST, _SHORTEST_A_ROW = 32768, 16384
 # Elements of a piece at least, and pieces at most; whole vectors of pieces for any instruction set.
 _PIECE, _MOST_PIECES, _PIECES = 256, 256, 16
 # Lines that take longer as rows, each of which fills one lane of a vector (8 million float32, σ = 3, AVX2,
@@ -28,7 +29,10 @@ def are_long_lines(array: Array, output: Array, one: Pass, arithmetic: str) -> b
     if length < max(_SHORTEST, 16 * one.size):
         return False
     lines = array.size // length
-    if lines > (_MOST_ROWS if abs(array.strides[one.axis]) == array.itemsize else _MOST_CHANNELS):
+    if abs(array.strides[one.axis]) == array.itemsize:
+        if lines > _MOST_ROWS or length < _SHORTEST_A_ROW * lines:
+            return False
+    elif lines > _MOST_CHANNELS:
         return False
     # SciPy's running sums do.
     return arithmetic != "scipy" or one.weights is not None or box_is_exact(one, array.dtype, output.dtype)
