@@ -84,7 +84,8 @@ def vectors(factors: Factors, shape: tuple[int, ...]) -> Vectors:
     else:
         for axis, values in zip(along, factors.vectors, strict=True):
             result[axis] = values.astype(np.float64)
-            # Of a slab of zeros the SVD leaves some 1e-17: under nan_policy="omit" a weight, and maybe a negative one.
+            # Of a slab of zeros the SVD leaves some 1e-17: under nan_policy="omit" a weight, maybe a negative
+            # one.
             others = tuple(other for other in range(len(shape)) if other != axis)
             result[axis][~np.any(factors.kernel.reshape(shape), axis=others)] = 0
     return Vectors(result, exact)

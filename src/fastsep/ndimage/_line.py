@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fastsep._passes import Pass, box_is_exact
 
 Array = NDArray[Any]
-# Below, the calls for the ends take longer than one lane does for all of it; of rows, which share a vector, so much for
-# each of them: six of 32768 take 397 µs as rows and 531 one by one.
+# Below, the calls for the ends take longer than one lane does for all of it; of rows, which share a vector,
+# so much for each of them: six of 32768 take 397 µs as rows and 531 one by one.
 _SHORTEST, _SHORTEST_A_ROW = 32768, 16384
 # Elements of a piece at least, and pieces at most; whole vectors of pieces for any instruction set.
 _PIECE, _MOST_PIECES, _PIECES = 256, 256, 16
