@@ -748,6 +748,23 @@ def test_save_and_load_give_the_same_bits(session: InferenceSession, tmp_path: A
     assert (tmp_path / "again.fastsep").read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["", "halves"])
+@pytest.mark.parametrize("op", [13, 18])
+def test_a_split_may_do_without_its_first_output(name: str, op: int, tmp_path: Any) -> None:
+    attributes = {"num_outputs": 2} if op == 18 else {}
+    nodes = [
+        helper.make_node("Split", ["x"], ["", "b"], name=name, axis=1, **attributes),
+        helper.make_node("Relu", ["b"], ["y"], name="relu"),
+    ]
+    proto = model(nodes, {"x": [1, 4]}, {"y": [1, 2]}, {}, opset=op)
+    x = np.arange(4, dtype=np.float32).reshape(1, 4)
+    session = InferenceSession(proto.SerializeToString())
+    session.save(tmp_path / "net.fastsep")
+    for each in (session, fastsep.load(tmp_path / "net.fastsep")):
+        assert np.array_equal(each.run(None, {"x": x})[0], x[:, 2:])
+        assert list(each.summary().nodes) == [name or "b", "relu"]
+
+
 def test_saving_over_the_file_that_is_in_use(session: InferenceSession, tmp_path: Any) -> None:
     path = tmp_path / "net.fastsep"
     session.save(path)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
-from fastsep.onnx._graph import Array, Node
+from fastsep.onnx._graph import Array, Node, first_output
 from fastsep.onnx._package import Package
 from fastsep.onnx._tensors import ExternalFiles, element_type, to_array
 
@@ -131,7 +131,7 @@ class Forms:
         """
         op = proto.op_type
         inputs, outputs = tuple(proto.input), tuple(proto.output)
-        bare = Node(op, inputs, outputs, {}, proto.name, (proto.name or outputs[0],))
+        bare = Node(op, inputs, outputs, {}, proto.name, (proto.name or first_output(outputs),))
         what = bare.describe()
         given = {attribute.name: self.value(attribute, what) for attribute in proto.attribute}
         if op == "Constant":

@@ -44,13 +44,17 @@ class Node(NamedTuple):
 
     def describe(self) -> str:
         """Return the operator with its name, for messages; with the file's nodes if it is several of them."""
-        what = (
-            f"{self.op} node {self.name!r}" if self.name else f"{self.op} node that makes {self.outputs[0]!r}"
-        )
+        made = first_output(self.outputs)
+        what = f"{self.op} node {self.name!r}" if self.name else f"{self.op} node that makes {made!r}"
         if len(self.origin) < 2:
             return what
         more = f" and {len(self.origin) - _MOST_NAMED} more" if len(self.origin) > _MOST_NAMED else ""
         return f"{what} (of {', '.join(map(repr, self.origin[:_MOST_NAMED]))}{more})"
+
+
+def first_output(outputs: Iterable[str]) -> str:
+    """Return the first output that is there: a Split may do without its first."""
+    return next(filter(None, outputs), "")
 
 
 _INPUTS = attrgetter("inputs")

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._forms import Forms
-from fastsep.onnx._graph import FOLDED, Array, Graph, ModelMetadata, Node, Port, in_order
+from fastsep.onnx._graph import FOLDED, Array, Graph, ModelMetadata, Node, Port, first_output, in_order
 from fastsep.onnx._mapped import mapped, recycle
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._package import Package, package
@@ -138,7 +138,7 @@ def _graph_of(onnx: Package, model: Any, files: ExternalFiles, raw: Sequence[mem
     raised = [forms.raised(proto) for proto in light.graph.node]
     nodes = tuple(node for node in raised if node is not None)
     became = {
-        proto.name or proto.output[0]: FOLDED if node is None else ""
+        proto.name or first_output(proto.output): FOLDED if node is None else ""
         for proto, node in zip(light.graph.node, raised, strict=True)
     }
     graph = Graph(nodes, tuple(ports.values()), outputs, forms.constants)
@@ -246,7 +246,7 @@ def _check_supported(proto: Any, opset: int, functions: frozenset[tuple[str, str
     what = f"node {proto.name!r}" if proto.name else "a node"
     if not any(proto.output):
         raise ModelError(f"{what} ({proto.op_type}) has no outputs")
-    what = f"{what} that makes {proto.output[0]!r}" if not proto.name else what
+    what = what if proto.name else f"{what} that makes {first_output(proto.output)!r}"
     described = f"{what}: operator {proto.op_type!r} of domain {domain!r}, opset {opset},"
     if proto.op_type in _QUANTISED or proto.op_type.startswith("QLinear"):
         raise UnsupportedOperator(

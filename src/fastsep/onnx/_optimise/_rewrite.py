@@ -101,7 +101,7 @@ class Draft:
     def learn(self, node: Node) -> None:
         """Take note of a node that the graph holds now."""
         new = False
-        for name in node.outputs:
+        for name in filter(None, node.outputs):
             self._makers[name] = node
             self._places[name] = len(self._places)
             new = new or name not in self._settled
@@ -110,9 +110,9 @@ class Draft:
         facts = _facts.of_node(node, [self.fact(name) for name in node.inputs], self.constants)
         for name, fact in zip(node.outputs, facts, strict=True):
             known = self._facts.get(name)
-            if known is None or known.shape is None:
+            if name and (known is None or known.shape is None):
                 self._facts[name] = fact
-                if fact.settled and name:
+                if fact.settled:
                     self._settled[name] = fact
 
     def merge(self, old: Node, value: str) -> None:
