@@ -708,6 +708,25 @@ def test_summary_leaves_no_node_out(opset: int) -> None:
     assert list(nodes) == [node.name or node.output[0] for node in proto.graph.node] and all(nodes.values())
 
 
+def test_nodes_that_share_a_name_are_told_apart_by_their_outputs(tmp_path: Any) -> None:
+    nodes = [
+        helper.make_node("Exp", ["x"], ["a"], name="same"),
+        helper.make_node("Constant", [], ["c"], name="same", value_floats=[2.0]),
+        helper.make_node("Softmax", ["a"], ["d"], name="same (a)"),
+        # Without a name, it goes by what another is called.
+        helper.make_node("Add", ["d", "c"], ["same"]),
+        helper.make_node("Softmax", ["same"], ["y"], name="last"),
+    ]
+    session = InferenceSession(model(nodes, {"x": [1, 4]}, {"y": [1, 4]}, {}).SerializeToString())
+    session.save(tmp_path / "net.fastsep")
+    for each in (session, fastsep.load(tmp_path / "net.fastsep")):
+        summary = each.summary()
+        assert list(summary.nodes) == ["same (a)'", "same (c)", "same (a)", "same (same)", "last"]
+        assert summary.nodes["same (c)"] == "folded into a constant"
+        by_step = {name for step in summary.steps for name in step.stands_for}
+        assert by_step == set(summary.nodes) - {"same (c)"}
+
+
 def test_summary_needs_the_sizes_that_the_model_leaves_open() -> None:
     session = InferenceSession(small_network("n", 32).SerializeToString())
     with pytest.raises(ValueError, match="shapes must hold input 'x'"):

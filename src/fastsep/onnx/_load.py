@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -135,14 +136,30 @@ def _graph_of(onnx: Package, model: Any, files: ExternalFiles, raw: Sequence[mem
         used={name for proto in light.graph.node for name in proto.input} | {port.name for port in outputs},
         ranks={name: len(port.shape) for name, port in ports.items() if port.shape is not None},
     )
-    raised = [forms.raised(proto) for proto in light.graph.node]
+    names = _names(light.graph.node)
+    raised = [forms.raised(proto, name) for proto, name in zip(light.graph.node, names, strict=True)]
     nodes = tuple(node for node in raised if node is not None)
-    became = {
-        proto.name or first_output(proto.output): FOLDED if node is None else ""
-        for proto, node in zip(light.graph.node, raised, strict=True)
-    }
+    became = {name: FOLDED if node is None else "" for name, node in zip(names, raised, strict=True)}
     graph = Graph(nodes, tuple(ports.values()), outputs, forms.constants)
     return graph._replace(metadata=_metadata(model), became=became)
+
+
+def _names(protos: Sequence[Any]) -> list[str]:
+    """Return what each node goes by: its name, else its first output; both where several have that name."""
+    firsts = [first_output(proto.output) for proto in protos]
+    names = [proto.name or first for proto, first in zip(protos, firsts, strict=True)]
+    counts = Counter(names)
+    if len(counts) == len(names):
+        return names
+    taken = {name for name, count in counts.items() if count == 1}
+    for index, (name, first) in enumerate(zip(names, firsts, strict=True)):
+        if counts[name] > 1:
+            both = f"{name} ({first})"
+            while both in taken:
+                both += "'"
+            taken.add(both)
+            names[index] = both
+    return names
 
 
 def _metadata(model: Any) -> ModelMetadata:

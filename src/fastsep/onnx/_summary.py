@@ -77,7 +77,7 @@ class Summary:
         Nodes that cost nothing: they only look at a value another way.
     nodes : dict of str
         Of every node of the model, by name, what became of it: the step, a view, a constant, or why it was
-        left out. A node without a name goes by its first output.
+        left out. A node without a name goes by its first output; of several of one name, each by both.
     seconds : float
         The least of several whole runs, which alternate with those whose steps are timed.
     arena_bytes, scratch_bytes, weight_bytes : int
