@@ -22,6 +22,8 @@ from onnx_models import assert_close, every_kind, expected, model, small_network
 
 import fastsep
 from fastsep.onnx import InferenceSession, ModelError, SessionOptions
+from fastsep.onnx._graph import Graph, Node, Port
+from fastsep.onnx._summary import Summary
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((1, 3, 32, 32)).astype(np.float32)
@@ -691,7 +693,7 @@ def test_summary_says_of_each_node_what_became_of_it(tmp_path: Any) -> None:
         assert found["there"] == found["back"] == "left out: it undoes another, or is part of one"
         assert found["one"] == found["minus"] == "folded into a constant"
         for name in ("shape", "batch", "wanted"):
-            assert found[name] == "computed once, from shapes alone"
+            assert found[name] == "known before the run, from shapes or values"
         assert found["flat"] == "a view of its input" or found["flat"].startswith("step ")
         for index, step in enumerate(summary.steps, 1):
             assert all(found[name].startswith(f"step {index}, {step.op}") for name in step.stands_for)
@@ -706,6 +708,39 @@ def test_summary_leaves_no_node_out(opset: int) -> None:
     proto = every_kind(opset)
     nodes = InferenceSession(proto.SerializeToString()).summary({"x": (1, 3, 8, 8)}).nodes
     assert list(nodes) == [node.name or node.output[0] for node in proto.graph.node] and all(nodes.values())
+
+
+def test_summary_tells_constants_from_what_inputs_say() -> None:
+    nodes = [
+        helper.make_node("Neg", ["c"], ["fixed"], name="minus"),
+        helper.make_node("Concat", ["sizes", "rest"], ["wanted"], name="wanted", axis=0),
+        helper.make_node("Reshape", ["x", "wanted"], ["flat"], name="flat"),
+        helper.make_node("Softmax", ["flat"], ["y"], name="last"),
+    ]
+    weights = {"c": np.ones(3, np.float32), "rest": np.array([-1])}
+    proto = model(nodes, {"x": [2, 6]}, {"y": [None, None], "fixed": [3]}, weights)  # type: ignore[list-item]
+    proto.graph.input.append(helper.make_tensor_value_info("sizes", onnx.TensorProto.INT64, [1]))
+    found = InferenceSession(proto.SerializeToString()).summary().nodes
+    assert found["minus"] == "folded into a constant"
+    assert found["wanted"] == "known before the run, from shapes or values"
+    assert found["flat"] == "a view of its input" and found["last"].startswith("step ")
+
+
+def test_summary_names_a_few_of_many_steps() -> None:
+    names = [f"value{index}" for index in range(12)]
+    nodes = tuple(
+        Node("Exp", (before,), (after,), origin=("shared", f"of {after}"))
+        for before, after in zip(["x", *names], [*names, "y"], strict=True)
+    )
+    ports = [Port(name, np.dtype(np.float32), (4,)) for name in "xy"]
+    found = InferenceSession._of(Graph(nodes, (ports[0],), (ports[1],), {}), 1).summary().nodes
+    assert found["of y"] == "step 13, Exp"
+    assert found["shared"] == "step 1, Exp and step 2, Exp and step 3, Exp and step 4, Exp and 9 more"
+
+
+def test_a_summary_without_nodes_is_made_as_it_was_before_there_were_any() -> None:
+    summary = Summary((), 1, 0.5, 2, 3, 4, 5)
+    assert (summary.views, summary.seconds, summary.threads, summary.nodes) == (1, 0.5, 5, {})
 
 
 def test_nodes_that_share_a_name_are_told_apart_by_their_outputs(tmp_path: Any) -> None:

@@ -57,6 +57,11 @@ def first_output(outputs: Iterable[str]) -> str:
     return next(filter(None, outputs), "")
 
 
+def stood_for(node: Node) -> tuple[str, ...]:
+    """Return the names of the nodes of the file that a node stands for; its own, if there was no file."""
+    return node.origin or (node.name or first_output(node.outputs),)
+
+
 _INPUTS = attrgetter("inputs")
 _ORIGIN = attrgetter("origin")
 # What became of nodes that no node stands for any more.
