@@ -710,6 +710,34 @@ def test_summary_leaves_no_node_out(opset: int) -> None:
     assert list(nodes) == [node.name or node.output[0] for node in proto.graph.node] and all(nodes.values())
 
 
+def test_summary_tells_what_is_folded_or_changes_nothing_from_what_nobody_needs() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "k"], ["c"], name="conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Shape", ["c"], ["s"], name="shape"),
+        helper.make_node("Reshape", ["x", "s"], ["r"], name="same"),
+        helper.make_node("Softmax", ["r"], ["y"], name="last"),
+    ]
+    weights = {"k": weight(0, 3, 3, 3, 3)}
+    proto = model(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 3, 8, 8]}, weights)
+    found = InferenceSession(proto.SerializeToString()).summary().nodes
+    assert found["shape"] == "folded into a constant"
+    assert found["conv"] == "left out: no output needs it"
+    assert found["same"] == "left out: it changes nothing"
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], name="shape"),
+        helper.make_node("Gather", ["s", "zero"], ["n"], name="batch"),
+        helper.make_node("Concat", ["n", "rest"], ["wanted"], name="wanted", axis=0),
+        helper.make_node("Reshape", ["x", "wanted"], ["r"], name="same"),
+        helper.make_node("Softmax", ["r"], ["y"], name="last"),
+    ]
+    weights = {"zero": np.array([0]), "rest": np.array([3, 8])}
+    proto = model(nodes, {"x": ["n", 3, 8]}, {"y": ["n", 3, 8]}, weights)
+    found = InferenceSession(proto.SerializeToString()).summary({"x": (2, 3, 8)}).nodes
+    assert found["same"] == "left out: it changes nothing"
+    for name in ("shape", "batch", "wanted"):
+        assert found[name] == "left out: no output needs it"
+
+
 def test_summary_tells_constants_from_what_inputs_say() -> None:
     nodes = [
         helper.make_node("Neg", ["c"], ["fixed"], name="minus"),

@@ -7,7 +7,7 @@ compile each: 2 ms of the 40 that are the package's own when a network is loaded
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -66,6 +66,7 @@ _INPUTS = attrgetter("inputs")
 _ORIGIN = attrgetter("origin")
 # What became of nodes that no node stands for any more.
 FOLDED = "folded into a constant"
+UNUSED = "left out: no output needs it"
 
 
 class Port(NamedTuple):
@@ -163,16 +164,19 @@ class Graph(_Parts):
         return self._replace(nodes=tuple(nodes), constants=merged)
 
 
-def with_account(after: Graph, before: Graph, reason: str) -> Graph:
-    """Return a graph that says why no node of it stands for nodes of the file that had one before."""
-    if after is before:
+def with_account(after: Graph, before: Sequence[Node], reason: str) -> Graph:
+    """Return a graph that says why none of its nodes stands for nodes of the file for which these stood.
+
+    What was said of a node already holds.
+    """
+    if after.nodes is before:
         return after
-    gone = _stood_for(before) - _stood_for(after)
+    gone = {name for name in _stood_for(before) - _stood_for(after.nodes) if not after.became.get(name)}
     return after._replace(became={**after.became, **dict.fromkeys(gone, reason)}) if gone else after
 
 
-def _stood_for(graph: Graph) -> set[str]:
-    return set(chain.from_iterable(map(_ORIGIN, graph.nodes)))
+def _stood_for(nodes: Iterable[Node]) -> set[str]:
+    return set(chain.from_iterable(map(_ORIGIN, nodes)))
 
 
 def without_dead_code(graph: Graph) -> Graph:
