@@ -49,7 +49,8 @@ class InferenceSession:
     sess_options : SessionOptions of fastsep.onnx or of onnxruntime, or None
         `intra_op_num_threads` and, of ours, `add_free_dimension_override_by_name` are honoured. What would
         change results or write files is refused, except what an object of onnxruntime keeps to itself:
-        initialisers, external ones, and sizes that were added to it are not seen.
+        initialisers, external ones, and sizes that were added to it are not seen. A size that no input
+        leaves open is a ValueError; ONNX Runtime ignores it.
     providers : sequence or None
         Must hold "CPUExecutionProvider", or nothing.
     provider_options : sequence of dict or None
@@ -89,16 +90,19 @@ class InferenceSession:
         threads = _options.threads_of(sess_options, threads)
         check_threads(threads)
         self._options: Any = sess_options
-        with reading(path_or_bytes), _no_search_for_cycles():
+        with _no_search_for_cycles():
             # What only a model needs: a saved network starts without it.
             from fastsep.onnx._check import check_shapes
             from fastsep.onnx._load import load
             from fastsep.onnx._optimise import optimise
 
-            graph = load(path_or_bytes)
+            with reading(path_or_bytes):
+                graph = load(path_or_bytes)
+            # A size that is not there is no fault of the model.
             graph = _options.with_fixed_sizes(graph, sess_options)
-            check_shapes(graph)
-            self._begin(optimise(graph), threads)
+            with reading(path_or_bytes):
+                check_shapes(graph)
+                self._begin(optimise(graph), threads)
 
     @classmethod
     def _of(cls, graph: Graph, threads: int | None) -> InferenceSession:
