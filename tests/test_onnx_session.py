@@ -170,6 +170,8 @@ def test_what_a_session_says_of_itself_is_what_onnx_runtime_says(tmp_path: Any) 
     theirs = onnxruntime.InferenceSession(data)
     ours = InferenceSession(data)
     ours.save(tmp_path / "net.fastsep")
+    changed: Any = ours.get_modelmeta().custom_metadata_map
+    changed["classes"] = "eleven"
     for session in (ours, fastsep.load(tmp_path / "net.fastsep"), pickle.loads(pickle.dumps(ours))):
         wanted, got = theirs.get_modelmeta(), session.get_modelmeta()
         for name in (name for name in dir(wanted) if not name.startswith("_")):

@@ -169,7 +169,9 @@ class InferenceSession:
 
     def get_modelmeta(self) -> ModelMetadata:
         """Return what the model says of itself: producer, names, texts, version, and its own entries."""
-        return self._graph.metadata
+        # The entries are a dictionary: whoever changes it changes the copy.
+        entries = dict(self._graph.metadata.custom_metadata_map)
+        return self._graph.metadata._replace(custom_metadata_map=entries)
 
     def end_profiling(self) -> str:
         """Return "": nothing is written, and `summary` times the steps."""
