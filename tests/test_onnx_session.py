@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,9 @@ from onnx import helper
 from onnx_models import assert_close, every_kind, expected, model, small_network, weight
 
 import fastsep
+from fastsep import _threads
 from fastsep.onnx import InferenceSession, ModelError, SessionOptions
+from fastsep.onnx._execution import Execution
 from fastsep.onnx._graph import Graph, Node, Port
 from fastsep.onnx._summary import Summary
 
@@ -232,12 +234,73 @@ def test_a_run_that_does_not_wait(session: InferenceSession) -> None:
     assert done.wait(60)
     (results, user_data, error) = said.pop()
     assert np.array_equal(results[0], wanted) and (user_data, error) == ("mine", "")
+    # The dictionary is the caller's again as soon as the call returns.
     done.clear()
-    session.run_async(None, {"x": X[0]}, callback, None)
+    feeds = {"x": X}
+    session.run_async(["logits"], feeds, callback, None)
+    feeds.clear()
     assert done.wait(60)
-    assert said[0][:2] == ([], None) and "4 axes" in said[0][2]
+    assert said.pop()[2] == ""
+    # What only a run finds out, the callback is told.
+    nodes = [helper.make_node("Add", ["a", "b"], ["y"])]
+    adds = InferenceSession(model(nodes, {"a": ["n"], "b": ["m"]}, {"y": ["k"]}, {}))
+    done.clear()
+    adds.run_async(None, {"a": np.ones(2, np.float32), "b": np.ones(3, np.float32)}, callback, "his")
+    assert done.wait(60)
+    assert said[0][:2] == ([], "his") and "Add" in said[0][2]
+
+
+def test_what_is_wrong_with_a_call_that_does_not_wait_is_said_at_once(session: InferenceSession) -> None:
+    def callback(*arguments: Any) -> None:
+        raise AssertionError("nothing was begun")
+
+    given: Any = 5
     with pytest.raises(TypeError, match="callback"):
-        session.run_async(None, {"x": X}, 5, None)  # type: ignore[arg-type]
+        session.run_async(None, {"x": X}, given, None)
+    with pytest.raises(ValueError, match="4 axes"):
+        session.run_async(None, {"x": X[0]}, callback, None)
+    with pytest.raises(ValueError, match="'nothing'"):
+        session.run_async(["nothing"], {"x": X}, callback, None)
+    with pytest.raises(TypeError, match="run_options must be a RunOptions"):
+        session.run_async(None, {"x": X}, callback, None, given)
+
+
+def test_no_more_runs_that_do_not_wait_are_under_way_than_there_are_cpus(
+    proto: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = _threads.resolve(-1)
+    lock, go = threading.Lock(), threading.Event()
+    all_in, all_done = threading.Event(), threading.Event()
+    under_way: list[int] = [0]
+    seen: list[int] = []
+    errors: list[str] = []
+
+    class Watched(Execution):
+        def run(self, feeds: Mapping[str, Any], results: Mapping[str, Any]) -> None:
+            with lock:
+                under_way[0] += 1
+                seen.append(under_way[0])
+                if under_way[0] == most:
+                    all_in.set()
+            assert go.wait(60)
+            super().run(feeds, results)
+            with lock:
+                under_way[0] -= 1
+
+    def callback(results: list[Any], user_data: Any, error: str) -> None:
+        errors.append(error)
+        if len(errors) == 3 * most:
+            all_done.set()
+
+    monkeypatch.setattr("fastsep.onnx._session.Execution", Watched)
+    session = InferenceSession(proto, threads=1)
+    for _ in range(3 * most):
+        session.run_async(None, {"x": X}, callback, None)
+    assert all_in.wait(60)
+    go.set()
+    assert all_done.wait(60)
+    assert errors == [""] * 3 * most
+    assert len(seen) == 3 * most and max(seen) == most
 
 
 def test_arguments_of_a_wrong_type_are_named(proto: onnx.ModelProto, session: InferenceSession) -> None:
