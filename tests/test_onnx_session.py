@@ -315,6 +315,9 @@ def test_arguments_of_a_wrong_type_are_named(proto: onnx.ModelProto, session: In
     for names in ([], None):
         with pytest.raises(ValueError, match="provider_options needs providers"):
             InferenceSession(data, providers=names, provider_options=[{}])
+    for wrong in ("", 5, "CPUExecutionProvider"):
+        with pytest.raises(TypeError, match="providers must be a list of names"):
+            InferenceSession(data, providers=wrong)  # type: ignore[arg-type]
     InferenceSession(data, providers=[], disabled_optimizers=["ConstantFolding"], enable_fallback=False)
 
 
