@@ -340,8 +340,17 @@ def test_wrong_inputs_are_named(session: InferenceSession) -> None:
         session.run(["nothing"], {"x": X})
     with pytest.raises(TypeError, match="output_names"):
         session.run("logits", {"x": X})
+    with pytest.raises(ValueError, match="'nothing'"):
+        session.run((name for name in ("logits", "nothing")), {"x": X})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="input_feed"):
         session.run(None, X)
+
+
+def test_output_names_may_come_one_by_one(session: InferenceSession) -> None:
+    (wanted,) = session.run(None, {"x": X})
+    names: Any = (name for name in ("logits", "logits"))
+    found = session.run(names, {"x": X})
+    assert len(found) == 2 and all(np.array_equal(each, wanted) for each in found)
 
 
 def test_out_receives_the_outputs(session: InferenceSession) -> None:

@@ -62,19 +62,17 @@ def output_names(graph: Graph, names: Sequence[str] | None) -> list[str]:
     there = [port.name for port in graph.outputs]
     if names is None:
         return there
-    if (
-        isinstance(names, str)
-        or not isinstance(names, Iterable)
-        or not all(isinstance(name, str) for name in names)
-    ):
+    # Once: a generator gives its names only once.
+    asked = None if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+    if asked is None or not all(isinstance(name, str) for name in asked):
         raise TypeError(f"output_names must be a list of names or None; got {names!r}")
     # ONNX Runtime takes an empty list for all.
-    if not names:
+    if not asked:
         return there
-    for name in names:
+    for name in asked:
         if name not in there:
             raise ValueError(f"output_names asks for {name!r}; the model has {_listed(there)}")
-    return list(names)
+    return asked
 
 
 def feeds(graph: Graph, given: Mapping[str, Array]) -> dict[str, Array]:
