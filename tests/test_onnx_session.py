@@ -889,6 +889,16 @@ def test_summary_needs_the_sizes_that_the_model_leaves_open() -> None:
         session.summary({"x": (1, 3, 32, 33)})
     with pytest.raises(ValueError, match="input 'x' would have shape"):
         session.summary({"x": (10**12, 3, 32, 32)})
+    for sizes in ((1, 3, 32), (1,) * 70, (10**30, 10**30, 10**30)):
+        with pytest.raises(ValueError, match="input 'x' must have 4 axes"):
+            session.summary({"x": sizes})
+    open_sizes = InferenceSession(small_network("n", "s"))
+    with pytest.raises(ValueError, match="size 's' is 32 in input 'x' and 31 on axis 3 of 'x'"):
+        open_sizes.summary({"x": (1, 3, 32, 31)})
+    with pytest.raises(
+        ValueError, match=r"input 'x' cannot have shape \(1000000000000000000000, 3, 0, 0\): "
+    ):
+        open_sizes.summary({"x": (10**21, 3, 0, 0)})
 
 
 def test_the_arena_is_reused(session: InferenceSession) -> None:
