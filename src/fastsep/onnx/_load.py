@@ -164,14 +164,19 @@ def _names(protos: Sequence[Any]) -> list[str]:
 
 def _metadata(model: Any) -> ModelMetadata:
     return ModelMetadata(
-        model.producer_name,
+        _readable(model.producer_name),
         model.graph.name,
-        model.domain,
-        model.doc_string,
-        model.graph.doc_string,
+        _readable(model.domain),
+        _readable(model.doc_string),
+        _readable(model.graph.doc_string),
         model.model_version,
-        {entry.key: entry.value for entry in model.metadata_props},
+        {_readable(entry.key): _readable(entry.value) for entry in model.metadata_props},
     )
+
+
+def _readable(text: str | bytes) -> str:
+    """Return a text that nothing depends on; of bytes that are not UTF-8, what can be read."""
+    return text if isinstance(text, str) else text.decode(errors="replace")
 
 
 def _check_texts(model: Any) -> None:
@@ -182,11 +187,9 @@ def _check_texts(model: Any) -> None:
 
 
 def _texts(model: Any) -> Iterator[Any]:
-    """Return the names of a model."""
+    """Return the names of a model; what it says of itself beside them may be anything."""
     graph = model.graph
-    yield from (model.producer_name, model.domain, model.doc_string, graph.name, graph.doc_string)
-    for prop in model.metadata_props:
-        yield from (prop.key, prop.value)
+    yield graph.name
     yield from (entry.domain for entry in model.opset_import)
     yield from (tensor.name for tensor in graph.initializer)
     for value in (*graph.input, *graph.output):
