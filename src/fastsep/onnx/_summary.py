@@ -83,8 +83,9 @@ class Summary:
         Memory of the values between the steps, of the kernels' tiles, and of the network's weights.
     threads : int
     nodes : dict of str
-        Of every node of the model, by name, what became of it: the step, a view, a constant, or why it was
-        left out. A node without a name goes by its first output; of several of one name, each by both.
+        Of every node of the model, by name, what became of it: its steps, a view, a constant, what is known
+        before the run, or why it was left out. A node without a name goes by its first output; of several of
+        one name, each by both.
     """
 
     steps: tuple[StepSummary, ...]
