@@ -89,6 +89,9 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "no first input": (
         lambda header: a_node(header, "fastsep.InvertedResidual")["inputs"].__setitem__(0, ""), "has inputs",
     ),
+    "no first output": (
+        lambda header: a_node(header, "fastsep.Conv").update(outputs=["", "y"]), "Conv node has outputs",
+    ),
     "too many outputs": (
         lambda header: a_node(header, "fastsep.Conv")["outputs"].extend(["more", "than"]),
         "makes 1 values, not 3",

@@ -23,6 +23,7 @@ from onnx_models import Array, assert_close, every_kind, expected, model, small_
 from onnx_mutations import mutate
 from steps import lines_run
 
+import fastsep
 from fastsep.onnx import InferenceSession, ModelError, UnsupportedOperator
 
 IMAGE = {"x": [1, 3, 8, 8]}
@@ -668,6 +669,20 @@ def test_names_that_are_no_text_are_refused(text: bytes) -> None:
         broken = data.replace(name, (text * len(name))[: len(name)])
         with pytest.raises(ModelError, match="not UTF-8"):
             InferenceSession(broken)
+
+
+def test_what_a_model_says_of_itself_may_be_of_another_encoding(tmp_path: Path) -> None:
+    proto = of(node("Relu", "x"))
+    proto.producer_name = proto.domain = proto.doc_string = proto.graph.doc_string = "gr__e"
+    helper.set_model_props(proto, {"gr__e": "gr__e"})
+    text = "größe".encode("latin-1")
+    session = InferenceSession(proto.SerializeToString().replace(b"gr__e", text))
+    session.save(tmp_path / "net.fastsep")
+    for each in (session, fastsep.load(tmp_path / "net.fastsep")):
+        found = each.get_modelmeta()
+        read = text.decode(errors="replace")
+        assert found.producer_name == found.domain == found.description == found.graph_description == read
+        assert found.custom_metadata_map == {read: read}
 
 
 @pytest.mark.parametrize("functions", [1, 200])

@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,11 @@ from onnx import helper
 from onnx_models import assert_close, every_kind, expected, model, small_network, weight
 
 import fastsep
+from fastsep import _threads
 from fastsep.onnx import InferenceSession, ModelError, SessionOptions
+from fastsep.onnx._execution import Execution
+from fastsep.onnx._graph import Graph, Node, Port
+from fastsep.onnx._summary import Summary
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((1, 3, 32, 32)).astype(np.float32)
@@ -148,8 +152,12 @@ def test_a_size_that_is_left_open_may_be_fixed() -> None:
     assert shapes == [[1, 3, 32, 32]] * 2
     options = SessionOptions()
     options.add_free_dimension_override_by_name("batch", 1)
-    with pytest.raises(ValueError, match=r"add_free_dimension_override_by_name\('batch', 1\).*\['n', 's'\]"):
+    with pytest.raises(
+        ValueError, match=r"add_free_dimension_override_by_name\('batch', 1\).*\['n', 's'\]"
+    ) as caught:
         InferenceSession(data, options)
+    # The model is right.
+    assert not isinstance(caught.value, ModelError)
     for wrong in (-1, 1.5, "1"):
         with pytest.raises(ValueError, match="size must be"):
             options.add_free_dimension_override_by_name("n", wrong)  # type: ignore[arg-type]
@@ -164,6 +172,8 @@ def test_what_a_session_says_of_itself_is_what_onnx_runtime_says(tmp_path: Any) 
     theirs = onnxruntime.InferenceSession(data)
     ours = InferenceSession(data)
     ours.save(tmp_path / "net.fastsep")
+    changed: Any = ours.get_modelmeta().custom_metadata_map
+    changed["classes"] = "eleven"
     for session in (ours, fastsep.load(tmp_path / "net.fastsep"), pickle.loads(pickle.dumps(ours))):
         wanted, got = theirs.get_modelmeta(), session.get_modelmeta()
         for name in (name for name in dir(wanted) if not name.startswith("_")):
@@ -224,12 +234,73 @@ def test_a_run_that_does_not_wait(session: InferenceSession) -> None:
     assert done.wait(60)
     (results, user_data, error) = said.pop()
     assert np.array_equal(results[0], wanted) and (user_data, error) == ("mine", "")
+    # The dictionary is the caller's again as soon as the call returns.
     done.clear()
-    session.run_async(None, {"x": X[0]}, callback, None)
+    feeds = {"x": X}
+    session.run_async(["logits"], feeds, callback, None)
+    feeds.clear()
     assert done.wait(60)
-    assert said[0][:2] == ([], None) and "4 axes" in said[0][2]
+    assert said.pop()[2] == ""
+    # What only a run finds out, the callback is told.
+    nodes = [helper.make_node("Add", ["a", "b"], ["y"])]
+    adds = InferenceSession(model(nodes, {"a": ["n"], "b": ["m"]}, {"y": ["k"]}, {}))
+    done.clear()
+    adds.run_async(None, {"a": np.ones(2, np.float32), "b": np.ones(3, np.float32)}, callback, "his")
+    assert done.wait(60)
+    assert said[0][:2] == ([], "his") and "Add" in said[0][2]
+
+
+def test_what_is_wrong_with_a_call_that_does_not_wait_is_said_at_once(session: InferenceSession) -> None:
+    def callback(*arguments: Any) -> None:
+        raise AssertionError("nothing was begun")
+
+    given: Any = 5
     with pytest.raises(TypeError, match="callback"):
-        session.run_async(None, {"x": X}, 5, None)  # type: ignore[arg-type]
+        session.run_async(None, {"x": X}, given, None)
+    with pytest.raises(ValueError, match="4 axes"):
+        session.run_async(None, {"x": X[0]}, callback, None)
+    with pytest.raises(ValueError, match="'nothing'"):
+        session.run_async(["nothing"], {"x": X}, callback, None)
+    with pytest.raises(TypeError, match="run_options must be a RunOptions"):
+        session.run_async(None, {"x": X}, callback, None, given)
+
+
+def test_no_more_runs_that_do_not_wait_are_under_way_than_there_are_cpus(
+    proto: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = _threads.resolve(-1)
+    lock, go = threading.Lock(), threading.Event()
+    all_in, all_done = threading.Event(), threading.Event()
+    under_way: list[int] = [0]
+    seen: list[int] = []
+    errors: list[str] = []
+
+    class Watched(Execution):
+        def run(self, feeds: Mapping[str, Any], results: Mapping[str, Any]) -> None:
+            with lock:
+                under_way[0] += 1
+                seen.append(under_way[0])
+                if under_way[0] == most:
+                    all_in.set()
+            assert go.wait(60)
+            super().run(feeds, results)
+            with lock:
+                under_way[0] -= 1
+
+    def callback(results: list[Any], user_data: Any, error: str) -> None:
+        errors.append(error)
+        if len(errors) == 3 * most:
+            all_done.set()
+
+    monkeypatch.setattr("fastsep.onnx._session.Execution", Watched)
+    session = InferenceSession(proto, threads=1)
+    for _ in range(3 * most):
+        session.run_async(None, {"x": X}, callback, None)
+    assert all_in.wait(60)
+    go.set()
+    assert all_done.wait(60)
+    assert errors == [""] * 3 * most
+    assert len(seen) == 3 * most and max(seen) == most
 
 
 def test_arguments_of_a_wrong_type_are_named(proto: onnx.ModelProto, session: InferenceSession) -> None:
@@ -244,6 +315,9 @@ def test_arguments_of_a_wrong_type_are_named(proto: onnx.ModelProto, session: In
     for names in ([], None):
         with pytest.raises(ValueError, match="provider_options needs providers"):
             InferenceSession(data, providers=names, provider_options=[{}])
+    for wrong in ("", 5, "CPUExecutionProvider"):
+        with pytest.raises(TypeError, match="providers must be a list of names"):
+            InferenceSession(data, providers=wrong)  # type: ignore[arg-type]
     InferenceSession(data, providers=[], disabled_optimizers=["ConstantFolding"], enable_fallback=False)
 
 
@@ -266,8 +340,17 @@ def test_wrong_inputs_are_named(session: InferenceSession) -> None:
         session.run(["nothing"], {"x": X})
     with pytest.raises(TypeError, match="output_names"):
         session.run("logits", {"x": X})
+    with pytest.raises(ValueError, match="'nothing'"):
+        session.run((name for name in ("logits", "nothing")), {"x": X})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="input_feed"):
         session.run(None, X)
+
+
+def test_output_names_may_come_one_by_one(session: InferenceSession) -> None:
+    (wanted,) = session.run(None, {"x": X})
+    names: Any = (name for name in ("logits", "logits"))
+    found = session.run(names, {"x": X})
+    assert len(found) == 2 and all(np.array_equal(each, wanted) for each in found)
 
 
 def test_out_receives_the_outputs(session: InferenceSession) -> None:
@@ -691,7 +774,7 @@ def test_summary_says_of_each_node_what_became_of_it(tmp_path: Any) -> None:
         assert found["there"] == found["back"] == "left out: it undoes another, or is part of one"
         assert found["one"] == found["minus"] == "folded into a constant"
         for name in ("shape", "batch", "wanted"):
-            assert found[name] == "computed once, from shapes alone"
+            assert found[name] == "known before the run, from shapes or values"
         assert found["flat"] == "a view of its input" or found["flat"].startswith("step ")
         for index, step in enumerate(summary.steps, 1):
             assert all(found[name].startswith(f"step {index}, {step.op}") for name in step.stands_for)
@@ -706,6 +789,86 @@ def test_summary_leaves_no_node_out(opset: int) -> None:
     proto = every_kind(opset)
     nodes = InferenceSession(proto.SerializeToString()).summary({"x": (1, 3, 8, 8)}).nodes
     assert list(nodes) == [node.name or node.output[0] for node in proto.graph.node] and all(nodes.values())
+
+
+def test_summary_tells_what_is_folded_or_changes_nothing_from_what_nobody_needs() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "k"], ["c"], name="conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Shape", ["c"], ["s"], name="shape"),
+        helper.make_node("Reshape", ["x", "s"], ["r"], name="same"),
+        helper.make_node("Softmax", ["r"], ["y"], name="last"),
+    ]
+    weights = {"k": weight(0, 3, 3, 3, 3)}
+    proto = model(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 3, 8, 8]}, weights)
+    found = InferenceSession(proto.SerializeToString()).summary().nodes
+    assert found["shape"] == "folded into a constant"
+    assert found["conv"] == "left out: no output needs it"
+    assert found["same"] == "left out: it changes nothing"
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], name="shape"),
+        helper.make_node("Gather", ["s", "zero"], ["n"], name="batch"),
+        helper.make_node("Concat", ["n", "rest"], ["wanted"], name="wanted", axis=0),
+        helper.make_node("Reshape", ["x", "wanted"], ["r"], name="same"),
+        helper.make_node("Softmax", ["r"], ["y"], name="last"),
+    ]
+    weights = {"zero": np.array([0]), "rest": np.array([3, 8])}
+    proto = model(nodes, {"x": ["n", 3, 8]}, {"y": ["n", 3, 8]}, weights)
+    found = InferenceSession(proto.SerializeToString()).summary({"x": (2, 3, 8)}).nodes
+    assert found["same"] == "left out: it changes nothing"
+    for name in ("shape", "batch", "wanted"):
+        assert found[name] == "left out: no output needs it"
+
+
+def test_summary_tells_constants_from_what_inputs_say() -> None:
+    nodes = [
+        helper.make_node("Neg", ["c"], ["fixed"], name="minus"),
+        helper.make_node("Concat", ["sizes", "rest"], ["wanted"], name="wanted", axis=0),
+        helper.make_node("Reshape", ["x", "wanted"], ["flat"], name="flat"),
+        helper.make_node("Softmax", ["flat"], ["y"], name="last"),
+    ]
+    weights = {"c": np.ones(3, np.float32), "rest": np.array([-1])}
+    proto = model(nodes, {"x": [2, 6]}, {"y": [None, None], "fixed": [3]}, weights)  # type: ignore[list-item]
+    proto.graph.input.append(helper.make_tensor_value_info("sizes", onnx.TensorProto.INT64, [1]))
+    found = InferenceSession(proto.SerializeToString()).summary().nodes
+    assert found["minus"] == "folded into a constant"
+    assert found["wanted"] == "known before the run, from shapes or values"
+    assert found["flat"] == "a view of its input" and found["last"].startswith("step ")
+
+
+def test_summary_names_a_few_of_many_steps() -> None:
+    names = [f"value{index}" for index in range(12)]
+    nodes = tuple(
+        Node("Exp", (before,), (after,), origin=("shared", f"of {after}"))
+        for before, after in zip(["x", *names], [*names, "y"], strict=True)
+    )
+    ports = [Port(name, np.dtype(np.float32), (4,)) for name in "xy"]
+    found = InferenceSession._of(Graph(nodes, (ports[0],), (ports[1],), {}), 1).summary().nodes
+    assert found["of y"] == "step 13, Exp"
+    assert found["shared"] == "step 1, Exp and step 2, Exp and step 3, Exp and step 4, Exp and 9 more"
+
+
+def test_a_summary_without_nodes_is_made_as_it_was_before_there_were_any() -> None:
+    summary = Summary((), 1, 0.5, 2, 3, 4, 5)
+    assert (summary.views, summary.seconds, summary.threads, summary.nodes) == (1, 0.5, 5, {})
+
+
+def test_nodes_that_share_a_name_are_told_apart_by_their_outputs(tmp_path: Any) -> None:
+    nodes = [
+        helper.make_node("Exp", ["x"], ["a"], name="same"),
+        helper.make_node("Constant", [], ["c"], name="same", value_floats=[2.0]),
+        helper.make_node("Softmax", ["a"], ["d"], name="same (a)"),
+        # Without a name, it goes by what another is called.
+        helper.make_node("Add", ["d", "c"], ["same"]),
+        helper.make_node("Softmax", ["same"], ["y"], name="last"),
+    ]
+    session = InferenceSession(model(nodes, {"x": [1, 4]}, {"y": [1, 4]}, {}).SerializeToString())
+    session.save(tmp_path / "net.fastsep")
+    for each in (session, fastsep.load(tmp_path / "net.fastsep")):
+        summary = each.summary()
+        assert list(summary.nodes) == ["same (a)'", "same (c)", "same (a)", "same (same)", "last"]
+        assert summary.nodes["same (c)"] == "folded into a constant"
+        by_step = {name for step in summary.steps for name in step.stands_for}
+        assert by_step == set(summary.nodes) - {"same (c)"}
 
 
 def test_summary_needs_the_sizes_that_the_model_leaves_open() -> None:
@@ -726,6 +889,16 @@ def test_summary_needs_the_sizes_that_the_model_leaves_open() -> None:
         session.summary({"x": (1, 3, 32, 33)})
     with pytest.raises(ValueError, match="input 'x' would have shape"):
         session.summary({"x": (10**12, 3, 32, 32)})
+    for sizes in ((1, 3, 32), (1,) * 70, (10**30, 10**30, 10**30)):
+        with pytest.raises(ValueError, match="input 'x' must have 4 axes"):
+            session.summary({"x": sizes})
+    open_sizes = InferenceSession(small_network("n", "s"))
+    with pytest.raises(ValueError, match="size 's' is 32 in input 'x' and 31 on axis 3 of 'x'"):
+        open_sizes.summary({"x": (1, 3, 32, 31)})
+    with pytest.raises(
+        ValueError, match=r"input 'x' cannot have shape \(1000000000000000000000, 3, 0, 0\): "
+    ):
+        open_sizes.summary({"x": (10**21, 3, 0, 0)})
 
 
 def test_the_arena_is_reused(session: InferenceSession) -> None:
@@ -746,6 +919,23 @@ def test_save_and_load_give_the_same_bits(session: InferenceSession, tmp_path: A
     assert np.array_equal(again.run(None, {"x": X})[0], session.run(None, {"x": X})[0])
     again.save(tmp_path / "again.fastsep")
     assert (tmp_path / "again.fastsep").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["", "halves"])
+@pytest.mark.parametrize("op", [13, 18])
+def test_a_split_may_do_without_its_first_output(name: str, op: int, tmp_path: Any) -> None:
+    attributes = {"num_outputs": 2} if op == 18 else {}
+    nodes = [
+        helper.make_node("Split", ["x"], ["", "b"], name=name, axis=1, **attributes),
+        helper.make_node("Relu", ["b"], ["y"], name="relu"),
+    ]
+    proto = model(nodes, {"x": [1, 4]}, {"y": [1, 2]}, {}, opset=op)
+    x = np.arange(4, dtype=np.float32).reshape(1, 4)
+    session = InferenceSession(proto.SerializeToString())
+    session.save(tmp_path / "net.fastsep")
+    for each in (session, fastsep.load(tmp_path / "net.fastsep")):
+        assert np.array_equal(each.run(None, {"x": x})[0], x[:, 2:])
+        assert list(each.summary().nodes) == [name or "b", "relu"]
 
 
 def test_saving_over_the_file_that_is_in_use(session: InferenceSession, tmp_path: Any) -> None:

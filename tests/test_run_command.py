@@ -150,6 +150,8 @@ def test_what_is_wrong_is_said(folder: Path, tmp_path: Path, capsys: pytest.Capt
             f"--labels must be a text file in UTF-8, one class a line; {photo}: ",
         ),
         ([net, "--image", photo, "--size", "100000"], "--size 100000,100000: an image of so many pixels"),
+        ([net, "--size", "100000"], "random input 'x' of shape (1, 3, 100000, 100000) is more than"),
+        ([net, "--batch", str(10**30)], f"random input 'x' of shape ({10**30}, 3, 224, 224) is more than"),
         ([net, "--image", photo, "--mean", "1,2"], "--mean must hold 1 or 3"),
         ([net, "--image", photo, "--std", "0"], "--std must be positive"),
         ([net, "--top", "0"], "--top"),
@@ -157,6 +159,23 @@ def test_what_is_wrong_is_said(folder: Path, tmp_path: Path, capsys: pytest.Capt
     ):
         code, out, err = run(capsys, *arguments)
         assert code == 1 and words in err and not out, arguments
+
+
+def test_sizes_that_a_model_fixes_are_not_called_an_argument(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proto = colour_means("nchw")
+    for axis in (2, 3):
+        proto.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = 14000
+    onnx.save(proto, tmp_path / "large.onnx")
+    imageio.v3.imwrite(tmp_path / "photo.png", PHOTO)
+    shape = "(1, 3, 14000, 14000)"
+    for arguments, words in (
+        ([], f"random input 'x' of shape {shape} is more than 4294967296 bytes in float64"),
+        (["--image", tmp_path / "photo.png"], f"'x' is {shape}: an image of so many pixels is more than"),
+    ):
+        code, out, err = run(capsys, tmp_path / "large.onnx", *arguments)
+        assert code == 1 and words in err and "--size" not in err and not out, arguments
 
 
 @pytest.mark.parametrize(

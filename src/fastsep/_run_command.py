@@ -32,7 +32,8 @@ _TOP = 5
 # What says how an image becomes an input, or what to show of its classes.
 _OF_IMAGES = ("top", "labels", "mean", "std", "layout")
 _SUFFIX = ".fastsep"
-# Of an image in float64; what is larger is a mistake, and some systems end a process that asks for it.
+# Of an image or of random numbers in float64; what is larger is a mistake, and some systems end a process
+# that asks for it.
 _MOST_BYTES = 1 << 32
 
 
@@ -232,10 +233,8 @@ def _prepared(
     channels = channels if isinstance(channels, int) else 3
     if channels not in (1, 3):
         raise ValueError(f"--image needs an input of 1 or 3 channels; {given.name!r} has {channels}")
-    if 8 * channels * math.prod(size) > _MOST_BYTES:
-        raise ValueError(
-            f"--size {size[0]},{size[1]}: an image of so many pixels is more than {_MOST_BYTES} bytes"
-        )
+    what = f"--size {size[0]},{size[1]}" if options.size else f"{given.name!r} is {tuple(given.shape)}"
+    _check_bytes((*size, channels), f"{what}: an image of so many pixels")
     values, seen = _resized(path, size, channels)
     lines.append(
         f"{path.name}: scaled so that its middle {seen[1]}×{seen[0]} becomes {size[1]}×{size[0]}, bilinear"
@@ -298,7 +297,15 @@ def _closed(given: NodeArg, options: argparse.Namespace) -> tuple[int, ...]:
 
 
 def _random(given: NodeArg, shape: tuple[int, ...]) -> Array:
-    return np.random.default_rng(0).standard_normal(shape).astype(_dtype(given))
+    dtype = _dtype(given)
+    _check_bytes(shape, f"random input {given.name!r} of shape {shape}")
+    return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+
+
+def _check_bytes(shape: tuple[int, ...], what: str) -> None:
+    """Refuse an array, made in float64, that is larger than can be meant."""
+    if 8 * math.prod(shape) > _MOST_BYTES:
+        raise ValueError(f"{what} is more than {_MOST_BYTES} bytes in float64")
 
 
 def _timed(session: InferenceSession, feeds: dict[str, Array]) -> tuple[list[Array], float]:

@@ -205,9 +205,10 @@ def _node(entry: Mapping[str, Any]) -> Node:
         _text(entry["name"]),
         _texts(entry["origin"]),
     )
-    # The first of each, no operator can be without.
-    for name, values in (("inputs", node.inputs), ("outputs", node.outputs)):
-        if not values or not values[0]:
+    # The first input, no operator can be without; the first output, only a Split, if it has another.
+    made = node.outputs if node.op == "Split" else node.outputs[:1]
+    for name, values, there in (("inputs", node.inputs, node.inputs[:1]), ("outputs", node.outputs, made)):
+        if not any(there):
             raise ValueError(f"a {node.op} node has {name} {values}")
     return node
 

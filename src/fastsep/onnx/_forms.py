@@ -121,8 +121,8 @@ class Forms:
             f"{what}: attribute {attribute.name!r} is of type {names.get(kind, kind)}, which is not supported"
         )
 
-    def raised(self, proto: Any) -> Node | None:
-        """One node in its one form; None if it became a constant.
+    def raised(self, proto: Any, origin: str) -> Node | None:
+        """One node in its one form, of that origin; None if it became a constant.
 
         Raises
         ------
@@ -131,7 +131,7 @@ class Forms:
         """
         op = proto.op_type
         inputs, outputs = tuple(proto.input), tuple(proto.output)
-        bare = Node(op, inputs, outputs, {}, proto.name, (proto.name or outputs[0],))
+        bare = Node(op, inputs, outputs, {}, proto.name, (origin,))
         what = bare.describe()
         given = {attribute.name: self.value(attribute, what) for attribute in proto.attribute}
         if op == "Constant":

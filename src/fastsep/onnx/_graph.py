@@ -7,7 +7,7 @@ compile each: 2 ms of the 40 that are the package's own when a network is loaded
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -44,19 +44,29 @@ class Node(NamedTuple):
 
     def describe(self) -> str:
         """Return the operator with its name, for messages; with the file's nodes if it is several of them."""
-        what = (
-            f"{self.op} node {self.name!r}" if self.name else f"{self.op} node that makes {self.outputs[0]!r}"
-        )
+        made = first_output(self.outputs)
+        what = f"{self.op} node {self.name!r}" if self.name else f"{self.op} node that makes {made!r}"
         if len(self.origin) < 2:
             return what
         more = f" and {len(self.origin) - _MOST_NAMED} more" if len(self.origin) > _MOST_NAMED else ""
         return f"{what} (of {', '.join(map(repr, self.origin[:_MOST_NAMED]))}{more})"
 
 
+def first_output(outputs: Iterable[str]) -> str:
+    """Return the first output that is there: a Split may do without its first."""
+    return next(filter(None, outputs), "")
+
+
+def stood_for(node: Node) -> tuple[str, ...]:
+    """Return the names of the nodes of the file that a node stands for; its own, if there was no file."""
+    return node.origin or (node.name or first_output(node.outputs),)
+
+
 _INPUTS = attrgetter("inputs")
 _ORIGIN = attrgetter("origin")
 # What became of nodes that no node stands for any more.
 FOLDED = "folded into a constant"
+UNUSED = "left out: no output needs it"
 
 
 class Port(NamedTuple):
@@ -154,16 +164,19 @@ class Graph(_Parts):
         return self._replace(nodes=tuple(nodes), constants=merged)
 
 
-def with_account(after: Graph, before: Graph, reason: str) -> Graph:
-    """Return a graph that says why no node of it stands for nodes of the file that had one before."""
-    if after is before:
+def with_account(after: Graph, before: Sequence[Node], reason: str) -> Graph:
+    """Return a graph that says why none of its nodes stands for nodes of the file for which these stood.
+
+    What was said of a node already holds.
+    """
+    if after.nodes is before:
         return after
-    gone = _stood_for(before) - _stood_for(after)
+    gone = {name for name in _stood_for(before) - _stood_for(after.nodes) if not after.became.get(name)}
     return after._replace(became={**after.became, **dict.fromkeys(gone, reason)}) if gone else after
 
 
-def _stood_for(graph: Graph) -> set[str]:
-    return set(chain.from_iterable(map(_ORIGIN, graph.nodes)))
+def _stood_for(nodes: Iterable[Node]) -> set[str]:
+    return set(chain.from_iterable(map(_ORIGIN, nodes)))
 
 
 def without_dead_code(graph: Graph) -> Graph:

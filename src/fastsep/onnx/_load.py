@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from fastsep.onnx._errors import ModelError, UnsupportedOperator
 from fastsep.onnx._forms import Forms
-from fastsep.onnx._graph import FOLDED, Array, Graph, ModelMetadata, Node, Port, in_order
+from fastsep.onnx._graph import FOLDED, Array, Graph, ModelMetadata, Node, Port, first_output, in_order
 from fastsep.onnx._mapped import mapped, recycle
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._package import Package, package
@@ -135,26 +136,47 @@ def _graph_of(onnx: Package, model: Any, files: ExternalFiles, raw: Sequence[mem
         used={name for proto in light.graph.node for name in proto.input} | {port.name for port in outputs},
         ranks={name: len(port.shape) for name, port in ports.items() if port.shape is not None},
     )
-    raised = [forms.raised(proto) for proto in light.graph.node]
+    names = _names(light.graph.node)
+    raised = [forms.raised(proto, name) for proto, name in zip(light.graph.node, names, strict=True)]
     nodes = tuple(node for node in raised if node is not None)
-    became = {
-        proto.name or proto.output[0]: FOLDED if node is None else ""
-        for proto, node in zip(light.graph.node, raised, strict=True)
-    }
+    became = {name: FOLDED if node is None else "" for name, node in zip(names, raised, strict=True)}
     graph = Graph(nodes, tuple(ports.values()), outputs, forms.constants)
     return graph._replace(metadata=_metadata(model), became=became)
 
 
+def _names(protos: Sequence[Any]) -> list[str]:
+    """Return what each node goes by: its name, else its first output; both where several have that name."""
+    firsts = [first_output(proto.output) for proto in protos]
+    names = [proto.name or first for proto, first in zip(protos, firsts, strict=True)]
+    counts = Counter(names)
+    if len(counts) == len(names):
+        return names
+    taken = {name for name, count in counts.items() if count == 1}
+    for index, (name, first) in enumerate(zip(names, firsts, strict=True)):
+        if counts[name] > 1:
+            both = f"{name} ({first})"
+            while both in taken:
+                both += "'"
+            taken.add(both)
+            names[index] = both
+    return names
+
+
 def _metadata(model: Any) -> ModelMetadata:
     return ModelMetadata(
-        model.producer_name,
+        _readable(model.producer_name),
         model.graph.name,
-        model.domain,
-        model.doc_string,
-        model.graph.doc_string,
+        _readable(model.domain),
+        _readable(model.doc_string),
+        _readable(model.graph.doc_string),
         model.model_version,
-        {entry.key: entry.value for entry in model.metadata_props},
+        {_readable(entry.key): _readable(entry.value) for entry in model.metadata_props},
     )
+
+
+def _readable(text: str | bytes) -> str:
+    """Return a text that nothing depends on; of bytes that are not UTF-8, what can be read."""
+    return text if isinstance(text, str) else text.decode(errors="replace")
 
 
 def _check_texts(model: Any) -> None:
@@ -165,11 +187,9 @@ def _check_texts(model: Any) -> None:
 
 
 def _texts(model: Any) -> Iterator[Any]:
-    """Return the names of a model."""
+    """Return the names of a model; what it says of itself beside them may be anything."""
     graph = model.graph
-    yield from (model.producer_name, model.domain, model.doc_string, graph.name, graph.doc_string)
-    for prop in model.metadata_props:
-        yield from (prop.key, prop.value)
+    yield graph.name
     yield from (entry.domain for entry in model.opset_import)
     yield from (tensor.name for tensor in graph.initializer)
     for value in (*graph.input, *graph.output):
@@ -246,7 +266,7 @@ def _check_supported(proto: Any, opset: int, functions: frozenset[tuple[str, str
     what = f"node {proto.name!r}" if proto.name else "a node"
     if not any(proto.output):
         raise ModelError(f"{what} ({proto.op_type}) has no outputs")
-    what = f"{what} that makes {proto.output[0]!r}" if not proto.name else what
+    what = what if proto.name else f"{what} that makes {first_output(proto.output)!r}"
     described = f"{what}: operator {proto.op_type!r} of domain {domain!r}, opset {opset},"
     if proto.op_type in _QUANTISED or proto.op_type.startswith("QLinear"):
         raise UnsupportedOperator(

@@ -274,13 +274,13 @@ def check_providers(
         isinstance(provider_options, str) or not isinstance(provider_options, Sequence)
     ):
         raise TypeError(f"provider_options must be a list of dicts; got {provider_options!r}")
+    if providers is not None and (isinstance(providers, str) or not isinstance(providers, Sequence)):
+        raise TypeError(f"providers must be a list of names; got {providers!r}")
     # ONNX Runtime takes an empty list for all there are.
-    if providers is None or (isinstance(providers, Sequence) and len(providers) == 0):
+    if providers is None or len(providers) == 0:
         if provider_options is not None:
             raise ValueError(f"provider_options needs providers; got providers={providers!r}")
         return
-    if isinstance(providers, str) or not isinstance(providers, Sequence):
-        raise TypeError(f"providers must be a list of names; got {providers!r}")
     names = [entry[0] if isinstance(entry, tuple) and entry else entry for entry in providers]
     if not set(PROVIDERS).intersection(name for name in names if isinstance(name, str)):
         raise ValueError(f"providers must hold {PROVIDERS[0]!r}, which is all there is here; got {names!r}")
@@ -305,5 +305,5 @@ def check_run_options(options: Any) -> None:
             "run_options must be a RunOptions of fastsep.onnx or onnxruntime, or None; "
             f"got {type(options).__name__}"
         )
-    if getattr(options, "terminate", False):
+    if options.terminate:
         raise RuntimeError("run_options.terminate is True: the run is not begun")

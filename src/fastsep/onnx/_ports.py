@@ -62,19 +62,17 @@ def output_names(graph: Graph, names: Sequence[str] | None) -> list[str]:
     there = [port.name for port in graph.outputs]
     if names is None:
         return there
-    if (
-        isinstance(names, str)
-        or not isinstance(names, Iterable)
-        or not all(isinstance(name, str) for name in names)
-    ):
+    # Once: a generator gives its names only once.
+    asked = None if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+    if asked is None or not all(isinstance(name, str) for name in asked):
         raise TypeError(f"output_names must be a list of names or None; got {names!r}")
     # ONNX Runtime takes an empty list for all.
-    if not names:
+    if not asked:
         return there
-    for name in names:
+    for name in asked:
         if name not in there:
             raise ValueError(f"output_names asks for {name!r}; the model has {_listed(there)}")
-    return list(names)
+    return asked
 
 
 def feeds(graph: Graph, given: Mapping[str, Array]) -> dict[str, Array]:
@@ -109,25 +107,29 @@ def _fed(port: Port, value: object, open_sizes: dict[str, tuple[int, str]]) -> A
     value = _plain(value, f"input {port.name!r}")
     if value.dtype.newbyteorder("=") != port.dtype:
         raise TypeError(f"input {port.name!r} must be of {port.dtype}; got {value.dtype}")
-    if port.shape is not None:
-        wanted = ", ".join("?" if size is None else str(size) for size in port.shape)
-        if value.ndim != len(port.shape):
-            raise ValueError(
-                f"input {port.name!r} must have {len(port.shape)} axes, ({wanted}); got shape {value.shape}"
-            )
-        for axis, (size, got) in enumerate(zip(port.shape, value.shape, strict=True)):
-            if isinstance(size, int) and size != got:
-                raise ValueError(
-                    f"input {port.name!r} must be of shape ({wanted}); got {value.shape}, "
-                    f"{got} on axis {axis}"
-                )
-            if isinstance(size, str):
-                before, of = open_sizes.setdefault(size, (got, port.name))
-                if before != got:
-                    raise ValueError(
-                        f"size {size!r} is {before} in input {of!r} and {got} on axis {axis} of {port.name!r}"
-                    )
+    _check_shape(port, value.shape, open_sizes)
     return value if value.dtype.isnative else value.astype(port.dtype)
+
+
+def _check_shape(port: Port, shape: tuple[int, ...], open_sizes: dict[str, tuple[int, str]]) -> None:
+    if port.shape is None:
+        return
+    wanted = ", ".join("?" if size is None else str(size) for size in port.shape)
+    if len(shape) != len(port.shape):
+        raise ValueError(
+            f"input {port.name!r} must have {len(port.shape)} axes, ({wanted}); got shape {shape}"
+        )
+    for axis, (size, got) in enumerate(zip(port.shape, shape, strict=True)):
+        if isinstance(size, int) and size != got:
+            raise ValueError(
+                f"input {port.name!r} must be of shape ({wanted}); got {shape}, {got} on axis {axis}"
+            )
+        if isinstance(size, str):
+            before, of = open_sizes.setdefault(size, (got, port.name))
+            if before != got:
+                raise ValueError(
+                    f"size {size!r} is {before} in input {of!r} and {got} on axis {axis} of {port.name!r}"
+                )
 
 
 def _plain(value: Array, what: str) -> Array:
@@ -219,17 +221,22 @@ def random_feeds(graph: Graph, shapes: Mapping[str, Sequence[int]] | None) -> di
             )
     generator = np.random.default_rng(0)
     made: dict[str, Array] = {}
+    open_sizes: dict[str, tuple[int, str]] = {}
     for port in graph.inputs:
-        sizes = asked.get(port.name, port.shape)
+        sizes: Any = asked.get(port.name, port.shape)
         if sizes is None or not all(isinstance(size, int | np.integer) for size in sizes):
             raise ValueError(
                 f"shapes must hold input {port.name!r}, whose size the model leaves open: {port.shape}; "
                 f"such as shapes={{{port.name!r}: (1, 3, 224, 224)}}"
             )
-        size = tuple(int(each) for each in sizes if each is not None)
+        size = tuple(map(int, sizes))
         # Of its shape, not yet of its memory.
-        _fed(port, np.broadcast_to(np.zeros((), port.dtype), size), {})
+        _check_shape(port, size, open_sizes)
         input_spec(port, size)
+        try:
+            np.broadcast_to(np.zeros((), port.dtype), size)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"input {port.name!r} cannot have shape {size}: {error}") from None
         if port.dtype.kind == "f":
             made[port.name] = generator.standard_normal(size).astype(port.dtype)
         else:

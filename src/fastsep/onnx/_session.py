@@ -17,6 +17,7 @@ import numpy as np
 from fastsep._isa import get_isa
 from fastsep._job import CompiledPlan
 from fastsep._threads import check as check_threads
+from fastsep._threads import resolve as resolve_threads
 from fastsep.onnx import _options, _ports
 from fastsep.onnx._compile import Order, compiled, plan_key, weights_of
 from fastsep.onnx._errors import DependsOnValuesError, reading
@@ -49,7 +50,8 @@ class InferenceSession:
     sess_options : SessionOptions of fastsep.onnx or of onnxruntime, or None
         `intra_op_num_threads` and, of ours, `add_free_dimension_override_by_name` are honoured. What would
         change results or write files is refused, except what an object of onnxruntime keeps to itself:
-        initialisers, external ones, and sizes that were added to it are not seen.
+        initialisers, external ones, and sizes that were added to it are not seen. A size that no input
+        leaves open is a ValueError; ONNX Runtime ignores it.
     providers : sequence or None
         Must hold "CPUExecutionProvider", or nothing.
     provider_options : sequence of dict or None
@@ -89,16 +91,19 @@ class InferenceSession:
         threads = _options.threads_of(sess_options, threads)
         check_threads(threads)
         self._options: Any = sess_options
-        with reading(path_or_bytes), _no_search_for_cycles():
+        with _no_search_for_cycles():
             # What only a model needs: a saved network starts without it.
             from fastsep.onnx._check import check_shapes
             from fastsep.onnx._load import load
             from fastsep.onnx._optimise import optimise
 
-            graph = load(path_or_bytes)
+            with reading(path_or_bytes):
+                graph = load(path_or_bytes)
+            # A size that is not there is no fault of the model.
             graph = _options.with_fixed_sizes(graph, sess_options)
-            check_shapes(graph)
-            self._begin(optimise(graph), threads)
+            with reading(path_or_bytes):
+                check_shapes(graph)
+                self._begin(optimise(graph), threads)
 
     @classmethod
     def _of(cls, graph: Graph, threads: int | None) -> InferenceSession:
@@ -118,6 +123,8 @@ class InferenceSession:
         # Of the two caches; and of weights and plans, which takes as long as planning does.
         self._lock = threading.Lock()
         self._planning = threading.Lock()
+        # Each run of `run_async` takes an arena; more at a time than CPUs would be no faster.
+        self._asynchronous = threading.Semaphore(resolve_threads(-1))
         shapes = _ports.fixed_shapes(graph)
         if shapes is None:
             self._weights.own()
@@ -165,7 +172,9 @@ class InferenceSession:
 
     def get_modelmeta(self) -> ModelMetadata:
         """Return what the model says of itself: producer, names, texts, version, and its own entries."""
-        return self._graph.metadata
+        # The entries are a dictionary: whoever changes it changes the copy.
+        entries = dict(self._graph.metadata.custom_metadata_map)
+        return self._graph.metadata._replace(custom_metadata_map=entries)
 
     def end_profiling(self) -> str:
         """Return "": nothing is written, and `summary` times the steps."""
@@ -186,18 +195,33 @@ class InferenceSession:
         output_names, input_feed, run_options
             As for `run`; the arrays must not change until the callback is called.
         callback : callable
-            Called by that thread with the list of outputs, `user_data`, and "". If something is wrong, the
-            list is empty, and the last says what.
+            Called by that thread with the list of outputs, `user_data`, and "". If something goes wrong in
+            the run, the list is empty, and the last says what.
         user_data : object
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            An argument is wrong, as for `run`; sizes that the model leaves open are looked at in the run.
+
+        Notes
+        -----
+        Of one session as many of these runs are under way at a time as `threads=-1` has threads, each in
+        memory of its own; the threads of the others wait.
         """
         if not callable(callback):
             raise TypeError(f"callback must be callable; got {callback!r}")
+        # Now: the dictionary is the caller's.
+        _options.check_run_options(run_options)
+        names = _ports.output_names(self._graph, output_names)
+        feeds = _ports.feeds(self._graph, input_feed)
 
         def work() -> None:
             error = ""
             results: list[Array] = []
             try:
-                results = self.run(output_names, input_feed, run_options)
+                with self._asynchronous:
+                    results = self._computed(names, feeds, None)
             except Exception as raised:
                 error = str(raised) or type(raised).__name__
             callback(results, user_data, error)
@@ -239,7 +263,11 @@ class InferenceSession:
         """
         _options.check_run_options(run_options)
         names = _ports.output_names(self._graph, output_names)
-        feeds = _ports.feeds(self._graph, input_feed)
+        return self._computed(names, _ports.feeds(self._graph, input_feed), out)
+
+    def _computed(
+        self, names: Sequence[str], feeds: Mapping[str, Array], out: Sequence[Array | None] | None
+    ) -> list[Array]:
         runs = self._runs_for(feeds, {name: value.shape for name, value in feeds.items()})
         results = _ports.results(names, runs.schedule.specs, out, feeds)
         execution = runs.take(self._threads)

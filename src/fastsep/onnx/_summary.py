@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -15,7 +15,7 @@ from fastsep import _threads
 from fastsep._isa import get_isa
 from fastsep._table import sizes, table
 from fastsep.onnx._execution import Execution
-from fastsep.onnx._graph import Array, Graph, Node
+from fastsep.onnx._graph import FOLDED, Array, Graph, Node, stood_for
 from fastsep.onnx._schedule import Schedule
 from fastsep.onnx._work import work
 from fastsep.roofline import remembered
@@ -25,9 +25,11 @@ _WARM = 2
 _SECONDS = 0.5
 _LEAST_RUNS, _MOST_RUNS = 5, 50
 _MOST_LETTERS = 40
+# Steps that are named of those that one node became.
+_MOST_STEPS = 4
 # What became of a node that is no step.
 _VIEW = "a view of its input"
-_KNOWN = "computed once, from shapes alone"
+_KNOWN = "known before the run, from shapes or values"
 
 
 @dataclass(frozen=True)
@@ -75,24 +77,25 @@ class Summary:
         In order.
     views : int
         Nodes that cost nothing: they only look at a value another way.
-    nodes : dict of str
-        Of every node of the model, by name, what became of it: the step, a view, a constant, or why it was
-        left out. A node without a name goes by its first output.
     seconds : float
         The least of several whole runs, which alternate with those whose steps are timed.
     arena_bytes, scratch_bytes, weight_bytes : int
         Memory of the values between the steps, of the kernels' tiles, and of the network's weights.
     threads : int
+    nodes : dict of str
+        Of every node of the model, by name, what became of it: its steps, a view, a constant, what is known
+        before the run, or why it was left out. A node without a name goes by its first output; of several of
+        one name, each by both.
     """
 
     steps: tuple[StepSummary, ...]
     views: int
-    nodes: Mapping[str, str]
     seconds: float
     arena_bytes: int
     scratch_bytes: int
     weight_bytes: int
     threads: int
+    nodes: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The attributes as a dictionary."""
@@ -161,8 +164,8 @@ def summarise(
         kind = "float64" if output.dtype == np.float64 else "float32"
         steps.append(
             StepSummary(
-                op=step.node.op.removeprefix("fastsep."),
-                stands_for=step.node.origin or (step.node.name,),
+                op=_op(step.node),
+                stands_for=stood_for(step.node),
                 runs_as="NumPy" if step.plan is None else "kernel",
                 shape=output.shape,
                 seconds=median(seconds),
@@ -174,12 +177,12 @@ def summarise(
     return Summary(
         steps=tuple(steps),
         views=len(planned.views),
-        nodes=_accounted(graph, planned),
         seconds=min(whole),
         arena_bytes=planned.arena_bytes,
         scratch_bytes=execution.scratch_bytes,
         weight_bytes=sum(value.nbytes for value in graph.constants.values()),
         threads=used,
+        nodes=_accounted(graph, planned),
     )
 
 
@@ -191,27 +194,35 @@ def _origins(names: tuple[str, ...]) -> str:
 
 def _accounted(graph: Graph, planned: Schedule) -> dict[str, str]:
     """Return what became of each node of the model, in its order."""
-    found = dict(graph.became)
-    steps: dict[str, list[int]] = {}
+    steps: dict[str, list[str]] = {}
     for number, step in enumerate(planned.steps, 1):
-        for name in _stood_for(step.node):
-            steps.setdefault(name, []).append(number)
-    views = {name for node in planned.views for name in _stood_for(node)}
+        for name in stood_for(step.node):
+            steps.setdefault(name, []).append(f"step {number}, {_op(step.node)}")
+    constant = set(graph.constants)
+    others: dict[str, str] = {}
     for node in graph.nodes:
-        for name in _stood_for(node):
-            if name in steps:
-                ops = " and ".join(
-                    f"step {number}, {planned.steps[number - 1].node.op.removeprefix('fastsep.')}"
-                    for number in steps[name]
-                )
-                found[name] = ops
-            else:
-                found[name] = _VIEW if name in views else _KNOWN
-    return found
+        folded = constant.issuperset(filter(None, node.inputs))
+        if folded:
+            constant.update(node.outputs)
+        for name in stood_for(node):
+            if not folded or name not in others:
+                others[name] = FOLDED if folded else _KNOWN
+    views = (name for node in planned.views for name in stood_for(node))
+    return {
+        **graph.became,
+        **others,
+        **dict.fromkeys(views, _VIEW),
+        **{name: _joined(numbered) for name, numbered in steps.items()},
+    }
 
 
-def _stood_for(node: Node) -> tuple[str, ...]:
-    return node.origin or (node.name or node.outputs[0],)
+def _joined(numbered: list[str]) -> str:
+    more = [f"{len(numbered) - _MOST_STEPS} more"] if len(numbered) > _MOST_STEPS else []
+    return " and ".join(numbered[:_MOST_STEPS] + more)
+
+
+def _op(node: Node) -> str:
+    return node.op.removeprefix("fastsep.")
 
 
 def _counted(nodes: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from fastsep.onnx._graph import FOLDED, Graph, with_account, without_dead_code
+from fastsep.onnx._graph import UNUSED, Graph, with_account, without_dead_code
 from fastsep.onnx._optimise.activations import fuse_activations
 from fastsep.onnx._optimise.batch_norms import fold_batch_norms
 from fastsep.onnx._optimise.constants import Room, fold_constants
@@ -50,13 +50,13 @@ _LAST = (
     make_elementwise,
 )
 _MOST_ROUNDS = 8
-#: What became of a node that a stage leaves out: those of other stages are part of what is there instead.
+#: What became of a node that is gone after a stage, unless the pass itself has said it.
 _REASONS: Mapping[Stage, str] = {
-    without_identities: "left out: it changes nothing",
+    without_identities: UNUSED,
     sink_transposes: "left out: it undoes another, or is part of one",
 }
-_OTHERWISE = "taken up by what was fused"
-_UNUSED = "left out: no output needs it"
+# Part of it, or no longer read.
+_OTHERWISE = "left out: what was fused does without it"
 
 
 def optimise(graph: Graph) -> Graph:
@@ -72,13 +72,13 @@ def optimise(graph: Graph) -> Graph:
     Graph
         Of the fused operators of `_operators.fused`, and of ONNX's where none fits.
     """
-    graph = with_account(without_dead_code(graph), graph, _UNUSED)
+    graph = with_account(without_dead_code(graph), graph.nodes, UNUSED)
     room = Room()
     # Weights may be NaN, and variances negative: what comes of it is NaN, as it would be unfused.
     with np.errstate(all="ignore"):
         for _ in range(_MOST_ROUNDS):
             before = graph
-            graph = with_account(fold_constants(graph, room), graph, FOLDED)
+            graph = with_account(fold_constants(graph, room), graph.nodes, UNUSED)
             for stage in _REPEATED:
                 graph = _staged(stage, graph)
             if graph is before:
@@ -89,4 +89,4 @@ def optimise(graph: Graph) -> Graph:
 
 
 def _staged(stage: Stage, graph: Graph) -> Graph:
-    return with_account(stage(graph), graph, _REASONS.get(stage, _OTHERWISE))
+    return with_account(stage(graph), graph.nodes, _REASONS.get(stage, _OTHERWISE))

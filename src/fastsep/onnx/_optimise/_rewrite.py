@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastsep.onnx._errors import CONTRADICTIONS, raise_of
-from fastsep.onnx._graph import Array, Graph, Node, without_dead_code
+from fastsep.onnx._graph import Array, Graph, Node, with_account, without_dead_code
 from fastsep.onnx._optimise import _facts
 from fastsep.onnx._optimise._facts import NOTHING, Fact
 
@@ -101,7 +101,7 @@ class Draft:
     def learn(self, node: Node) -> None:
         """Take note of a node that the graph holds now."""
         new = False
-        for name in node.outputs:
+        for name in filter(None, node.outputs):
             self._makers[name] = node
             self._places[name] = len(self._places)
             new = new or name not in self._settled
@@ -110,9 +110,9 @@ class Draft:
         facts = _facts.of_node(node, [self.fact(name) for name in node.inputs], self.constants)
         for name, fact in zip(node.outputs, facts, strict=True):
             known = self._facts.get(name)
-            if known is None or known.shape is None:
+            if name and (known is None or known.shape is None):
                 self._facts[name] = fact
-                if fact.settled and name:
+                if fact.settled:
                     self._settled[name] = fact
 
     def merge(self, old: Node, value: str) -> None:
@@ -138,7 +138,7 @@ class Draft:
                     gone.append(maker)
 
 
-def rewrite(graph: Graph, rule: Rule, *needs: str) -> Graph:
+def rewrite(graph: Graph, rule: Rule, *needs: str, reason: str = "") -> Graph:
     """Apply a rule to each node in turn, and leave out what nothing reads any more.
 
     Parameters
@@ -147,6 +147,9 @@ def rewrite(graph: Graph, rule: Rule, *needs: str) -> Graph:
     rule : callable
     *needs : str
         Operators without any of which the rule never applies.
+    reason : str
+        What became of nodes that the rule replaced, if nothing stands for them now. It is not said of those
+        that are gone because nothing reads them any more.
 
     Returns
     -------
@@ -158,6 +161,7 @@ def rewrite(graph: Graph, rule: Rule, *needs: str) -> Graph:
     draft = Draft(graph)
     nodes: list[Node] = []
     names: dict[str, str] = {}
+    replaced: list[Node] = []
     changed = False
     for original in graph.nodes:
         node = renamed(original, names) if names else original
@@ -169,6 +173,7 @@ def rewrite(graph: Graph, rule: Rule, *needs: str) -> Graph:
         if found is None:
             nodes.append(node)
             continue
+        replaced.append(node)
         new: Sequence[Node]
         if isinstance(found, Same) and node.outputs[0] in draft.outputs:
             # The output keeps its name: what is left is a view.
@@ -192,7 +197,8 @@ def rewrite(graph: Graph, rule: Rule, *needs: str) -> Graph:
         nodes.extend(new)
     if not changed:
         return graph
-    return without_dead_code(graph._replace(nodes=tuple(nodes), constants=draft.constants))
+    after = without_dead_code(graph._replace(nodes=tuple(nodes), constants=draft.constants))
+    return with_account(after, replaced, reason) if reason else after
 
 
 def renamed(node: Node, names: dict[str, str]) -> Node:

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from fastsep.onnx._graph import Array, Graph, Node, Spec
+from fastsep.onnx._graph import FOLDED, Array, Graph, Node, Spec
 from fastsep.onnx._operators import OPERATORS
 from fastsep.onnx._operators._windows import WINDOWED
 from fastsep.onnx._optimise import _dims
@@ -33,7 +33,7 @@ def fold_constants(graph: Graph, room: Room | None = None) -> Graph:
     A result of more than 16 MB that is larger than what it is made from stays a node; so does what
     exceeds the room, 64 MB if none is given.
     """
-    return rewrite(graph, partial(_fold, Room() if room is None else room))
+    return rewrite(graph, partial(_fold, Room() if room is None else room), reason=FOLDED)
 
 
 def _fold(room: Room, draft: Draft, node: Node) -> list[Node] | None:

@@ -16,7 +16,7 @@ _OTHERS = (
 
 def without_identities(graph: Graph) -> Graph:
     """Leave out Identity, Dropout, and casts, pads, slices, pools and reshapes that change nothing."""
-    return rewrite(graph, _identity, *VIEWS, *_OTHERS)
+    return rewrite(graph, _identity, *VIEWS, *_OTHERS, reason="left out: it changes nothing")
 
 
 def _identity(draft: Draft, node: Node) -> Same | None:
