@@ -275,11 +275,12 @@ cdef class SeparablePlan(CompiledPlan):
         self.plan.pointwise = &pointwise.plan
 
     cdef double seconds(self, const array *out) noexcept:
+        """2 ns a pixel besides, for the pointers of either part (Zen 3, 28² × 2 to 7 channels: 9 to 9.8 µs)."""
         cdef int64_t pixels = 1
         cdef int axis
         for axis in range(4):
             pixels *= out.shape[axis]
-        return self.pointwise.seconds(pixels) + depthwise_seconds(self.plan.depthwise, pixels, 0)
+        return pixels * 2e-9 + self.pointwise.seconds(pixels) + depthwise_seconds(self.plan.depthwise, pixels, 0)
 
     cdef int prepare(self, job *work, View x, View out, View residual, object threads) except -1:
         cdef separable_call *call = <separable_call *>work.call
