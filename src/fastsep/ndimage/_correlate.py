@@ -228,7 +228,7 @@ def _correlate(
             into = into.view(np.uint8)
         # Of complex weights one part may have no taps.
         if how == "direct" or (complex_weights and not taps.any()):
-            _factored.direct(values, taps, tuple(before), extension, beyond, into, chosen)
+            _factored.direct(chosen)(values, taps, tuple(before), extension, beyond, into, chosen)
             return
         found = factors_of(taps)
         if isinstance(found, str):

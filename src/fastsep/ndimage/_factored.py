@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -223,19 +223,10 @@ def _replace_not_finite(
     wrong = ~np.isfinite(output)
     if wrong.any():
         summed = np.empty(output.shape, output.dtype)
-        direct(array, kernel, before, mode, cval, summed, chosen)
+        direct(chosen)(array, kernel, before, mode, cval, summed, chosen)
         np.copyto(output, summed, where=wrong)
 
 
-def direct(
-    array: Array,
-    kernel: Array,
-    before: tuple[int, ...],
-    mode: str,
-    cval: float,
-    output: Array,
-    chosen: Options,
-) -> None:
-    """Tap by tap."""
-    how = _nan.correlate_omitting if chosen.nan_policy == "omit" else _direct.correlate
-    how(array, kernel, before, mode, cval, output, chosen)
+def direct(chosen: Options) -> Callable[..., None]:
+    """Return what sums tap by tap, with or without missing values."""
+    return _nan.correlate_omitting if chosen.nan_policy == "omit" else _direct.correlate
