@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Literal
@@ -35,16 +36,16 @@ FLOAT32_TOLERANCE, FLOAT64_TOLERANCE = 1e-4, 1e-10
 COUNTS = 1
 
 
-def lane_operations(function: Function, radius: int, axes: int, dtype: str) -> int:
-    """Return twice the vector operations a pixel that nobody gets around, one axis after the other.
+def lane_operations(function: Function, radius: int, shape: tuple[int, ...], dtype: str) -> int:
+    """Return the operations, counted as FMAs of float32, that nobody gets around, one axis after the other.
 
     A symmetric kernel of 2·radius + 1 taps takes radius additions and radius + 1 multiply-adds; Sobel has
-    3 + 2 taps that are not 0; a running sum adds, subtracts and scales, whatever its length. Of lanes of
-    float32 a double takes two; of 8 and 16 bits, two products fit into one.
+    3 + 2 taps that are not 0; a running sum adds, subtracts and scales, whatever its length. A double takes
+    two lanes; of 8 and 16 bits, two products fit into one.
     """
     along = {"gaussian_filter": 2 * radius + 1, "uniform_filter": 3, "sobel": 0}[function]
-    operations = 5 if function == "sobel" else along * axes
-    return operations * {"float32": 2, "float64": 4}.get(dtype, 1)
+    a_pixel = 5 if function == "sobel" else along * len(shape)
+    return math.prod(shape) * a_pixel * {"float32": 2, "float64": 4}.get(dtype, 1) // 2
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class FilterRow:
     @property
     def multiply_adds(self) -> int:
         """Operations in lanes of float32."""
-        return self.pixels * lane_operations(self.function, self.radius, len(self.shape), self.dtype) // 2
+        return lane_operations(self.function, self.radius, self.shape, self.dtype)
 
     @property
     def compulsory_bytes(self) -> int:

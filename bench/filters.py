@@ -72,7 +72,7 @@ class StoryFilter:
         return {
             "parameters": self.taps,
             "multiply_adds": self.taps * pixels,
-            "roofline_multiply_adds": pixels * lane_operations(self.function, radius, 2, self.dtype) // 2,
+            "roofline_multiply_adds": lane_operations(self.function, radius, (HEIGHT, WIDTH), self.dtype),
             "compulsory_bytes": pixels * (np.dtype(self.dtype).itemsize + stored),
         }
 
