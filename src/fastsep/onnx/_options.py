@@ -270,14 +270,12 @@ def check_providers(
     ------
     TypeError, ValueError
     """
-    if provider_options is not None and (
-        isinstance(provider_options, str) or not isinstance(provider_options, Sequence)
-    ):
-        raise TypeError(f"provider_options must be a list of dicts; got {provider_options!r}")
-    if providers is not None and (isinstance(providers, str) or not isinstance(providers, Sequence)):
-        raise TypeError(f"providers must be a list of names; got {providers!r}")
+    if provider_options is not None:
+        _check_list("provider_options", provider_options, "dicts")
+    if providers is not None:
+        _check_list("providers", providers, "names")
     # ONNX Runtime takes an empty list for all there are.
-    if providers is None or len(providers) == 0:
+    if not providers:
         if provider_options is not None:
             raise ValueError(f"provider_options needs providers; got providers={providers!r}")
         return
@@ -289,6 +287,11 @@ def check_providers(
             f"provider_options must hold one dict for each of the {len(names)} providers; "
             f"got {len(provider_options)}"
         )
+
+
+def _check_list(name: str, value: object, of: str) -> None:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(f"{name} must be a list of {of}; got {value!r}")
 
 
 def check_run_options(options: Any) -> None:
