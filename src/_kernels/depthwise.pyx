@@ -110,7 +110,7 @@ cdef double depthwise_seconds(const depthwise_plan *p, double pixels, double mov
     cdef double vectors = p.channels // p.kernels.lanes
     if p.channels % p.kernels.lanes:
         vectors += 2.0
-    if p.window.strides[1] * p.window.strides[2] > 1:
+    if w.strides[1] * w.strides[2] > 1:
         vectors *= 1.7 if w.dilation[1] == 1 and w.dilation[2] == 1 else 2.6
     return pixels * 0.8e-9 + predicted_seconds(p.kernels, 2.0 * pixels * vectors * p.kernels.lanes * p.taps,
                                                moved_bytes)

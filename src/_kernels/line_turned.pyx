@@ -246,7 +246,7 @@ cdef void lay_out_turned(lines_call *c) noexcept nogil:
     cdef int64_t halo = max(0, c.along.taps - 1) * c.channels, extra = max(0, c.down.taps - 1)
     cdef int64_t planes = c.outer.rows if c.down.taps else 1
     cdef int64_t all_rows = c.down.outputs if c.down.taps else c.outer.rows
-    cdef int64_t rows, groups, strip, products
+    cdef int64_t rows, groups, strip, products, shortest
     # Blocks of even heights, in whole squares where there are squares to turn.
     rows = BLOCK_ROWS if extra < BLOCK_ROWS * 3 // 4 else 2 * BLOCK_ROWS
     # Nothing to turn: few rows and long strips, as memory likes it, unless too many rows were read again, from L3 where they
@@ -264,10 +264,11 @@ cdef void lay_out_turned(lines_call *c) noexcept nogil:
         rows = c.block_rows + extra
         c.block_columns = max(16 * halo, caches().level2 * 3 // 4 // (rows * c.x.item), 512)
     elif c.down.taps == 0 and not c.along.running:
-        # A mean's sums double.
-        products = c.along.taps if c.along.weights != NULL else 8
-        c.block_columns = max(SHORTEST_PART if c.along.weights != NULL else 16 * halo + SHORTEST_PART,
-                              TILE_PRODUCTS // ((c.block_rows + lanes - 1) // lanes * (products + 4)))
+        products, shortest = c.along.taps, SHORTEST_PART
+        if c.along.weights == NULL:
+            # A mean's sums double, and begin again in each part.
+            products, shortest = 8, 16 * halo + SHORTEST_PART
+        c.block_columns = max(shortest, TILE_PRODUCTS // ((c.block_rows + lanes - 1) // lanes * (products + 4)))
     c.column_blocks = max(1, (c.out_columns + c.block_columns // 2) // c.block_columns)
     c.block_columns = ((c.out_columns + c.column_blocks - 1) // c.column_blocks + lanes - 1) // lanes * lanes
     c.column_blocks = (c.out_columns + c.block_columns - 1) // c.block_columns
